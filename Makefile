@@ -1,0 +1,54 @@
+# One word a chore. A newcomer needs `make demo` and `make test`.
+
+PYTHON ?= python3
+ORT    := .onnxruntime
+BINARY := target/release/mini-omni
+MODEL  ?= onnx/tiny-random
+ASK    ?= tests/fixtures/audio/output1.wav
+
+TEST_VENV   := .venv-test
+PARITY_VENV := .venv-parity
+
+.PHONY: help demo test parity lint fmt onnxruntime release clean
+
+help: ## what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+demo: release ## ask a spoken question, hear the answer in answer.wav
+	@echo "question: $(ASK)"
+	$(BINARY) ask $(MODEL) $(ASK) --out answer.wav
+	@echo "the spoken answer is in answer.wav"
+
+test: onnxruntime $(TEST_VENV)/.done release ## everything that needs no torch
+	cargo test --release --all-targets
+	$(TEST_VENV)/bin/python -m pytest -q export/tests --ignore export/tests/parity
+
+parity: release $(PARITY_VENV)/.done ## against an independent torch implementation, tiny and full size
+	$(PARITY_VENV)/bin/python -m pytest -q -s export/tests/parity
+
+lint: $(TEST_VENV)/.done ## formatting and warnings, as CI has them
+	cargo fmt --check
+	cargo clippy --release --all-targets -- -D warnings
+	$(TEST_VENV)/bin/python -m ruff check export
+
+fmt: $(TEST_VENV)/.done ## format the Rust
+	cargo fmt
+
+onnxruntime: ## get ONNX Runtime from its PyPI wheel into .onnxruntime
+	@$(PYTHON) export/get_onnxruntime.py $(ORT)
+
+release: onnxruntime ## build the binary
+	cargo build --release
+
+$(TEST_VENV)/.done: export/pyproject.toml
+	$(PYTHON) -m venv $(TEST_VENV)
+	$(TEST_VENV)/bin/python -m pip install --quiet --editable 'export[test]'
+	touch $@
+
+$(PARITY_VENV)/.done: export/pyproject.toml
+	$(PYTHON) -m venv $(PARITY_VENV)
+	$(PARITY_VENV)/bin/python -m pip install --quiet --editable 'export[test,parity]'
+	touch $@
+
+clean: ## remove what was built and fetched
+	rm -rf target $(ORT) $(TEST_VENV) $(PARITY_VENV) answer.wav

@@ -1,0 +1,215 @@
+"""One model folder from one set of checkpoint files: the four graphs, tokenizer and manifest.
+
+The folder is written beside its place and renamed when it is whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+from tqdm import tqdm
+
+from . import __version__, checkpoint
+from .checkpoint import Tensors
+from .codec import build_codec_decoder, build_codec_encoder
+from .config import (
+    AUDIO_STREAMS,
+    LEVELS,
+    CodecConfig,
+    DecoderConfig,
+    WhisperConfig,
+    read_codec_config,
+    read_decoder_config,
+    read_whisper_config,
+)
+from .decoder import build_decoder
+from .encoder import build_encoder
+from .errors import ExportError
+from .graph import OPSET, Graph
+
+FORMAT_VERSION = 1
+MEL = {  # Whisper's, the same in every size
+    "sample_rate": 16000, "n_fft": 400, "hop_length": 160, "max_seconds": 30,
+    "frames_per_feature": 2, "feature_ms": 20,
+}
+GRAPHS = ["encoder", "decoder", "codec_decoder", "codec_encoder"]
+
+
+@dataclass
+class Source:
+    """Checkpoint files read and checked, ready to be exported."""
+
+    name: str
+    weights: str  # "trained" or "random"
+    lm: Tensors
+    lm_config: DecoderConfig
+    whisper: Tensors
+    whisper_config: WhisperConfig
+    snac: Tensors
+    snac_config: CodecConfig
+    tokenizer: str
+    files: list[Path]
+
+
+@dataclass
+class Options:
+    """What kind of export is wanted."""
+
+    profile: str = "fused"
+    precision: str = "fp32"
+
+
+def read_source(lm_dir: Path, whisper_file: Path, snac_dir: Path, name: str, weights: str) -> Source:
+    """Opens the published files; nothing is copied yet."""
+    lm_file, snac_file = lm_dir / "lit_model.pth", snac_dir / "pytorch_model.bin"
+    config_file, tokenizer_file = lm_dir / "model_config.yaml", lm_dir / "tokenizer.json"
+    lm_config = read_decoder_config(config_file)
+    snac_config = read_codec_config(snac_dir / "config.json")
+    whisper = checkpoint.load(whisper_file)
+    if not isinstance(whisper, dict) or "model_state_dict" not in whisper:
+        raise ExportError(f"{whisper_file} has no model_state_dict; it is no OpenAI Whisper file")
+    whisper_config = read_whisper_config(whisper.get("dims"), whisper_file)
+    if not tokenizer_file.is_file():
+        raise ExportError(f"{tokenizer_file} is missing; it is one of the published files")
+    source = Source(
+        name, weights, Tensors(checkpoint.load(lm_file), lm_file), lm_config,
+        Tensors(whisper["model_state_dict"], whisper_file), whisper_config,
+        Tensors(checkpoint.load(snac_file), snac_file), snac_config,
+        tokenizer_file.read_text(encoding="utf-8"),
+        [lm_file, config_file, tokenizer_file, whisper_file, snac_file, snac_dir / "config.json"],
+    )
+    check_fit(source)
+    return source
+
+
+def check_fit(source: Source) -> None:
+    """The three checkpoints must be of one model."""
+    lm, snac = source.lm_config, source.snac_config
+    if lm.special_ids["eoa"] != snac.codebook_size:
+        raise ExportError(
+            f"the language model speaks {lm.special_ids['eoa']} audio ids, "
+            f"the codec has {snac.codebook_size}; they belong to different models"
+        )
+    if lm.whisper_adapter_dim != source.whisper_config.n_audio_state:
+        raise ExportError(
+            f"the adapter takes {lm.whisper_adapter_dim} features, this Whisper gives "
+            f"{source.whisper_config.n_audio_state}; the published model uses Whisper small"
+        )
+    try:
+        json.loads(source.tokenizer)
+    except ValueError as error:
+        raise ExportError(f"tokenizer.json is not JSON: {error}") from error
+
+
+def export(source: Source, options: Options, out: Path, force: bool = False) -> None:
+    """Writes the model folder `out`; an existing model folder is replaced only with `force`."""
+    if out.exists() and not force:
+        raise ExportError(f"{out} is already there; choose another --out, or --force to replace it")
+    if out.exists() and not (out / "manifest.json").is_file():
+        raise ExportError(f"{out} is there and is no model folder, so --force does not replace it")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        folder.chmod(0o755)
+        write(source, options, folder)
+        if out.exists():
+            shutil.rmtree(out)
+        folder.rename(out)
+    finally:
+        if folder.exists():
+            shutil.rmtree(folder)
+
+
+def write(source: Source, options: Options, folder: Path) -> None:
+    """Writes graphs, tokenizer and manifest into an empty folder."""
+    with tqdm(unit="B", unit_scale=True, desc="export") as bar:
+        def progress(name: str, size: int) -> None:
+            bar.set_postfix_str(name, refresh=False)
+            bar.update(size)
+
+        graphs = {name: Graph(folder, name, progress) for name in GRAPHS}
+        _note_tied(source)
+        build_encoder(
+            graphs["encoder"], source.whisper, source.whisper_config, source.lm, source.lm_config
+        )
+        build_decoder(
+            graphs["decoder"], source.lm, source.lm_config, options.profile == "fused"
+        )
+        codec = build_codec_decoder(graphs["codec_decoder"], source.snac, source.snac_config)
+        build_codec_encoder(graphs["codec_encoder"], source.snac, source.snac_config)
+        specs = {name: graph.save() for name, graph in graphs.items()}
+    (folder / "tokenizer.json").write_text(source.tokenizer, encoding="utf-8")
+    manifest = describe(source, options, codec, specs) | {"files": _files(folder)}
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+
+
+def _note_tied(source: Source) -> None:
+    """A tied model may store its table twice; if the copies differ the embedding counts."""
+    lm = source.lm
+    if not source.lm_config.tied or "lm_head.weight" not in lm:
+        return
+    head, wte = lm.state["lm_head.weight"], lm.state["transformer.wte.weight"]
+    rows = max(1, 2**24 // max(1, wte.shape[-1]))  # compared in pieces, to stay small in memory
+    same = head.shape == wte.shape and all(
+        (head[at : at + rows] == wte[at : at + rows]).all() for at in range(0, len(wte), rows)
+    )
+    if not same:
+        tqdm.write(
+            "note: lm_head.weight differs from transformer.wte.weight although the config ties "
+            "them; transformer.wte.weight is used for both, as the original does"
+        )
+
+
+def describe(source: Source, options: Options, codec: dict, specs: dict) -> dict[str, Any]:
+    """The manifest, all but its list of files."""
+    lm, snac = source.lm_config, source.snac_config
+    return {
+        "format_version": FORMAT_VERSION,
+        "name": source.name,
+        "weights": source.weights,
+        "exporter": {
+            "name": "mini_omni_export", "version": __version__,
+            "onnx": onnx.__version__, "opset": OPSET,
+        },
+        "source": [_file(path) for path in source.files],
+        "profile": options.profile,
+        "precision": {graph: options.precision for graph in ("encoder", "decoder", "codec")},
+        "mel": MEL | {"n_mels": source.whisper_config.n_mels},
+        "ids": {
+            "audio_streams": AUDIO_STREAMS, "text_vocab_size": lm.text_vocab_size,
+            "audio_vocab_size": lm.audio_vocab_size,
+        } | lm.special_ids,
+        "delays": list(range(1, AUDIO_STREAMS + 1)),
+        "decoder": {
+            "n_layer": lm.n_layer, "n_embd": lm.n_embd, "n_head": lm.n_head,
+            "n_kv_head": lm.n_query_groups, "head_size": lm.head_size,
+            "max_length": lm.block_size,
+            "kv_cache": "shared" if options.profile == "fused" else "concat",
+        },
+        "codec": {
+            "sample_rate": snac.sampling_rate, "samples_per_frame": snac.samples_per_frame,
+            "levels": LEVELS, "level_strides": snac.vq_strides,
+            "codebook_size": snac.codebook_size,
+        } | codec,
+        "tokenizer": "tokenizer.json",
+        "graphs": specs,
+    }
+
+
+def _files(folder: Path) -> list[dict[str, Any]]:
+    return [_file(path) for path in sorted(folder.iterdir())]
+
+
+def _file(path: Path) -> dict[str, Any]:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return {"name": path.name, "bytes": path.stat().st_size, "sha256": digest.hexdigest()}
