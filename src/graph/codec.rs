@@ -1,0 +1,155 @@
+//! Codec frames to sound, each frame computed once.
+//!
+//! The graph is stateful: every convolution keeps its last inputs and delays its output instead of
+//! looking ahead, so any cutting into chunks gives the same samples as the whole. Its output lags by
+//! `delay_samples`; feeding a few frames past the end pushes the rest out.
+
+use std::path::Path;
+
+use ort::session::{Session, SessionInputValue};
+use ort::value::Tensor;
+
+use super::runtime::Runtime;
+use super::session::{self, SessionOptions, zeros};
+use crate::delay::{Codes, Frame};
+use crate::error::{Error, Result};
+use crate::manifest::{CodecDims, Dim, Manifest, TensorSpec};
+use crate::noise::Noise;
+
+/// Stands for "the clip's length is not known yet".
+const UNKNOWN_FRAMES: i64 = 1 << 31;
+const STATE_IN: &str = "past_state.";
+const STATE_OUT: &str = "present_state.";
+
+/// The codec's decoder graph.
+pub struct CodecDecoder {
+    session: Session,
+    dims: CodecDims,
+    state: Vec<TensorSpec>,
+}
+
+/// Where one clip's decoding stands.
+pub struct CodecState {
+    tensors: Vec<Tensor<f32>>,
+    frames: usize,
+    noise: Noise,
+}
+
+impl CodecDecoder {
+    /// Opens the codec of the model in `folder`; it runs on one thread beside the decoder.
+    pub fn open(runtime: &Runtime, folder: &Path, manifest: &Manifest) -> Result<CodecDecoder> {
+        let options = SessionOptions { threads: 1, spin: false };
+        let spec = &manifest.graphs.codec_decoder;
+        let state = spec.inputs.iter().filter(|input| input.name.starts_with(STATE_IN)).cloned().collect();
+        Ok(CodecDecoder {
+            session: session::open(runtime, folder, spec, options)?,
+            dims: manifest.codec.clone(),
+            state,
+        })
+    }
+
+    /// The beginning of a clip.
+    pub fn start(&self, noise: Noise) -> Result<CodecState> {
+        let tensors = self.state.iter().map(|spec| zeros(&fixed_shape(spec)?)).collect::<ort::Result<_>>();
+        Ok(CodecState { tensors: tensors.map_err(failed)?, frames: 0, noise })
+    }
+
+    /// The samples that `frames` complete; fewer than 2048 a frame at the clip's start.
+    pub fn decode(&mut self, state: &mut CodecState, frames: &[Frame]) -> Result<Vec<f32>> {
+        self.run(state, frames, UNKNOWN_FRAMES).map_err(failed)
+    }
+
+    /// The samples still inside after the clip's last frame.
+    pub fn finish(&mut self, state: &mut CodecState) -> Result<Vec<f32>> {
+        let clip = state.frames;
+        if clip == 0 {
+            return Ok(Vec::new());
+        }
+        let silence = vec![Frame::silence(self.dims.levels.len()); self.dims.flush_frames()];
+        let mut pcm = self.run(state, &silence, clip as i64).map_err(failed)?;
+        pcm.truncate(self.samples_left(clip));
+        Ok(pcm)
+    }
+
+    /// Samples of a clip of `frames` that are not final before the flush.
+    fn samples_left(&self, frames: usize) -> usize {
+        self.dims.delay_samples.min(frames * self.dims.samples_per_frame)
+    }
+
+    fn run(&mut self, state: &mut CodecState, frames: &[Frame], clip: i64) -> ort::Result<Vec<f32>> {
+        if frames.is_empty() {
+            return Ok(Vec::new());
+        }
+        let before = state.frames;
+        let mut inputs = self.code_inputs(frames)?;
+        inputs.extend(self.noise_inputs(state, frames.len())?);
+        inputs.push(("frames_before".into(), scalar(before as i64)?.into()));
+        inputs.push(("clip_frames".into(), scalar(clip)?.into()));
+        for (spec, tensor) in self.state.iter().zip(&state.tensors) {
+            inputs.push((spec.name.clone(), tensor.into()));
+        }
+        let mut outputs = self.session.run(inputs)?;
+        let (_, pcm) = outputs["pcm"].try_extract_tensor::<f32>()?;
+        // Samples before the clip's first are the delay line filling up.
+        let early = self.dims.delay_samples.saturating_sub(before * self.dims.samples_per_frame);
+        let pcm = pcm[early.min(pcm.len())..].to_vec();
+        let mut next = Vec::with_capacity(self.state.len());
+        for spec in &self.state {
+            let name = spec.name.replacen(STATE_IN, STATE_OUT, 1);
+            let value = outputs.remove(&name).ok_or_else(|| ort::Error::new(format!("no output {name}")))?;
+            next.push(value.downcast()?);
+        }
+        drop(outputs);
+        state.tensors = next;
+        state.frames = before + frames.len();
+        Ok(pcm)
+    }
+
+    fn code_inputs(&self, frames: &[Frame]) -> ort::Result<Vec<(String, SessionInputValue<'static>)>> {
+        let codes = Codes::of(frames, &self.dims.levels, self.dims.level_strides.len());
+        codes
+            .levels
+            .into_iter()
+            .enumerate()
+            .map(|(level, codes)| {
+                Ok((format!("codes_{level}"), Tensor::from_array(([1, codes.len()], codes))?.into()))
+            })
+            .collect()
+    }
+
+    fn noise_inputs(
+        &self,
+        state: &CodecState,
+        frames: usize,
+    ) -> ort::Result<Vec<(String, SessionInputValue<'static>)>> {
+        self.dims
+            .noise
+            .iter()
+            .enumerate()
+            .map(|(block, dims)| {
+                let mut draws = vec![0.0; frames * dims.per_frame];
+                let start = (state.frames * dims.per_frame) as i64 - dims.delay as i64;
+                state.noise.fill(block, start, &mut draws);
+                Ok((format!("noise_{block}"), Tensor::from_array(([1, 1, draws.len()], draws))?.into()))
+            })
+            .collect()
+    }
+}
+
+fn fixed_shape(spec: &TensorSpec) -> ort::Result<Vec<usize>> {
+    spec.shape
+        .iter()
+        .map(|dim| match dim {
+            Dim::Fixed(n) => Ok(*n as usize),
+            Dim::Named(name) => Err(ort::Error::new(format!("{} has an open dimension {name}", spec.name))),
+        })
+        .collect()
+}
+
+fn scalar(value: i64) -> ort::Result<Tensor<i64>> {
+    Tensor::from_array(([1], vec![value]))
+}
+
+fn failed(source: ort::Error) -> Error {
+    Error::Graph { graph: "codec decoder", source }
+}

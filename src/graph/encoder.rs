@@ -1,0 +1,49 @@
+//! Mel to audio features: the Whisper encoder with the adapter behind it.
+
+use std::path::Path;
+
+use ndarray::{Array2, ArrayView2};
+use ort::session::Session;
+use ort::value::{Tensor, TensorRef};
+
+use super::runtime::Runtime;
+use super::session::{self, SessionOptions};
+use crate::error::{Error, Result};
+use crate::manifest::Manifest;
+
+/// The encoder graph.
+pub struct Encoder {
+    session: Session,
+    frames_per_feature: usize,
+}
+
+impl Encoder {
+    /// Opens the encoder of the model in `folder`.
+    pub fn open(runtime: &Runtime, folder: &Path, manifest: &Manifest) -> Result<Encoder> {
+        let options = SessionOptions { threads: runtime.threads, spin: false };
+        Ok(Encoder {
+            session: session::open(runtime, folder, &manifest.graphs.encoder, options)?,
+            frames_per_feature: manifest.mel.frames_per_feature,
+        })
+    }
+
+    /// AudioFeatures [n_features, n_embd] of a mel [n_mels, frames]; at most
+    /// frames / frames_per_feature of them.
+    pub fn encode(&mut self, mel: ArrayView2<f32>, n_features: usize) -> Result<Array2<f32>> {
+        debug_assert!(n_features <= mel.ncols() / self.frames_per_feature);
+        self.run(mel, n_features).map_err(|source| Error::Graph { graph: "encoder", source })
+    }
+
+    fn run(&mut self, mel: ArrayView2<f32>, n_features: usize) -> ort::Result<Array2<f32>> {
+        let mel = mel.insert_axis(ndarray::Axis(0));
+        let mel = mel.as_standard_layout();
+        let outputs = self.session.run(ort::inputs! {
+            "mel" => TensorRef::from_array_view(mel.view())?,
+            "n_features" => Tensor::from_array(([1], vec![n_features as i64]))?,
+        })?;
+        let features = outputs["audio_features"].try_extract_array::<f32>()?;
+        let (rows, width) = (features.shape()[0], features.shape()[1]);
+        let values = features.iter().copied().collect();
+        Array2::from_shape_vec((rows, width), values).map_err(|e| ort::Error::new(e.to_string()))
+    }
+}

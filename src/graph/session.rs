@@ -1,0 +1,119 @@
+//! Opening a graph and holding it against the manifest.
+
+use std::path::Path;
+
+use ort::session::builder::GraphOptimizationLevel;
+use ort::session::{Session, builder::SessionBuilder};
+use ort::value::{Outlet, Tensor, TensorElementType, ValueType};
+
+use super::runtime::Runtime;
+use crate::error::{Error, Result};
+use crate::manifest::{Dim, GraphSpec, TensorSpec};
+
+/// How a session shares the machine with the others.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SessionOptions {
+    /// Threads of one operator.
+    pub threads: usize,
+    /// Whether its idle threads keep a core busy to wake faster.
+    pub spin: bool,
+}
+
+/// Opens `spec.file` in `folder` and checks its inputs and outputs against `spec`.
+pub(crate) fn open(
+    runtime: &Runtime,
+    folder: &Path,
+    spec: &GraphSpec,
+    options: SessionOptions,
+) -> Result<Session> {
+    let path = folder.join(&spec.file);
+    let failed = |e: &dyn std::fmt::Display| {
+        Error::Model(format!(
+            "ONNX Runtime cannot open {}: {e}; export the model again or check it with `mini-omni inspect --verify`",
+            path.display()
+        ))
+    };
+    let session = builder(runtime, options)
+        .map_err(|e| failed(&e))?
+        .commit_from_file(&path)
+        .map_err(|e| failed(&e))?;
+    check(&path, "input", session.inputs(), &spec.inputs)?;
+    check(&path, "output", session.outputs(), &spec.outputs)?;
+    Ok(session)
+}
+
+fn builder(runtime: &Runtime, options: SessionOptions) -> ort::Result<SessionBuilder> {
+    let mut builder = Session::builder(&runtime.environment)?
+        .with_optimization_level(GraphOptimizationLevel::All)?
+        .with_intra_threads(options.threads)?
+        .with_intra_op_spinning(options.spin)?
+        .with_log_level(ort::logging::LogLevel::Error)?;
+    if let Some(provider) = runtime.dispatch() {
+        builder = builder.with_execution_providers([provider])?;
+    }
+    Ok(builder)
+}
+
+fn check(path: &Path, kind: &str, found: &[Outlet], expected: &[TensorSpec]) -> Result<()> {
+    let differs = |what: String| {
+        Error::Model(format!(
+            "{} and its manifest disagree: {what}; export the model again",
+            path.display()
+        ))
+    };
+    for spec in expected {
+        let outlet = found
+            .iter()
+            .find(|outlet| outlet.name() == spec.name)
+            .ok_or_else(|| differs(format!("{kind} {} is missing from the graph", spec.name)))?;
+        let (dtype, shape) = describe(outlet.dtype());
+        if dtype != spec.dtype || !same_shape(&shape, &spec.shape) {
+            return Err(differs(format!(
+                "{kind} {} is {dtype} {shape:?} in the graph, expected {} [{}]",
+                spec.name,
+                spec.dtype,
+                spec.shape.iter().map(Dim::to_string).collect::<Vec<_>>().join(", ")
+            )));
+        }
+    }
+    match found.iter().find(|outlet| expected.iter().all(|spec| spec.name != outlet.name())) {
+        Some(extra) => Err(differs(format!("the manifest does not know {kind} {}", extra.name()))),
+        None => Ok(()),
+    }
+}
+
+fn describe(value: &ValueType) -> (&'static str, Vec<i64>) {
+    match value {
+        ValueType::Tensor { ty, shape, .. } => (dtype_name(*ty), shape.to_vec()),
+        _ => ("no tensor", Vec::new()),
+    }
+}
+
+fn dtype_name(ty: TensorElementType) -> &'static str {
+    match ty {
+        TensorElementType::Float32 => "float32",
+        TensorElementType::Float16 => "float16",
+        TensorElementType::Int64 => "int64",
+        TensorElementType::Int32 => "int32",
+        _ => "another type",
+    }
+}
+
+/// A named dimension matches anything; in the graph it shows as -1.
+fn same_shape(found: &[i64], expected: &[Dim]) -> bool {
+    found.len() == expected.len()
+        && found.iter().zip(expected).all(|(&n, dim)| match dim {
+            Dim::Fixed(size) => n == *size,
+            Dim::Named(_) => n == -1,
+        })
+}
+
+/// A tensor in memory that ONNX Runtime can be bound to, filled with zeros.
+pub(crate) fn zeros<T>(shape: &[usize]) -> ort::Result<Tensor<T>>
+where
+    T: ort::value::PrimitiveTensorElementType + std::fmt::Debug + Default + Clone,
+{
+    let mut tensor = Tensor::<T>::new(&ort::memory::Allocator::default(), shape)?;
+    tensor.extract_tensor_mut().1.fill(T::default());
+    Ok(tensor)
+}

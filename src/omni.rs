@@ -1,0 +1,333 @@
+//! A question in, an answer out, while it is being written: the one path through the model.
+//!
+//! [`Omni::stream`] is what the command line, the server, the benches and the tests all call; they
+//! differ in the sink they give it.
+
+use std::path::Path;
+use std::time::Instant;
+
+use ndarray::Array2;
+
+use crate::audio::{self, Pcm};
+use crate::delay::{DelayPattern, Frame};
+use crate::error::{Error, Result};
+use crate::graph::decoder::{Call, Decoder};
+use crate::graph::{CodecDecoder, Encoder, KvCache, Runtime};
+use crate::manifest::Manifest;
+use crate::mel::{self, MelSpectrogram};
+use crate::noise::Noise;
+use crate::prompt::{FEATURES_START, Prompt};
+use crate::sampling::{Sampler, SamplingConfig};
+use crate::speech::Speech;
+use crate::task::{Source, Task};
+use crate::text::Text;
+use crate::trace::{Millis, Timings, Trace};
+use crate::turn::{Ended, Outcome, Turn};
+
+/// What is asked.
+#[derive(Debug, Clone)]
+pub enum Question {
+    /// Speech, mono, any sample rate.
+    Audio(Pcm),
+    Text(String),
+}
+
+impl Question {
+    fn source(&self) -> Source {
+        match self {
+            Question::Audio(_) => Source::Audio,
+            Question::Text(_) => Source::Text,
+        }
+    }
+}
+
+/// How it is to be answered.
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub task: &'static Task,
+    /// Most steps to keep; the model's own limit where `None`.
+    pub max_steps: Option<usize>,
+    pub sampling: SamplingConfig,
+    pub noise: Noise,
+}
+
+impl Options {
+    /// Greedy, seeded noise, as long as the model allows.
+    pub fn for_task(task: &'static Task) -> Options {
+        Options { task, max_steps: None, sampling: SamplingConfig::greedy(), noise: Noise::Seeded(0) }
+    }
+}
+
+/// A piece of the answer, the moment it exists.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// Whole characters.
+    Text(&'a str),
+    /// Mono samples at the codec's rate.
+    Audio(&'a [f32]),
+}
+
+/// Takes the answer as it comes; an error from it ends the answer.
+pub type Sink<'a> = dyn FnMut(Event) -> Result<()> + 'a;
+
+/// A loaded model.
+pub struct Omni {
+    pub manifest: Manifest,
+    text: Text,
+    mel: MelSpectrogram,
+    encoder: Encoder,
+    decoder: Decoder,
+    codec: CodecDecoder,
+    load: Millis,
+}
+
+/// What the front half made of a question.
+struct Heard {
+    prompt: Prompt,
+    features: Option<Array2<f32>>,
+}
+
+impl Omni {
+    /// Opens the model in `folder`.
+    pub fn load(folder: &Path, runtime: &Runtime) -> Result<Omni> {
+        let start = Instant::now();
+        let manifest = Manifest::load(folder)?;
+        let mut omni = Omni {
+            text: Text::open(folder, &manifest)?,
+            mel: MelSpectrogram::new(&manifest.mel),
+            encoder: Encoder::open(runtime, folder, &manifest)?,
+            decoder: Decoder::open(runtime, folder, &manifest)?,
+            codec: CodecDecoder::open(runtime, folder, &manifest)?,
+            manifest,
+            load: 0.0,
+        };
+        omni.load = millis(start);
+        Ok(omni)
+    }
+
+    /// Answers, giving the answer to `sink` as it comes.
+    pub fn stream(&mut self, question: &Question, options: &Options, sink: &mut Sink) -> Result<Trace> {
+        let start = Instant::now();
+        let mut timings = Timings { load: self.load, ..Timings::default() };
+        let heard = self.hear(question, options.task, &mut timings)?;
+        let steps = self.steps_allowed(&heard.prompt, options)?;
+        let mut cache = self.prefill(&heard, steps, &mut timings)?;
+        let mut answer = Answer::new(self, &heard.prompt, options, steps, timings, start);
+        std::thread::scope(|scope| {
+            let speech = options.task.speaks().then(|| Speech::start(scope, &mut self.codec, options.noise));
+            let mut text = self.text.stream();
+            let mut column = heard.prompt.marks.concat();
+            answer.trace.ended = loop {
+                if let Some(ended) = answer.turn.limit() {
+                    break ended;
+                }
+                let outcome = answer.step(&mut self.decoder, &mut cache, &mut column)?;
+                let step = match outcome {
+                    Outcome::Ended(ended) => break ended,
+                    Outcome::Kept(step) => step,
+                };
+                if let Some(piece) = text.push(step.text) {
+                    sink(Event::Text(&piece))?;
+                }
+                if let Some(speech) = &speech {
+                    answer.frame(&step.audio).into_iter().for_each(|frame| speech.push(frame));
+                    while let Some(chunk) = speech.ready() {
+                        answer.hear_back(&chunk, sink)?;
+                    }
+                }
+            };
+            if let Some(piece) = text.finish() {
+                sink(Event::Text(&piece))?;
+            }
+            if let Some(speech) = speech {
+                answer.trace.timings_ms.codec = speech.finish(|chunk| answer.hear_back(chunk, sink))?;
+            }
+            Ok::<(), Error>(())
+        })?;
+        let mut trace = answer.trace;
+        trace.text = self.text.decode(&trace.tokens[self.manifest.ids.audio_streams]);
+        trace.timings_ms.total = millis(start);
+        Ok(trace)
+    }
+
+    /// Answers and keeps the sound.
+    pub fn run(&mut self, question: &Question, options: &Options) -> Result<(Trace, Vec<f32>)> {
+        let mut pcm = Vec::new();
+        let trace = self.stream(question, options, &mut |event| {
+            if let Event::Audio(chunk) = event {
+                pcm.extend_from_slice(chunk);
+            }
+            Ok(())
+        })?;
+        Ok((trace, pcm))
+    }
+
+    /// Question to prompt: mel and encoder, or tokenizer.
+    fn hear(&mut self, question: &Question, task: &Task, timings: &mut Timings) -> Result<Heard> {
+        if question.source() != task.source {
+            let (wants, flag) = match task.source {
+                Source::Audio => ("a spoken question", "an audio file"),
+                Source::Text => ("a written question", "--text"),
+            };
+            return Err(Error::Input(format!("task {} answers {wants}: give it {flag}", task.name)));
+        }
+        match question {
+            Question::Text(text) => Ok(Heard {
+                prompt: Prompt::from_text(task, &self.manifest.ids, &self.text.encode(text)?),
+                features: None,
+            }),
+            Question::Audio(pcm) => {
+                let features = self.features(pcm, timings)?;
+                let prompt = Prompt::from_audio(task, &self.manifest.ids, features.nrows());
+                Ok(Heard { prompt, features: Some(features) })
+            }
+        }
+    }
+
+    fn features(&mut self, pcm: &Pcm, timings: &mut Timings) -> Result<Array2<f32>> {
+        let start = Instant::now();
+        let dims = &self.manifest.mel;
+        let pcm = audio::resample(pcm, dims.sample_rate)?;
+        let frames = dims.max_frames();
+        let n_features = mel::n_features(dims, pcm.samples.len()).min(frames / dims.frames_per_feature);
+        let spectrogram = self.mel.compute(&pcm.samples, frames);
+        timings.mel = millis(start);
+        let start = Instant::now();
+        let features = self.encoder.encode(spectrogram.view(), n_features)?;
+        timings.encoder = millis(start);
+        Ok(features)
+    }
+
+    /// Steps the model's length and the options leave after the prompt.
+    fn steps_allowed(&self, prompt: &Prompt, options: &Options) -> Result<usize> {
+        let max_length = self.manifest.decoder.max_length;
+        if prompt.len() >= max_length {
+            return Err(Error::Input(format!(
+                "the question takes {} of the model's {max_length} positions and leaves none for an answer; ask something shorter",
+                prompt.len()
+            )));
+        }
+        let room = max_length - prompt.len();
+        Ok(options.max_steps.map_or(room, |steps| steps.min(room)))
+    }
+
+    /// Reads all that the rows share, once, then makes a cache row for each.
+    fn prefill(&mut self, heard: &Heard, steps: usize, timings: &mut Timings) -> Result<KvCache> {
+        let start = Instant::now();
+        let prompt = &heard.prompt;
+        let mut cache = self.decoder.cache(1, prompt.len() + steps)?;
+        let call = Call {
+            ids: &prompt.shared.concat(),
+            seq: prompt.len() - 1,
+            features: heard.features.as_ref().map(|f| (FEATURES_START, f.view())),
+            text_rows: &[],
+            audio_rows: &[],
+        };
+        self.decoder.run(&mut cache, call)?;
+        if prompt.marks.len() > 1 {
+            cache = select(&cache, &vec![0; prompt.marks.len()])?;
+        }
+        timings.prefill = millis(start);
+        Ok(cache)
+    }
+}
+
+/// The state of an answer while it is written.
+struct Answer {
+    turn: Turn,
+    delay: DelayPattern,
+    codebook_size: i64,
+    streams: usize,
+    audio_ended: bool,
+    trace: Trace,
+    start: Instant,
+}
+
+impl Answer {
+    fn new(
+        omni: &Omni,
+        prompt: &Prompt,
+        options: &Options,
+        steps: usize,
+        timings_ms: Timings,
+        start: Instant,
+    ) -> Answer {
+        let ids = &omni.manifest.ids;
+        let samplers = (0..ids.streams()).map(|stream| Sampler::new(&options.sampling, stream)).collect();
+        Answer {
+            turn: Turn::new(options.task, ids, samplers, steps),
+            delay: DelayPattern::new(&omni.manifest.delays),
+            codebook_size: omni.manifest.codec.codebook_size as i64,
+            streams: ids.streams(),
+            audio_ended: false,
+            trace: Trace {
+                task: options.task.name,
+                prompt_length: prompt.len(),
+                tokens: vec![Vec::new(); ids.streams()],
+                text: String::new(),
+                ended: Ended::Limit,
+                frames: 0,
+                pcm_samples: 0,
+                timings_ms,
+            },
+            start,
+        }
+    }
+
+    /// One pass of the decoder; `column` [rows × streams] goes in and becomes the next one.
+    fn step(&mut self, decoder: &mut Decoder, cache: &mut KvCache, column: &mut Vec<i64>) -> Result<Outcome> {
+        let start = Instant::now();
+        let heads = self.turn.heads();
+        if self.turn.rows() < cache.rows() {
+            let rows: Vec<_> = (0..self.turn.rows()).collect();
+            *cache = select(cache, &rows)?;
+            column.truncate(rows.len() * self.streams);
+        }
+        let one = |row: Option<usize>| row.map(|row| row as i64);
+        let (text_row, audio_row) = (one(heads.text_row), one(heads.audio_row));
+        let call = Call {
+            ids: column,
+            seq: 1,
+            features: None,
+            text_rows: text_row.as_slice(),
+            audio_rows: audio_row.as_slice(),
+        };
+        let logits = decoder.run(cache, call)?;
+        let outcome =
+            self.turn.accept(text_row.is_some().then_some(logits.text), audio_row.is_some().then_some(logits.audio));
+        if let Outcome::Kept(step) = &outcome {
+            self.trace.push(step);
+            for (row, column) in column.chunks_exact_mut(self.streams).enumerate() {
+                self.turn.feed(row, column);
+            }
+        }
+        self.trace.timings_ms.steps.push(millis(start));
+        Ok(outcome)
+    }
+
+    /// The codec frame a step completes. One with an id outside the codebook ends the audio.
+    fn frame(&mut self, audio: &[i64]) -> Option<Frame> {
+        let frame = self.delay.push(audio).filter(|_| !self.audio_ended)?;
+        if frame.ids().iter().any(|&id| id >= self.codebook_size) {
+            self.audio_ended = true;
+            self.turn.audio_failed();
+            return None;
+        }
+        self.trace.frames += 1;
+        Some(frame)
+    }
+
+    fn hear_back(&mut self, chunk: &[f32], sink: &mut Sink) -> Result<()> {
+        self.trace.timings_ms.first_audio.get_or_insert_with(|| millis(self.start));
+        self.trace.pcm_samples += chunk.len();
+        sink(Event::Audio(chunk))
+    }
+}
+
+fn select(cache: &KvCache, rows: &[usize]) -> Result<KvCache> {
+    cache.select(rows).map_err(|source| Error::Graph { graph: "decoder", source })
+}
+
+fn millis(since: Instant) -> Millis {
+    since.elapsed().as_secs_f64() * 1000.0
+}

@@ -1,0 +1,297 @@
+//! One question and its answer, as a state that takes a step at a time.
+//!
+//! [`Turn`] knows the rules of feedback and of stopping and nothing of graphs: it says which ids to
+//! feed and which heads it needs, takes the logits and returns what the model said. The single
+//! conversation and the scheduler of many drive the same state.
+//!
+//! Rules: every row is fed the chosen text id; the audio row is fed the chosen audio ids, any other
+//! row pad_a. The first step is kept without a stop check, each later one is checked first. After
+//! eot the text stream is pad_t and no text head is needed; a row that only wrote text leaves.
+
+use serde::Serialize;
+
+use crate::manifest::SpecialIds;
+use crate::sampling::Sampler;
+use crate::task::Task;
+
+/// What the decoder said at one step: 7 audio ids (empty in a text-only task) and 1 text id,
+/// undelayed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    pub audio: Vec<i64>,
+    pub text: i64,
+}
+
+/// Why an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ended {
+    /// The last audio stream said end of audio.
+    Eoa,
+    /// The text said end of text, in a text-only task.
+    Eot,
+    /// The largest number of steps was reached.
+    Limit,
+    /// A frame held an id that is no code: the audio ends there, the answer with its text.
+    BadAudioId,
+}
+
+impl Ended {
+    /// As in traces.
+    pub fn name(self) -> &'static str {
+        match self {
+            Ended::Eoa => "eoa",
+            Ended::Eot => "eot",
+            Ended::Limit => "limit",
+            Ended::BadAudioId => "bad-audio-id",
+        }
+    }
+}
+
+/// The heads a turn needs at its next step, by its own rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heads {
+    pub text_row: Option<usize>,
+    pub audio_row: Option<usize>,
+}
+
+/// What came of a step.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The step is part of the answer.
+    Kept(Step),
+    /// The step ended the answer and is not part of it.
+    Ended(Ended),
+}
+
+/// The state of one answer being written.
+pub struct Turn {
+    task: &'static Task,
+    ids: SpecialIds,
+    samplers: Vec<Sampler>,
+    max_steps: usize,
+    steps: usize,
+    text_ended: bool,
+    bad_audio: bool,
+    last: Option<Step>,
+}
+
+impl Turn {
+    /// A turn that will take at most `max_steps` steps. `samplers`: one a stream, text last.
+    pub fn new(task: &'static Task, ids: &SpecialIds, samplers: Vec<Sampler>, max_steps: usize) -> Turn {
+        debug_assert_eq!(samplers.len(), ids.streams());
+        Turn {
+            task,
+            ids: ids.clone(),
+            samplers,
+            max_steps,
+            steps: 0,
+            text_ended: false,
+            bad_audio: false,
+            last: None,
+        }
+    }
+
+    /// Batch rows the next step feeds. A row that only lends text leaves once the text has ended.
+    pub fn rows(&self) -> usize {
+        match self.task.audio_row {
+            Some(_) if self.text_ended => 1,
+            _ => self.task.marks.len(),
+        }
+    }
+
+    /// The heads the next step needs.
+    pub fn heads(&self) -> Heads {
+        Heads {
+            text_row: (!self.text_ended).then_some(self.task.text_row),
+            audio_row: self.task.audio_row,
+        }
+    }
+
+    /// Steps kept so far.
+    pub fn steps(&self) -> usize {
+        self.steps
+    }
+
+    /// Whether the answer must end before another step.
+    pub fn limit(&self) -> Option<Ended> {
+        if self.bad_audio && self.text_ended {
+            return Some(Ended::BadAudioId);
+        }
+        (self.steps >= self.max_steps).then_some(if self.bad_audio {
+            Ended::BadAudioId
+        } else {
+            Ended::Limit
+        })
+    }
+
+    /// Told by whoever decodes the frames that one held an id outside the codebook.
+    pub fn audio_failed(&mut self) {
+        self.bad_audio = true;
+    }
+
+    /// Writes the ids of the next step for `row` into `column` [streams].
+    /// Only to be called once a step was accepted.
+    pub fn feed(&self, row: usize, column: &mut [i64]) {
+        let Some(last) = &self.last else { return };
+        let (text, audio) = column.split_last_mut().expect("a column has its text stream");
+        if self.task.audio_row == Some(row) {
+            audio.copy_from_slice(&last.audio);
+        } else {
+            audio.fill(self.ids.pad_a);
+        }
+        *text = last.text;
+    }
+
+    /// Takes the logits that [`Turn::heads`] asked for: `text` [text vocabulary], `audio`
+    /// [streams × audio vocabulary].
+    pub fn accept(&mut self, text: Option<&[f32]>, audio: Option<&[f32]>) -> Outcome {
+        let step = self.choose(text, audio);
+        if self.steps > 0 {
+            if let Some(ended) = self.stops(&step) {
+                return Outcome::Ended(ended);
+            }
+            if self.task.speaks() && step.text == self.ids.eot {
+                self.text_ended = true;
+            }
+        }
+        self.steps += 1;
+        self.last = Some(step.clone());
+        Outcome::Kept(step)
+    }
+
+    fn choose(&mut self, text: Option<&[f32]>, audio: Option<&[f32]>) -> Step {
+        let (text_sampler, audio_samplers) = self.samplers.split_last_mut().expect("one sampler a stream");
+        let audio = audio.map_or_else(Vec::new, |logits| {
+            audio_samplers
+                .iter_mut()
+                .zip(logits.chunks_exact(self.ids.audio_vocab_size))
+                .map(|(sampler, logits)| sampler.sample(logits) as i64)
+                .collect()
+        });
+        let text = match text {
+            Some(logits) => text_sampler.sample(logits) as i64,
+            None => self.ids.pad_t,
+        };
+        Step { audio, text }
+    }
+
+    fn stops(&self, step: &Step) -> Option<Ended> {
+        match self.task.audio_row {
+            Some(_) => (step.audio.last() == Some(&self.ids.eoa)).then_some(if self.bad_audio {
+                Ended::BadAudioId
+            } else {
+                Ended::Eoa
+            }),
+            None => (step.text == self.ids.eot).then_some(Ended::Eot),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sampling::SamplingConfig;
+    use crate::task;
+
+    const TEXT: usize = 80;
+    const AUDIO: usize = 70;
+
+    fn ids() -> SpecialIds {
+        SpecialIds {
+            audio_streams: 7,
+            text_vocab_size: TEXT,
+            audio_vocab_size: AUDIO,
+            eot: 16,
+            pad_t: 17,
+            input_t: 18,
+            answer_t: 19,
+            asr: 20,
+            eoa: 6,
+            pad_a: 7,
+            input_a: 8,
+            answer_a: 9,
+            split: 10,
+        }
+    }
+
+    fn turn(task: &'static Task, max_steps: usize) -> Turn {
+        let samplers = (0..8).map(|i| Sampler::new(&SamplingConfig::greedy(), i)).collect();
+        Turn::new(task, &ids(), samplers, max_steps)
+    }
+
+    fn text(id: usize) -> Vec<f32> {
+        (0..TEXT).map(|i| if i == id { 1.0 } else { 0.0 }).collect()
+    }
+
+    fn audio(last: usize) -> Vec<f32> {
+        let mut logits = vec![0.0; 7 * AUDIO];
+        for stream in 0..7 {
+            logits[stream * AUDIO + if stream == 6 { last } else { stream }] = 1.0;
+        }
+        logits
+    }
+
+    fn said(turn: &mut Turn, text_id: usize, last: usize) -> Outcome {
+        let (t, a) = (text(text_id), audio(last));
+        let heads = turn.heads();
+        turn.accept(heads.text_row.map(|_| &t[..]), heads.audio_row.map(|_| &a[..]))
+    }
+
+    #[test]
+    fn the_first_step_is_kept_whatever_it_says() {
+        let mut turn = turn(&task::A1A2, 9);
+        assert!(matches!(said(&mut turn, 16, 6), Outcome::Kept(_)));
+        assert_eq!(turn.heads().text_row, Some(0), "an eot in the first step is not acted on");
+        assert_eq!(said(&mut turn, 1, 6), Outcome::Ended(Ended::Eoa));
+    }
+
+    #[test]
+    fn after_eot_the_text_is_padding_and_the_text_row_leaves() {
+        let mut turn = turn(&task::A1A2_BATCH, 9);
+        said(&mut turn, 1, 1);
+        assert_eq!((turn.rows(), turn.heads().text_row), (2, Some(1)));
+        said(&mut turn, 16, 1);
+        assert_eq!((turn.rows(), turn.heads().text_row), (1, None));
+        let Outcome::Kept(step) = said(&mut turn, 1, 2) else { panic!("kept") };
+        assert_eq!(step.text, 17);
+    }
+
+    #[test]
+    fn rows_are_fed_the_same_text_and_their_own_audio() {
+        let mut turn = turn(&task::A1A2_BATCH, 9);
+        said(&mut turn, 3, 5);
+        let mut column = [0; 8];
+        turn.feed(0, &mut column);
+        assert_eq!(column, [0, 1, 2, 3, 4, 5, 5, 3]);
+        turn.feed(1, &mut column);
+        assert_eq!(column, [7, 7, 7, 7, 7, 7, 7, 3]);
+    }
+
+    #[test]
+    fn a_text_task_stops_at_eot_and_leaves_it_out() {
+        let mut turn = turn(&task::T1T2, 9);
+        said(&mut turn, 3, 0);
+        assert_eq!(said(&mut turn, 16, 0), Outcome::Ended(Ended::Eot));
+        assert_eq!(turn.steps(), 1);
+    }
+
+    #[test]
+    fn the_limit_counts_kept_steps() {
+        let mut turn = turn(&task::T1T2, 2);
+        said(&mut turn, 3, 0);
+        assert_eq!(turn.limit(), None);
+        said(&mut turn, 3, 0);
+        assert_eq!(turn.limit(), Some(Ended::Limit));
+    }
+
+    #[test]
+    fn an_answer_whose_audio_failed_ends_with_its_text() {
+        let mut turn = turn(&task::A1A2, 9);
+        said(&mut turn, 3, 1);
+        turn.audio_failed();
+        assert_eq!(turn.limit(), None);
+        said(&mut turn, 16, 1);
+        assert_eq!(turn.limit(), Some(Ended::BadAudioId));
+    }
+}
