@@ -23,21 +23,14 @@ impl Noise {
             return;
         };
         let key = mix(seed ^ mix(block as u64 + 1));
-        let mut position = start;
-        let mut rest = out;
-        while let Some((first, tail)) = rest.split_first_mut() {
-            let pair = normals(key, position.div_euclid(2));
-            *first = if position < 0 { 0.0 } else { pair[position.rem_euclid(2) as usize] };
-            position += 1;
-            rest = tail;
-            // The pair's other half, when it is wanted too.
-            if position.rem_euclid(2) == 1
-                && let Some((second, tail)) = rest.split_first_mut()
-            {
-                *second = if position < 0 { 0.0 } else { pair[1] };
-                position += 1;
-                rest = tail;
+        let mut pair = [0.0; 2];
+        for (i, draw) in out.iter_mut().enumerate() {
+            let position = start + i as i64;
+            // A pair of neighbours is drawn at its first half, or where the chunk begins.
+            if i == 0 || position.rem_euclid(2) == 0 {
+                pair = normals(key, position.div_euclid(2));
             }
+            *draw = if position < 0 { 0.0 } else { pair[position.rem_euclid(2) as usize] };
         }
     }
 }

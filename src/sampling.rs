@@ -88,12 +88,11 @@ impl Sampler {
         self.candidates.retain(|c| c.1 >= floor);
         self.candidates.sort_unstable_by(likelier);
         let mut sum = 0.0;
-        let within = |&(_, weight): &(u32, f32)| {
-            sum += weight;
-            sum < wanted
-        };
-        let n = self.candidates.iter().take_while(|c| within(c)).count() + 1;
-        self.candidates.truncate(n);
+        let reached = self.candidates.iter().position(|c| {
+            sum += c.1;
+            sum >= wanted
+        });
+        self.candidates.truncate(reached.map_or(usize::MAX, |last| last + 1));
     }
 
     fn draw(&mut self) -> Option<usize> {

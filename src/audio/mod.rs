@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 pub use read::{read, read_bytes};
 pub use resample::resample;
-pub use wav::{WavSink, to_i16};
+pub use wav::{WavSink, beside, to_i16};
 
 /// Mono sound.
 #[derive(Debug, Clone, PartialEq)]

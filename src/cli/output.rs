@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use mini_omni::audio::beside;
 
 /// Whether a path means standard input or output.
 pub fn is_stdio(path: &Path) -> bool {
@@ -19,7 +20,7 @@ pub struct TextOutput {
 impl TextOutput {
     /// Opens a place beside `path`; "-" is standard output.
     pub fn create(path: &Path) -> Result<TextOutput> {
-        let file = if is_stdio(path) { None } else { Some(beside(path)?) };
+        let file = if is_stdio(path) { None } else { Some(beside(path).with_context(|| format!("cannot write {}", path.display()))?) };
         Ok(TextOutput { path: path.to_path_buf(), file })
     }
 
@@ -33,35 +34,5 @@ impl TextOutput {
         file.write_all(text.as_bytes()).with_context(failed)?;
         file.persist(&self.path).with_context(failed)?;
         Ok(())
-    }
-}
-
-fn beside(path: &Path) -> Result<tempfile::NamedTempFile> {
-    if path.is_dir() {
-        anyhow::bail!("cannot write {}: it is a folder", path.display());
-    }
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    tempfile::Builder::new()
-        .prefix(".mini-omni-")
-        .permissions_like_a_new_file()
-        .tempfile_in(folder)
-        .with_context(|| format!("cannot write {}", path.display()))
-}
-
-/// Temporary files are private by default; an output is an ordinary file.
-trait OrdinaryFile {
-    fn permissions_like_a_new_file(&mut self) -> &mut Self;
-}
-
-impl OrdinaryFile for tempfile::Builder<'_, '_> {
-    #[cfg(unix)]
-    fn permissions_like_a_new_file(&mut self) -> &mut Self {
-        use std::os::unix::fs::PermissionsExt;
-        self.permissions(std::fs::Permissions::from_mode(0o666))
-    }
-
-    #[cfg(not(unix))]
-    fn permissions_like_a_new_file(&mut self) -> &mut Self {
-        self
     }
 }

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ort::environment::Environment;
-use ort::ep::{ExecutionProvider, ExecutionProviderDispatch};
+use ort::ep::ExecutionProviderDispatch;
 
 use crate::error::{Error, Result};
 
@@ -73,11 +73,32 @@ impl Runtime {
 
     /// The provider to register with a session; `None` for the CPU, which is always there.
     pub(crate) fn dispatch(&self) -> Option<ExecutionProviderDispatch> {
-        match self.provider {
-            Provider::Cuda => Some(ort::ep::CUDA::default().build().error_on_failure()),
-            Provider::CoreMl => Some(ort::ep::CoreML::default().build().error_on_failure()),
-            Provider::Cpu | Provider::Auto => None,
-        }
+        compiled(self.provider).map(|provider| provider.dispatch.error_on_failure())
+    }
+}
+
+/// A provider this binary was built with.
+struct Compiled {
+    dispatch: ExecutionProviderDispatch,
+    /// Whether the loaded library has it too.
+    in_library: bool,
+}
+
+fn compiled(provider: Provider) -> Option<Compiled> {
+    match provider {
+        #[cfg(feature = "cuda")]
+        Provider::Cuda => Some(Compiled::of(ort::ep::CUDA::default())),
+        #[cfg(feature = "coreml")]
+        Provider::CoreMl => Some(Compiled::of(ort::ep::CoreML::default())),
+        _ => None,
+    }
+}
+
+#[cfg(any(feature = "cuda", feature = "coreml"))]
+impl Compiled {
+    fn of<E: ort::ep::ExecutionProvider + Into<ExecutionProviderDispatch>>(provider: E) -> Compiled {
+        let in_library = provider.is_available().unwrap_or(false);
+        Compiled { dispatch: provider.into(), in_library }
     }
 }
 
@@ -96,24 +117,18 @@ fn settle(asked: Provider, library: &Path) -> Result<Provider> {
 
 /// Why a provider cannot be used, if it cannot.
 fn missing(provider: Provider, library: &Path) -> Option<String> {
-    let (built_in, in_library) = match provider {
-        Provider::Cpu | Provider::Auto => return None,
-        Provider::Cuda => (cfg!(feature = "cuda"), ort::ep::CUDA::default().is_available()),
-        Provider::CoreMl => (cfg!(feature = "coreml"), ort::ep::CoreML::default().is_available()),
-    };
     let name = provider.name();
-    if !built_in {
-        return Some(format!(
+    match compiled(provider) {
+        _ if provider == Provider::Cpu => None,
+        None => Some(format!(
             "this binary was built without the {name} provider; build it with `cargo build --release --features {name}`, or use --provider cpu"
-        ));
-    }
-    if !in_library.unwrap_or(false) {
-        return Some(format!(
+        )),
+        Some(found) if !found.in_library => Some(format!(
             "the ONNX Runtime library {} has no {name} provider; point ORT_DYLIB_PATH at one that has it, or use --provider cpu",
             library.display()
-        ));
+        )),
+        Some(_) => None,
     }
-    None
 }
 
 /// The library file, from the first of the three places that has one.
