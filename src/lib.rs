@@ -10,7 +10,7 @@
 //! ```
 //!
 //! [`Omni::stream`] is the one path. Pure modules stand in the middle ([`mel`], [`task`], [`prompt`],
-//! [`turn`], [`delay`], [`sampling`], [`noise`]), files and sound at the rim ([`audio`], [`manifest`]),
+//! [`turn`], [`delay`], [`sampling`], [`noise`]), files and sound at the rim ([`audio`], [`manifest`], [`output`]),
 //! and [`graph`] is the only place that knows ONNX Runtime.
 
 pub mod audio;
@@ -21,6 +21,7 @@ pub mod manifest;
 pub mod mel;
 pub mod noise;
 pub mod omni;
+pub mod output;
 pub mod prompt;
 pub mod sampling;
 pub mod speech;

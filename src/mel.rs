@@ -1,153 +1,207 @@
-//! Whisper's log-mel spectrogram.
+//! The log-mel spectrogram the encoder was trained on, as Whisper computes it.
 //!
-//! 400-point periodic Hann window, hop 160, reflect padding, power spectrum, slaney mel filters,
-//! log10 clamped at 1e-10 and at the clip's maximum - 8, then (x + 4) / 4; all sizes come from the
-//! manifest. A clip is padded with silence to the encoder's window, and frames that see nothing but
-//! that padding are all alike, so only the others are computed.
+//! Sizes come from the manifest; the recipe (periodic Hann window, reflected edges, slaney mel
+//! filters, 8 decades below the loudest) is Whisper's and librosa's. A clip is padded to the full
+//! window, yet only frames that can see a sample are computed: all others are silence, one value.
+//! In f64 throughout, since it costs nothing next to the encoder and no finite sample overflows it.
 
-use std::f64::consts::PI;
+use std::f64::consts::TAU;
 use std::sync::Arc;
 
-use ndarray::{Array2, Axis};
+use ndarray::Array2;
 use rayon::prelude::*;
-use realfft::{RealFftPlanner, RealToComplex};
+use realfft::{RealFftPlanner, RealToComplex, num_complex::Complex};
 
 use crate::manifest::MelDims;
 
-/// The smallest power that counts, and the range below the loudest.
-const FLOOR: f32 = 1e-10;
-const RANGE: f32 = 8.0;
+/// log10 of the smallest power told apart from silence (1e-10).
+const SILENCE: f64 = -10.0;
+/// Decades below the loudest point of the clip that are kept.
+const RANGE: f64 = 8.0;
 
-/// Window, transform and filters, planned once.
-pub struct MelSpectrogram {
-    n_fft: usize,
-    hop: usize,
-    n_mels: usize,
-    window: Vec<f32>,
-    /// For each mel: the first bin it hears, and its weights from there on.
-    filters: Vec<(usize, Vec<f32>)>,
-    fft: Arc<dyn RealToComplex<f32>>,
-}
-
-impl MelSpectrogram {
-    /// Plans for the model's sizes.
-    pub fn new(dims: &MelDims) -> MelSpectrogram {
-        let n = dims.n_fft;
-        let hann = |i: usize| (0.5 - 0.5 * (2.0 * PI * i as f64 / n as f64).cos()) as f32;
-        MelSpectrogram {
-            n_fft: n,
-            hop: dims.hop_length,
-            n_mels: dims.n_mels,
-            window: (0..n).map(hann).collect(),
-            filters: mel_filters(dims),
-            fft: RealFftPlanner::new().plan_fft_forward(n),
-        }
-    }
-
-    /// Mel [n_mels, frames] of a clip, cut or padded with silence to `frames` hops.
-    pub fn compute(&self, samples: &[f32], frames: usize) -> Array2<f32> {
-        let clip = &samples[..samples.len().min(frames * self.hop)];
-        let length = frames * self.hop;
-        // A frame reaches n_fft / 2 to both sides; what is mirrored at the end may be sound too.
-        let reach = self.n_fft / 2;
-        let heard = ((clip.len() + reach).div_ceil(self.hop)).min(frames);
-        let mirrored = if clip.len() + reach >= length { frames } else { heard };
-        let columns: Vec<Vec<f32>> = (0..mirrored)
-            .into_par_iter()
-            .map_init(|| self.scratch(), |scratch, frame| self.column(clip, length, frame, scratch))
-            .collect();
-        let mut mel = Array2::from_elem((self.n_mels, frames), FLOOR.log10());
-        for (frame, column) in columns.iter().enumerate() {
-            mel.index_axis_mut(Axis(1), frame).iter_mut().zip(column).for_each(|(m, &c)| *m = c);
-        }
-        let loudest = mel.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        mel.mapv_inplace(|m| (m.max(loudest - RANGE) + 4.0) / 4.0);
-        mel
-    }
-
-    fn scratch(&self) -> (Vec<f32>, Vec<realfft::num_complex::Complex<f32>>) {
-        (self.fft.make_input_vec(), self.fft.make_output_vec())
-    }
-
-    /// log10 mel powers of one frame.
-    fn column(
-        &self,
-        clip: &[f32],
-        length: usize,
-        frame: usize,
-        (input, spectrum): &mut (Vec<f32>, Vec<realfft::num_complex::Complex<f32>>),
-    ) -> Vec<f32> {
-        let start = (frame * self.hop) as isize - (self.n_fft / 2) as isize;
-        for (i, (value, weight)) in input.iter_mut().zip(&self.window).enumerate() {
-            let at = reflect(start + i as isize, length);
-            *value = clip.get(at).map_or(0.0, |sample| sample * weight);
-        }
-        // The plan made both buffers, so their lengths fit and it cannot fail.
-        if self.fft.process(input, spectrum).is_err() {
-            return vec![FLOOR.log10(); self.n_mels];
-        }
-        let power: Vec<f32> = spectrum.iter().map(|bin| bin.norm_sqr()).collect();
-        self.filters
-            .iter()
-            .map(|(first, weights)| {
-                let sum: f32 = weights.iter().zip(&power[*first..]).map(|(w, p)| w * p).sum();
-                sum.max(FLOOR).log10()
-            })
-            .collect()
-    }
-}
-
-/// A position outside a clip of `length`, mirrored at its ends.
-fn reflect(at: isize, length: usize) -> usize {
-    let last = length as isize - 1;
-    let at = at.abs();
-    (if at > last { 2 * last - at } else { at }).max(0) as usize
-}
-
-/// Slaney's mel scale: linear to 1 kHz, logarithmic above.
-fn hz_to_mel(hz: f64) -> f64 {
-    if hz < 1000.0 { hz * 3.0 / 200.0 } else { 15.0 + 27.0 * (hz / 1000.0).ln() / 6.4f64.ln() }
-}
-
-fn mel_to_hz(mel: f64) -> f64 {
-    if mel < 15.0 { mel * 200.0 / 3.0 } else { 1000.0 * ((mel - 15.0) / 27.0 * 6.4f64.ln()).exp() }
-}
-
-/// Triangles of equal area between 0 and half the sample rate, without their zeros.
-fn mel_filters(dims: &MelDims) -> Vec<(usize, Vec<f32>)> {
-    let rate = f64::from(dims.sample_rate);
-    let top = hz_to_mel(rate / 2.0);
-    let edge = |i: usize| mel_to_hz(top * i as f64 / (dims.n_mels + 1) as f64);
-    (0..dims.n_mels)
-        .map(|mel| {
-            let (low, mid, high) = (edge(mel), edge(mel + 1), edge(mel + 2));
-            let weight = |bin: usize| {
-                let hz = bin as f64 * rate / dims.n_fft as f64;
-                let slope = ((hz - low) / (mid - low)).min((high - hz) / (high - mid));
-                (slope.max(0.0) * 2.0 / (high - low)) as f32
-            };
-            let bins = dims.n_fft / 2 + 1;
-            let first = (0..bins).find(|&bin| weight(bin) > 0.0).unwrap_or(0);
-            let weights = (first..bins).map(weight).take_while(|&w| w > 0.0).collect();
-            (first, weights)
-        })
-        .collect()
-}
-
-/// Audio features of a clip: one every 20 ms and one more, in the original's floating point, which
-/// for nine lengths gives one less than n / 320 + 1.
+/// Audio features of a clip of `n_samples` at the model's rate, unbounded by its window.
 pub fn n_features(dims: &MelDims, n_samples: usize) -> usize {
+    // The original's floating point, in its order: for nine lengths below 30 s it is one less than
+    // whole-number arithmetic gives, and the model was trained so.
     let seconds = n_samples as f64 / f64::from(dims.sample_rate);
     (seconds * 1000.0 / dims.feature_ms as f64) as usize + 1
 }
 
+/// Everything about the spectrogram that does not depend on the clip.
+pub struct MelSpectrogram {
+    fft: Arc<dyn RealToComplex<f64>>,
+    /// [n_fft].
+    window: Vec<f64>,
+    /// [n_mels].
+    filters: Vec<Filter>,
+    hop_length: usize,
+}
+
+impl MelSpectrogram {
+    /// Plans the FFT and computes window and filters.
+    pub fn new(dims: &MelDims) -> MelSpectrogram {
+        MelSpectrogram {
+            fft: RealFftPlanner::new().plan_fft_forward(dims.n_fft),
+            window: hann_window(dims.n_fft),
+            filters: mel_filters(dims),
+            hop_length: dims.hop_length,
+        }
+    }
+
+    /// Mel [n_mels, frames] of samples at the model's rate: the clip is padded with silence, or
+    /// cut, to `frames`.
+    pub fn compute(&self, samples: &[f32], frames: usize) -> Array2<f32> {
+        let log_mel = self.log_mel(samples, frames);
+        let loudest = log_mel.iter().copied().fold(SILENCE, f64::max);
+        let scale = |x: f64| ((x.max(loudest - RANGE) + 4.0) / 4.0) as f32;
+        let n_mels = self.filters.len();
+        let mut mel = Array2::from_elem((n_mels, frames), scale(SILENCE));
+        for (mut column, frame) in mel.columns_mut().into_iter().zip(log_mel.chunks(n_mels)) {
+            column.iter_mut().zip(frame).for_each(|(to, &from)| *to = scale(from));
+        }
+        mel
+    }
+
+    /// log10 of the mel power of the frames that can see a sample, [heard frames, n_mels].
+    fn log_mel(&self, samples: &[f32], frames: usize) -> Vec<f64> {
+        let padded = frames * self.hop_length;
+        let samples = &samples[..samples.len().min(padded)];
+        // Frame f is centred on sample f * hop_length.
+        let heard = (samples.len() + self.window.len() / 2).div_ceil(self.hop_length).min(frames);
+        let mut log_mel = vec![SILENCE; heard * self.filters.len()];
+        log_mel.par_chunks_mut(self.filters.len()).enumerate().for_each_init(
+            || Scratch::new(&*self.fft),
+            |scratch, (f, out)| {
+                let power = self.power(samples, padded, f * self.hop_length, scratch);
+                for (mel, filter) in out.iter_mut().zip(&self.filters) {
+                    *mel = filter.apply(power).log10().max(SILENCE);
+                }
+            },
+        );
+        log_mel
+    }
+
+    /// Power spectrum [n_fft / 2 + 1] around a sample of the clip padded to `padded` samples.
+    fn power<'a>(
+        &self,
+        samples: &[f32],
+        padded: usize,
+        centre: usize,
+        scratch: &'a mut Scratch,
+    ) -> &'a [f64] {
+        let half = self.window.len() / 2;
+        for (i, (to, weight)) in scratch.frame.iter_mut().zip(&self.window).enumerate() {
+            let at = reflect(centre + i, half, padded);
+            *to = samples.get(at).map_or(0.0, |&x| f64::from(x) * weight);
+        }
+        let Scratch { frame, spectrum, work, power } = scratch;
+        let done = self.fft.process_with_scratch(frame, spectrum, work);
+        debug_assert!(done.is_ok(), "the plan itself made these buffers");
+        power.iter_mut().zip(spectrum).for_each(|(to, x)| *to = x.norm_sqr());
+        power
+    }
+}
+
+/// One thread's buffers.
+struct Scratch {
+    frame: Vec<f64>,
+    spectrum: Vec<Complex<f64>>,
+    work: Vec<Complex<f64>>,
+    power: Vec<f64>,
+}
+
+impl Scratch {
+    fn new(fft: &dyn RealToComplex<f64>) -> Scratch {
+        let spectrum = fft.make_output_vec();
+        let power = vec![0.0; spectrum.len()];
+        Scratch { frame: fft.make_input_vec(), spectrum, work: fft.make_scratch_vec(), power }
+    }
+}
+
+/// The sample seen at `position - half` of a clip of `length` whose edges are mirrors: the sample
+/// at the edge itself is not repeated.
+fn reflect(position: usize, half: usize, length: usize) -> usize {
+    let at = position.abs_diff(half);
+    if at < length { at } else { (2 * length).saturating_sub(at + 2) }
+}
+
+/// The periodic Hann window: of n + 1 symmetric points, the last is dropped.
+fn hann_window(n: usize) -> Vec<f64> {
+    (0..n).map(|i| 0.5 - 0.5 * (TAU * i as f64 / n as f64).cos()).collect()
+}
+
+/// A mel band: the weights of a few neighbouring frequencies, all others being 0.
+struct Filter {
+    first: usize,
+    weights: Vec<f64>,
+}
+
+impl Filter {
+    /// A triangle from `low` over `centre` to `high` Hz, of area 1 (slaney's norm).
+    fn triangle([low, centre, high]: [f64; 3], frequencies: &[f64]) -> Filter {
+        let norm = 2.0 / (high - low);
+        let weight = |f: f64| ((f - low) / (centre - low)).min((high - f) / (high - centre)) * norm;
+        let first = frequencies.partition_point(|&f| f <= low);
+        let end = frequencies.partition_point(|&f| f < high).max(first);
+        Filter { first, weights: frequencies[first..end].iter().map(|&f| weight(f)).collect() }
+    }
+
+    fn apply(&self, power: &[f64]) -> f64 {
+        power[self.first..].iter().zip(&self.weights).map(|(power, weight)| power * weight).sum()
+    }
+}
+
+/// n_mels bands, equally wide in mels, from 0 Hz to half the sample rate.
+fn mel_filters(dims: &MelDims) -> Vec<Filter> {
+    let highest = f64::from(dims.sample_rate) / 2.0;
+    let bin = f64::from(dims.sample_rate) / dims.n_fft as f64;
+    let frequencies: Vec<f64> = (0..=dims.n_fft / 2).map(|k| k as f64 * bin).collect();
+    let step = mel_of_hz(highest) / (dims.n_mels + 1) as f64;
+    let edge = |i: usize| hz_of_mel(i as f64 * step);
+    (0..dims.n_mels)
+        .map(|i| Filter::triangle([edge(i), edge(i + 1), edge(i + 2)], &frequencies))
+        .collect()
+}
+
+/// Slaney's scale is linear below this frequency and logarithmic above it.
+const BREAK_HZ: f64 = 1000.0;
+const HZ_PER_MEL: f64 = 200.0 / 3.0;
+const BREAK_MEL: f64 = BREAK_HZ / HZ_PER_MEL;
+
+/// Logarithm of the ratio of two frequencies a mel apart, above the break: 27 mels make 6.4.
+fn log_step() -> f64 {
+    6.4f64.ln() / 27.0
+}
+
+fn mel_of_hz(hz: f64) -> f64 {
+    if hz < BREAK_HZ {
+        return hz / HZ_PER_MEL;
+    }
+    BREAK_MEL + (hz / BREAK_HZ).ln() / log_step()
+}
+
+fn hz_of_mel(mel: f64) -> f64 {
+    if mel < BREAK_MEL {
+        return mel * HZ_PER_MEL;
+    }
+    BREAK_HZ * (log_step() * (mel - BREAK_MEL)).exp()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use ndarray::Array1;
-    use ndarray_npy::read_npy;
+    use ndarray::{Array1, s};
 
-    fn dims() -> MelDims {
+    use super::*;
+
+    /// What the original computed (tests/fixtures/mel/make.py).
+    fn golden() -> (Array1<f32>, Array2<f32>) {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/mel");
+        let pcm = ndarray_npy::read_npy(format!("{folder}/pcm16k.npy")).unwrap();
+        let mel = ndarray_npy::read_npy(format!("{folder}/mel.npy")).unwrap();
+        (pcm, mel)
+    }
+
+    fn whisper() -> MelDims {
         MelDims {
             sample_rate: 16_000,
             n_fft: 400,
@@ -159,35 +213,77 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_mel_is_the_originals() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/mel/");
-        let pcm: Array1<f32> = read_npy(format!("{folder}pcm16k.npy")).expect("fixture");
-        let expected: Array2<f32> = read_npy(format!("{folder}mel.npy")).expect("fixture");
-        let mel = MelSpectrogram::new(&dims()).compute(pcm.as_slice().expect("flat"), 3000);
-        assert_eq!(mel.shape(), [80, 3000]);
-        let found = mel.slice(ndarray::s![.., ..expected.ncols()]);
-        let error = (&found - &expected).mapv(f32::abs).fold(0.0f32, |a, &b| a.max(b));
-        assert!(error < 1e-5, "{error}");
+    fn worst(a: &Array2<f32>, b: &Array2<f32>) -> f32 {
+        assert_eq!(a.dim(), b.dim());
+        a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    }
+
+    /// The same by the definition: the whole padded clip, every frame, no shortcut.
+    fn by_definition(samples: &[f32], frames: usize) -> Array2<f32> {
+        let spectrogram = MelSpectrogram::new(&whisper());
+        let mut padded = samples.to_vec();
+        padded.resize(frames * 160, 0.0);
+        spectrogram.compute(&padded, frames)
     }
 
     #[test]
-    fn frames_that_are_skipped_are_what_would_be_computed() {
-        let mel = MelSpectrogram::new(&dims());
-        let clip: Vec<f32> = (0..1000).map(|i| (i as f32 * 0.3).sin()).collect();
-        let mut padded = clip.clone();
-        padded.resize(48_000, 0.0);
-        assert_eq!(mel.compute(&clip, 300), mel.compute(&padded, 300));
-        let longer: Vec<f32> = (0..50_000).map(|i| (i as f32 * 0.3).sin()).collect();
-        assert_eq!(mel.compute(&longer, 300), mel.compute(&longer[..48_000], 300));
+    fn a_question_has_the_originals_mel() {
+        let (pcm, expected) = golden();
+        let mel = MelSpectrogram::new(&whisper()).compute(pcm.as_slice().unwrap(), 3000);
+        assert_eq!(mel.dim(), (80, 3000));
+        let difference = worst(&mel.slice(s![.., ..250]).to_owned(), &expected);
+        assert!(difference < 1e-5, "off by {difference}");
+        assert!(mel.slice(s![.., 250..]).iter().all(|&x| x == mel[[0, 249]]));
+    }
+
+    #[test]
+    fn frames_that_see_only_padding_need_not_be_computed() {
+        let spectrogram = MelSpectrogram::new(&whisper());
+        for length in [0, 1, 39, 40, 41, 159, 160, 200, 5_000, 15_799, 15_800, 15_801, 16_000] {
+            let samples: Vec<f32> = (0..length).map(|i| (i as f32 * 0.7).sin() * 0.3).collect();
+            let mel = spectrogram.compute(&samples, 100);
+            assert_eq!(mel, by_definition(&samples, 100), "{length} samples");
+        }
+    }
+
+    #[test]
+    fn what_lies_past_the_window_is_cut() {
+        let samples: Vec<f32> = (0..2_000).map(|i| (i as f32 * 0.7).sin()).collect();
+        let mel = MelSpectrogram::new(&whisper()).compute(&samples, 10);
+        assert_eq!(mel, by_definition(&samples[..1_600], 10));
+    }
+
+    #[test]
+    fn silence_and_the_loudest_floats_are_finite() {
+        let spectrogram = MelSpectrogram::new(&whisper());
+        assert!(spectrogram.compute(&[0.0; 800], 10).iter().all(|&x| x == -1.5));
+        assert!(spectrogram.compute(&[f32::MAX; 800], 10).iter().all(|x| x.is_finite()));
+        assert_eq!(spectrogram.compute(&[0.5; 800], 0).dim(), (80, 0));
+    }
+
+    #[test]
+    fn edges_are_mirrors() {
+        let at = |position| reflect(position, 3, 10);
+        assert_eq!([at(0), at(2), at(3), at(12)], [3, 1, 0, 9]);
+        assert_eq!([at(13), at(14)], [8, 7]);
+    }
+
+    #[test]
+    fn the_lowest_filter_is_librosas() {
+        // librosa.filters.mel(sr=16000, n_fft=400, n_mels=80)[0]: a single weight.
+        let filters = mel_filters(&whisper());
+        assert_eq!((filters[0].first, filters[0].weights.len()), (1, 1));
+        assert!((filters[0].weights[0] - 0.024_862_6).abs() < 1e-7);
     }
 
     #[test]
     fn features_are_counted_in_the_originals_floating_point() {
-        let less = [64320, 64960, 128640, 129920, 256960, 257280, 259520, 259840, 262080];
-        for n in (0..=480_000).step_by(320).chain([1, 319, 321, 479_999]) {
-            let expected = n / 320 + usize::from(!less.contains(&n));
-            assert_eq!(n_features(&dims(), n), expected, "{n} samples");
-        }
+        let one_less =
+            [64_320, 64_960, 128_640, 129_920, 256_960, 257_280, 259_520, 259_840, 262_080];
+        let differing: Vec<usize> =
+            (0..=480_000).filter(|&n| n_features(&whisper(), n) != n / 320 + 1).collect();
+        assert_eq!(differing, one_less);
+        assert!(one_less.iter().all(|&n| n_features(&whisper(), n) == n / 320));
+        assert_eq!(n_features(&whisper(), 720_000), 2_251);
     }
 }

@@ -1,236 +1,412 @@
-//! Audio files to mono samples.
+//! A recording, whatever it is, as one channel of samples.
 //!
-//! The format is found from the content, never from the name. Wav goes to `hound`, after its header
-//! was made truthful: tools that pipe wav leave its lengths open, and cut files promise more than
-//! they hold. Everything else goes to `symphonia`.
+//! What a file is, its bytes say; its name is only for messages. Wav goes to hound, all else to
+//! symphonia. Wavs in the wild are cut off, streamed with a made-up length, or carry odd chunks, so
+//! hound never sees a file's own header: it gets a plain one written here, with the length of what
+//! is there. Damage costs the damaged part, not the recording.
 
-use std::io::Cursor;
+use std::fs;
+use std::io::{Cursor, Read};
+use std::ops::ControlFlow;
 use std::path::Path;
 
-use hound::{SampleFormat, WavReader};
+use symphonia::core::audio::GenericAudioBufferRef;
 use symphonia::core::codecs::CodecParameters;
-use symphonia::core::codecs::audio::AudioDecoderOptions;
+use symphonia::core::codecs::audio::AudioDecoder;
 use symphonia::core::errors::Error as SymphoniaError;
-use symphonia::core::formats::probe::Hint;
-use symphonia::core::formats::{FormatOptions, TrackType};
-use symphonia::core::io::{MediaSourceStream, MediaSourceStreamOptions};
-use symphonia::core::meta::MetadataOptions;
+use symphonia::core::formats::{FormatReader, TrackType};
+use symphonia::core::io::MediaSourceStream;
 
-use super::{AudioError, Pcm};
+use super::{AudioError, HIGHEST_RATE, LOWEST_RATE, Pcm};
 
-/// Sample rates a file may have, Hz.
-const RATES: std::ops::RangeInclusive<u32> = 1_000..=768_000;
-
-/// The sound of a file, channels averaged to one.
+/// Reads a wav, flac, mp3 or ogg vorbis file.
 pub fn read(path: &Path) -> Result<Pcm, AudioError> {
-    let bytes = std::fs::read(path)
-        .map_err(|source| AudioError::Unreadable { path: path.to_path_buf(), source })?;
-    read_bytes(bytes, &path.display().to_string())
+    let unreadable = |source| AudioError::Unreadable { path: path.to_path_buf(), source };
+    read_bytes(fs::read(path).map_err(unreadable)?, &path.display().to_string())
 }
 
-/// The sound in `bytes`; `name` is what error sentences call it.
+/// Reads a wav, flac, mp3 or ogg vorbis file from memory; `name` is for messages.
 pub fn read_bytes(bytes: Vec<u8>, name: &str) -> Result<Pcm, AudioError> {
     if bytes.is_empty() {
         return Err(AudioError::EmptyFile { name: name.into() });
     }
-    let not_audio = |why: String| AudioError::NotAudio { name: name.into(), why };
-    let decoded = if bytes.starts_with(b"RIFF") { wav(bytes) } else { other(bytes) };
-    let (pcm, channels) = decoded.map_err(not_audio)?;
-    if !RATES.contains(&pcm.sample_rate) {
-        return Err(not_audio(format!("its sample rate is {} Hz", pcm.sample_rate)));
-    }
-    checked(mono(pcm, channels), name)
-}
-
-fn mono(pcm: Pcm, channels: usize) -> Pcm {
-    if channels <= 1 {
-        return pcm;
-    }
-    let mean = |frame: &[f32]| frame.iter().sum::<f32>() / channels as f32;
-    Pcm { samples: pcm.samples.chunks_exact(channels).map(mean).collect(), ..pcm }
-}
-
-fn checked(pcm: Pcm, name: &str) -> Result<Pcm, AudioError> {
+    let is_wav = bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"WAVE");
+    let pcm = if is_wav { read_wav(&bytes, name)? } else { read_other(bytes, name)? };
     if pcm.samples.is_empty() {
         return Err(AudioError::NoSamples { name: name.into() });
     }
-    match pcm.samples.iter().position(|sample| !sample.is_finite()) {
-        Some(index) => Err(AudioError::BadSample { name: name.into(), index, value: pcm.samples[index] }),
+    match pcm.samples.iter().position(|x| !x.is_finite()) {
+        Some(sample) => {
+            let value = pcm.samples[sample];
+            Err(AudioError::NotFinite { name: name.into(), sample, value })
+        }
         None => Ok(pcm),
     }
 }
 
-/// Interleaved samples and the number of channels.
-fn wav(mut bytes: Vec<u8>) -> Result<(Pcm, usize), String> {
-    make_truthful(&mut bytes)?;
-    let mut reader = WavReader::new(Cursor::new(bytes)).map_err(|e| e.to_string())?;
+fn read_wav(bytes: &[u8], name: &str) -> Result<Pcm, AudioError> {
+    let unknown = |why: String| not_audio(name, &why);
+    let (fmt, data) = wav_chunks(bytes).ok_or_else(|| unknown("its wav header is cut off".into()))?;
+    let sample_rate = fmt.sample_rate;
+    check_rate(name, sample_rate)?;
+    // hound wants whole frames, and lengths of 32 bits.
+    let length = data.len().min(u32::MAX as usize) / fmt.frame() * fmt.frame();
+    let header = fmt.plain_header(length as u32);
+    let reader = hound::WavReader::new(header.chain(&data[..length]))
+        .map_err(|e| unknown(e.to_string()))?;
+    let channels = usize::from(reader.spec().channels);
+    let interleaved = hound_samples(reader).map_err(|e| unknown(e.to_string()))?;
+    Ok(Pcm { samples: mono(&interleaved, channels), sample_rate })
+}
+
+fn hound_samples<R: Read>(reader: hound::WavReader<R>) -> hound::Result<Vec<f32>> {
     let spec = reader.spec();
-    let samples = match spec.sample_format {
-        SampleFormat::Float => kept(reader.samples::<f32>()),
-        SampleFormat::Int => {
-            let scale = 1.0 / (1i64 << (spec.bits_per_sample - 1)) as f32;
-            kept(reader.samples::<i32>()).into_iter().map(|sample| sample as f32 * scale).collect()
-        }
-    };
-    Ok((Pcm { samples, sample_rate: spec.sample_rate }, spec.channels as usize))
-}
-
-/// Samples up to the first that cannot be read: a cut file gives what is there.
-fn kept<S>(samples: impl Iterator<Item = hound::Result<S>>) -> Vec<S> {
-    samples.map_while(Result::ok).collect()
-}
-
-/// Checks the header's sizes and sets the data chunk's length to what the file holds.
-fn make_truthful(bytes: &mut Vec<u8>) -> Result<(), String> {
-    const CHUNK_HEADER: usize = 8;
-    let u16_at = |b: &[u8], at: usize| usize::from(u16::from_le_bytes([b[at], b[at + 1]]));
-    let (mut at, mut block_align) = (12, 0);
-    while at + CHUNK_HEADER <= bytes.len() {
-        let body = at + CHUNK_HEADER;
-        let promised = u32::from_le_bytes([bytes[at + 4], bytes[at + 5], bytes[at + 6], bytes[at + 7]]) as usize;
-        let there = bytes.len() - body;
-        match &bytes[at..at + 4] {
-            b"fmt " if there >= 16 && promised >= 16 => {
-                let (channels, bits) = (u16_at(bytes, body + 2), u16_at(bytes, body + 14));
-                block_align = u16_at(bytes, body + 12);
-                if channels == 0 || block_align != channels * bits.div_ceil(8) || !(8..=32).contains(&bits) {
-                    return Err(format!("a wav of {channels} channels and {bits} bits"));
-                }
-            }
-            b"data" if block_align > 0 => {
-                let length = if promised == 0 { there } else { promised.min(there) };
-                let length = (length - length % block_align).min(u32::MAX as usize / 2);
-                bytes[at + 4..body].copy_from_slice(&(length as u32).to_le_bytes());
-                bytes.truncate(body + length);
-                return Ok(());
-            }
-            b"data" => return Err("a wav whose format comes after its data".into()),
-            _ => {}
-        }
-        at = body.saturating_add(promised).saturating_add(promised % 2);
+    if spec.sample_format == hound::SampleFormat::Float {
+        return reader.into_samples::<f32>().collect();
     }
-    Err("a wav without data".into())
+    let full_scale = 2f32.powi(i32::from(spec.bits_per_sample) - 1);
+    reader.into_samples::<i32>().map(|x| x.map(|x| x as f32 / full_scale)).collect()
 }
 
-/// flac, mp3, ogg: interleaved samples and the number of channels.
-fn other(bytes: Vec<u8>) -> Result<(Pcm, usize), String> {
-    let unknown = |e: SymphoniaError| e.to_string();
-    let stream = MediaSourceStream::new(Box::new(Cursor::new(bytes)), MediaSourceStreamOptions::default());
-    let mut format = symphonia::default::get_probe()
-        .probe(&Hint::new(), stream, FormatOptions::default(), MetadataOptions::default())
+/// What a wav's fmt chunk says.
+struct WavFormat {
+    /// 1 is PCM, 3 is float.
+    tag: u16,
+    channels: u16,
+    /// Hz.
+    sample_rate: u32,
+    /// Bytes of one sample of every channel.
+    block_align: u16,
+    /// Of one sample.
+    bits: u16,
+}
+
+impl WavFormat {
+    /// Tag of the long form, which has the real tag at the head of its subformat GUID.
+    const EXTENSIBLE: u16 = 0xFFFE;
+
+    fn parse(fmt: &[u8]) -> Option<WavFormat> {
+        let u16_at = |at: usize| fmt.get(at..at + 2).map(|b| u16::from_le_bytes([b[0], b[1]]));
+        let tag = match u16_at(0)? {
+            WavFormat::EXTENSIBLE => u16_at(24)?,
+            tag => tag,
+        };
+        Some(WavFormat {
+            tag,
+            channels: u16_at(2)?,
+            sample_rate: u32_at(fmt, 4)?,
+            block_align: u16_at(12)?,
+            bits: u16_at(14)?,
+        })
+    }
+
+    fn frame(&self) -> usize {
+        usize::from(self.block_align.max(1))
+    }
+
+    /// The 44 bytes before `data_length` bytes of samples.
+    fn plain_header(&self, data_length: u32) -> Cursor<Vec<u8>> {
+        let byte_rate = u32::from(self.block_align).saturating_mul(self.sample_rate);
+        let mut header = Vec::with_capacity(44);
+        header.extend(b"RIFF");
+        header.extend(data_length.saturating_add(36).to_le_bytes());
+        header.extend(b"WAVEfmt ");
+        header.extend(16u32.to_le_bytes());
+        header.extend(self.tag.to_le_bytes());
+        header.extend(self.channels.to_le_bytes());
+        header.extend(self.sample_rate.to_le_bytes());
+        header.extend(byte_rate.to_le_bytes());
+        header.extend(self.block_align.to_le_bytes());
+        header.extend(self.bits.to_le_bytes());
+        header.extend(b"data");
+        header.extend(data_length.to_le_bytes());
+        Cursor::new(header)
+    }
+}
+
+/// The format and the samples' bytes: as long as the data chunk says, or as long as the file is.
+fn wav_chunks(bytes: &[u8]) -> Option<(WavFormat, &[u8])> {
+    let complete = u32_at(bytes, 4)? as usize == bytes.len() - 8;
+    let mut fmt = None;
+    let mut rest = bytes.get(12..)?;
+    while let Some((head, body)) = rest.split_at_checked(8) {
+        let claimed = u32_at(head, 4)? as usize;
+        let length = claimed.min(body.len());
+        match (&head[..4], fmt.take()) {
+            // A writer that cannot rewind leaves 0 or 0xFFFFFFFF.
+            (b"data", Some(fmt)) if claimed == 0 && !complete => return Some((fmt, body)),
+            (b"data", Some(fmt)) => return Some((fmt, &body[..length])),
+            (b"fmt ", _) => fmt = WavFormat::parse(&body[..length]),
+            (_, seen) => fmt = seen,
+        }
+        // Chunks begin at even bytes.
+        rest = body.get(length + length % 2..).unwrap_or_default();
+    }
+    None
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..at + 4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+}
+
+fn read_other(bytes: Vec<u8>, name: &str) -> Result<Pcm, AudioError> {
+    let unknown = |e: SymphoniaError| not_audio(name, &e.to_string());
+    let stream = MediaSourceStream::new(Box::new(Cursor::new(bytes)), Default::default());
+    let probe = symphonia::default::get_probe();
+    let mut format = probe
+        .probe(&Default::default(), stream, Default::default(), Default::default())
         .map_err(unknown)?;
-    let track = format.default_track(TrackType::Audio).ok_or("it has no audio track")?;
-    let id = track.id;
+    let mut decoder = decoder(&*format).map_err(unknown)?;
+    let mut pcm = Pcm { samples: Vec::new(), sample_rate: 0 };
+    while let ControlFlow::Continue(()) = next_packet(&mut *format, &mut decoder, &mut pcm) {}
+    if pcm.samples.is_empty() {
+        return Ok(pcm);
+    }
+    check_rate(name, pcm.sample_rate)?;
+    Ok(pcm)
+}
+
+/// A decoder and the track it is for.
+type Decoder = (u32, Box<dyn AudioDecoder>);
+
+fn decoder(format: &dyn FormatReader) -> Result<Decoder, SymphoniaError> {
+    let track = format
+        .default_track(TrackType::Audio)
+        .ok_or(SymphoniaError::Unsupported("no audio track of a known encoding"))?;
     let Some(CodecParameters::Audio(params)) = &track.codec_params else {
-        return Err("its audio track is of an unknown kind".into());
+        return Err(SymphoniaError::Unsupported("an audio track that does not say its encoding"));
     };
-    let mut decoder = symphonia::default::get_codecs()
-        .make_audio_decoder(params, &AudioDecoderOptions::default())
-        .map_err(unknown)?;
-    let (mut samples, mut rate, mut channels) = (Vec::new(), params.sample_rate.unwrap_or(0), 1);
-    let mut piece: Vec<f32> = Vec::new();
-    // A file that breaks off gives what was decoded before.
-    while let Ok(Some(packet)) = format.next_packet() {
-        if packet.track_id != id {
-            continue;
-        }
-        match decoder.decode(&packet) {
-            Ok(decoded) => {
-                (rate, channels) = (decoded.spec().rate(), decoded.spec().channels().count());
-                decoded.copy_to_vec_interleaved(&mut piece);
-                samples.extend_from_slice(&piece);
+    let codecs = symphonia::default::get_codecs();
+    Ok((track.id, codecs.make_audio_decoder(params, &Default::default())?))
+}
+
+/// Appends one packet's samples. Breaks at the end, and where the file is damaged beyond reading.
+fn next_packet(
+    format: &mut dyn FormatReader,
+    decoder: &mut Decoder,
+    pcm: &mut Pcm,
+) -> ControlFlow<()> {
+    let packet = match format.next_packet() {
+        Ok(Some(packet)) if packet.track_id == decoder.0 => packet,
+        Ok(Some(_)) => return ControlFlow::Continue(()),
+        // Another recording follows in the same ogg file.
+        Err(SymphoniaError::ResetRequired) => match self::decoder(format) {
+            Ok(next) => {
+                *decoder = next;
+                return ControlFlow::Continue(());
             }
-            Err(SymphoniaError::DecodeError(_)) => {}
-            Err(_) => break,
+            Err(_) => return ControlFlow::Break(()),
+        },
+        Ok(None) | Err(_) => return ControlFlow::Break(()),
+    };
+    match decoder.1.decode(&packet) {
+        Ok(buffer) => append(&buffer, pcm),
+        Err(SymphoniaError::DecodeError(_) | SymphoniaError::IoError(_)) => {
+            ControlFlow::Continue(())
         }
+        Err(_) => ControlFlow::Break(()),
     }
-    Ok((Pcm { samples, sample_rate: rate }, channels))
+}
+
+fn append(buffer: &GenericAudioBufferRef<'_>, pcm: &mut Pcm) -> ControlFlow<()> {
+    if buffer.is_empty() {
+        return ControlFlow::Continue(());
+    }
+    if pcm.samples.is_empty() {
+        pcm.sample_rate = buffer.spec().rate();
+    }
+    if pcm.sample_rate != buffer.spec().rate() {
+        return ControlFlow::Break(());
+    }
+    let mut interleaved = Vec::<f32>::new();
+    buffer.copy_to_vec_interleaved(&mut interleaved);
+    pcm.samples.extend(mono(&interleaved, buffer.num_planes()));
+    ControlFlow::Continue(())
+}
+
+/// The mean of the channels.
+fn mono(interleaved: &[f32], channels: usize) -> Vec<f32> {
+    let mean = |frame: &[f32]| frame.iter().map(|&x| f64::from(x)).sum::<f64>() / frame.len() as f64;
+    interleaved.chunks_exact(channels.max(1)).map(|frame| mean(frame) as f32).collect()
+}
+
+fn check_rate(name: &str, rate: u32) -> Result<(), AudioError> {
+    if (LOWEST_RATE..=HIGHEST_RATE).contains(&rate) {
+        return Ok(());
+    }
+    Err(AudioError::SampleRate { name: name.into(), rate })
+}
+
+fn not_audio(name: &str, why: &str) -> AudioError {
+    AudioError::NotAudio { name: name.into(), why: why.into() }
 }
 
 #[cfg(test)]
 mod tests {
+    use hound::{SampleFormat, WavSpec, WavWriter};
+
     use super::*;
 
-    /// A wav with this format, written by hound.
-    fn wav_bytes(channels: u16, bits: u16, format: SampleFormat, samples: &[f32]) -> Vec<u8> {
+    const SINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/audio/sine");
+
+    fn wav<S: hound::Sample>(channels: u16, bits: u16, format: SampleFormat, samples: Vec<S>) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
         let spec =
-            hound::WavSpec { channels, sample_rate: 16_000, bits_per_sample: bits, sample_format: format };
-        let mut cursor = Cursor::new(Vec::new());
-        let mut writer = hound::WavWriter::new(&mut cursor, spec).expect("a writer");
-        for &sample in samples {
-            match format {
-                SampleFormat::Float => writer.write_sample(sample),
-                SampleFormat::Int => {
-                    writer.write_sample((sample * ((1i64 << (bits - 1)) - 1) as f32).round() as i32)
-                }
-            }
-            .expect("a sample");
-        }
-        writer.finalize().expect("a file");
-        cursor.into_inner()
+            WavSpec { channels, sample_rate: 16_000, bits_per_sample: bits, sample_format: format };
+        let mut writer = WavWriter::new(&mut bytes, spec).unwrap();
+        samples.into_iter().for_each(|x| writer.write_sample(x).unwrap());
+        writer.finalize().unwrap();
+        bytes.into_inner()
+    }
+
+    /// Plain 16-bit wav, one channel: 44 bytes of header.
+    fn plain(samples: Vec<i16>) -> Vec<u8> {
+        let bytes = wav(1, 16, SampleFormat::Int, samples);
+        assert_eq!(&bytes[36..40], b"data");
+        bytes
+    }
+
+    fn samples(bytes: &[u8]) -> Vec<f32> {
+        let pcm = read_bytes(bytes.to_vec(), "a.wav").unwrap();
+        assert_eq!(pcm.sample_rate, 16_000);
+        pcm.samples
+    }
+
+    fn refusal(bytes: &[u8]) -> String {
+        read_bytes(bytes.to_vec(), "a.wav").unwrap_err().to_string()
     }
 
     #[test]
-    fn every_wav_format_gives_the_same_samples() {
-        let wave: Vec<f32> = (0..100).map(|i| (i as f32 * 0.1).sin() * 0.9).collect();
-        for (bits, format) in [(8, SampleFormat::Int), (16, SampleFormat::Int), (24, SampleFormat::Int)]
-            .into_iter()
-            .chain([(32, SampleFormat::Int), (32, SampleFormat::Float)])
-        {
-            let pcm = read_bytes(wav_bytes(1, bits, format, &wave), "x").expect("samples");
-            assert_eq!(pcm.sample_rate, 16_000);
-            assert_eq!(pcm.samples.len(), 100);
-            let error = pcm.samples.iter().zip(&wave).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-            assert!(error < 2.5 / (1u64 << (bits - 1)) as f32 + 1e-6, "{bits} bits: {error}");
+    fn every_width_of_wav_has_the_same_values() {
+        for bits in [8, 16, 24, 32] {
+            let one = 1i32 << (bits - 2);
+            let bytes = wav(1, bits, SampleFormat::Int, vec![0, one, -one, one / 2]);
+            assert_eq!(samples(&bytes), [0.0, 0.5, -0.5, 0.25], "{bits} bits");
         }
+        let bytes = wav(1, 32, SampleFormat::Float, vec![0.0f32, 0.5, -0.5, 1.5]);
+        assert_eq!(samples(&bytes), [0.0, 0.5, -0.5, 1.5]);
+        // hound writes the long header for more than two channels.
+        let bytes = wav(4, 24, SampleFormat::Int, vec![1 << 22; 8]);
+        assert_eq!(bytes[20..22], [0xFE, 0xFF]);
+        assert_eq!(samples(&bytes), [0.5, 0.5]);
     }
 
     #[test]
     fn channels_are_averaged() {
-        let bytes = wav_bytes(2, 32, SampleFormat::Float, &[0.5, -0.5, 1.0, 0.0]);
-        assert_eq!(read_bytes(bytes, "x").expect("samples").samples, [0.0, 0.5]);
+        let bytes = wav(2, 16, SampleFormat::Int, vec![16_384i16, 0, -16_384, -16_384]);
+        assert_eq!(samples(&bytes), [0.25, -0.5]);
     }
 
     #[test]
-    fn open_and_overlong_lengths_give_what_is_there() {
-        let whole = wav_bytes(1, 16, SampleFormat::Int, &[0.1; 50]);
-        for length in [0u32, u32::MAX, 1_000_000] {
-            let mut bytes = whole.clone();
-            bytes[40..44].copy_from_slice(&length.to_le_bytes());
-            assert_eq!(read_bytes(bytes, "x").expect("samples").samples.len(), 50, "{length}");
+    fn a_streamed_wav_is_read_to_its_end() {
+        let bytes = plain(vec![16_384; 3]);
+        for claimed in [0, u32::MAX, u32::MAX - 36, 0x7FFF_F000, 8] {
+            let mut streamed = bytes.clone();
+            streamed[4..8].copy_from_slice(&claimed.to_le_bytes());
+            streamed[40..44].copy_from_slice(&claimed.to_le_bytes());
+            assert_eq!(samples(&streamed), [0.5; 3], "{claimed}");
         }
-        let cut = whole[..whole.len() - 11].to_vec();
-        assert_eq!(read_bytes(cut, "x").expect("samples").samples.len(), 44);
     }
 
     #[test]
-    fn what_is_no_sound_is_refused_with_its_reason() {
-        let sentence = |bytes: Vec<u8>| read_bytes(bytes, "x.wav").expect_err("refused").to_string();
-        assert!(sentence(vec![]).contains("is empty"));
-        assert!(sentence(b"hello, this is a letter".to_vec()).contains("not audio"));
-        assert!(sentence(wav_bytes(1, 16, SampleFormat::Int, &[])).contains("0 samples"));
-        assert!(sentence(wav_bytes(1, 32, SampleFormat::Float, &[0.0, f32::NAN])).contains("sample 1 is NaN"));
+    fn a_cut_off_wav_gives_what_is_there() {
+        let bytes = wav(2, 16, SampleFormat::Int, vec![16_384i16; 8]);
+        assert_eq!(samples(&bytes[..bytes.len() - 5]), [0.5; 2]);
+        for length in 1..44 {
+            assert!(refusal(&bytes[..length]).contains("not audio"), "{length} bytes");
+        }
+        assert!(refusal(&bytes[..45]).contains("holds no samples"));
+    }
+
+    #[test]
+    fn other_chunks_are_not_heard() {
+        let (header, data) = (&plain(vec![16_384; 2])[..36], &plain(vec![16_384; 2])[36..]);
+        let odd = b"LIST\x03\0\0\0abc\0";
+        assert_eq!(samples(&[header, odd, data].concat()), [0.5; 2]);
+        assert_eq!(samples(&[header, data, odd].concat()), [0.5; 2]);
+        let mut empty = [&plain(vec![])[..], odd].concat();
+        let length = empty.len() as u32 - 8;
+        empty[4..8].copy_from_slice(&length.to_le_bytes());
+        assert!(refusal(&empty).contains("holds no samples"));
+    }
+
+    #[test]
+    fn refusals_say_what_was_found() {
+        assert!(refusal(b"").starts_with("a.wav is an empty file"));
+        assert!(refusal(b"What is your name?").contains("wav (PCM or 32-bit float), flac, mp3"));
+        let nan = wav(2, 32, SampleFormat::Float, vec![0.0, 0.0, f32::INFINITY, 0.0]);
+        assert!(refusal(&nan).starts_with("sample 1 of a.wav is inf"));
+        for rate in [0, 1, 500_000, u32::MAX] {
+            let mut bytes = plain(vec![1; 8]);
+            bytes[24..28].copy_from_slice(&u32::to_le_bytes(rate));
+            assert!(refusal(&bytes).contains(&format!("a sample rate of {rate} Hz")));
+        }
+        let missing = read(Path::new("no/such.wav")).unwrap_err().to_string();
+        assert!(missing.starts_with("cannot read no/such.wav: "));
+        assert!(read(Path::new(".")).unwrap_err().to_string().starts_with("cannot read .: "));
+    }
+
+    #[test]
+    fn flac_mp3_and_ogg_sound_like_the_sine_they_are() {
+        for (format, within) in [("flac", 1e-4), ("mp3", 0.02), ("ogg", 0.02)] {
+            let pcm = read(Path::new(&format!("{SINE}.{format}"))).unwrap();
+            assert_eq!((pcm.sample_rate, pcm.samples.len()), (22_050, 11_025), "{format}");
+            let sine = |i: usize| 0.25 * (std::f32::consts::TAU * 440.0 * i as f32 / 22_050.0).sin();
+            let off = (2_000..9_000).map(|i| (pcm.samples[i] - sine(i)).abs()).fold(0.0, f32::max);
+            assert!(off < within, "{format}: off by {off}");
+        }
+    }
+
+    #[test]
+    fn a_cut_off_flac_mp3_or_ogg_gives_what_is_there() {
+        for format in ["flac", "mp3", "ogg"] {
+            let bytes = fs::read(format!("{SINE}.{format}")).unwrap();
+            let pcm = read_bytes(bytes[..bytes.len() * 9 / 10].to_vec(), format);
+            assert!(!pcm.unwrap().samples.is_empty(), "{format}");
+        }
     }
 
     #[test]
     fn hostile_bytes_never_panic() {
-        let whole = wav_bytes(2, 16, SampleFormat::Int, &[0.1; 20]);
-        for at in 0..44 {
-            for value in [0u8, 1, 3, 127, 128, 254, 255] {
-                let mut bytes = whole.clone();
-                bytes[at] = value;
-                let _ = read_bytes(bytes, "x");
+        let long_header = wav(4, 24, SampleFormat::Int, vec![1; 8]);
+        for file in [plain(vec![1; 8]), long_header] {
+            for at in 0..file.len() {
+                for value in 0..=255 {
+                    let mut bytes = file.clone();
+                    bytes[at] = value;
+                    let _ = read_bytes(bytes, "a.wav");
+                }
             }
-            let _ = read_bytes(whole[..at].to_vec(), "x");
         }
-        let mut state = 1u32;
-        for magic in [&b"OggS"[..], b"fLaC", b"\xff\xfb\x90", b"RIFF", b"ID3"] {
-            let mut bytes = magic.to_vec();
-            bytes.extend((0..4000).map(|_| {
-                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                (state >> 24) as u8
-            }));
-            let _ = read_bytes(bytes, "x");
+        let mut random = Random(1);
+        for format in ["flac", "mp3", "ogg"] {
+            let file = fs::read(format!("{SINE}.{format}")).unwrap();
+            for _ in 0..100 {
+                let mut bytes = file.clone();
+                for _ in 0..4 {
+                    let at = random.next() as usize % bytes.len().min(512);
+                    bytes[at] = random.next() as u8;
+                }
+                let _ = read_bytes(bytes, format);
+            }
+        }
+        for head in [&b"RIFF\0\0\0\0WAVE"[..], b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0", b"OggS", b"fLaC", b"ID3", b""] {
+            for length in 0..50 {
+                let garbage: Vec<u8> = (0..length * 16).map(|_| random.next() as u8).collect();
+                let _ = read_bytes([head, &garbage].concat(), "garbage");
+            }
+        }
+    }
+
+    /// xorshift; the same bytes every time.
+    struct Random(u64);
+
+    impl Random {
+        fn next(&mut self) -> u64 {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            self.0 >> 8
         }
     }
 }

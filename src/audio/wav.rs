@@ -1,140 +1,187 @@
-//! The answer as a 16-bit wav, growing while it is spoken.
+//! The answer as a wav file: 16-bit, one channel, written while it is being spoken.
 //!
-//! A file is written beside its place and renamed when it is whole; standard output gets a header
-//! of open length, as players that are piped to expect.
+//! A file appears whole or not at all: it is written beside its place and renamed by
+//! [`WavSink::finish`]. Standard output (and any pipe or device) cannot be rewound, so there the
+//! header says "length unknown" the way players understand it, and every chunk is flushed at once.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use hound::{SampleFormat, WavSpec, WavWriter};
-use tempfile::{NamedTempFile, TempPath};
-
 use super::AudioError;
+use crate::output::Output;
 
-/// A wav being written.
+/// The data length that means "until the stream ends".
+const UNKNOWN_LENGTH: u32 = u32::MAX;
+const BYTES_PER_SAMPLE: u32 = 2;
+const HEADER_LENGTH: usize = 44;
+
+/// A wav file to come.
 pub struct WavSink {
+    /// Where it goes; for messages.
     path: PathBuf,
-    target: Target,
-}
-
-enum Target {
-    Stdout,
-    File { writer: WavWriter<BufWriter<File>>, temp: TempPath },
-}
-
-/// A sample as 16 bits: clamped, never wrapped; NaN is silence.
-pub fn to_i16(sample: f32) -> i16 {
-    (sample.clamp(-1.0, 1.0) * f32::from(i16::MAX)).round() as i16
+    output: Output,
+    sample_rate: u32,
+    /// Bytes of samples written so far.
+    data_length: u64,
 }
 
 impl WavSink {
-    /// Mono at `sample_rate` Hz, to `path`; "-" is standard output.
+    /// Opens a place for the wav and writes its header; "-" is standard output. Without
+    /// [`WavSink::finish`] no file appears.
     pub fn create(path: &Path, sample_rate: u32) -> Result<WavSink, AudioError> {
-        let spec =
-            WavSpec { channels: 1, sample_rate, bits_per_sample: 16, sample_format: SampleFormat::Int };
-        let target = if path.as_os_str() == "-" { stdout(spec) } else { file(path, spec) };
-        Ok(WavSink { target: target.map_err(unwritable(path))?, path: path.to_path_buf() })
-    }
-
-    /// Appends samples in -1..1.
-    pub fn write(&mut self, pcm: &[f32]) -> Result<(), AudioError> {
-        let written = match &mut self.target {
-            Target::Stdout => {
-                let bytes: Vec<u8> = pcm.iter().flat_map(|&s| to_i16(s).to_le_bytes()).collect();
-                let mut stdout = std::io::stdout().lock();
-                stdout.write_all(&bytes).and_then(|()| stdout.flush())
-            }
-            Target::File { writer, .. } => {
-                pcm.iter().try_for_each(|&s| writer.write_sample(to_i16(s))).map_err(as_io)
-            }
+        let output = Output::open(path).map_err(unwritable(path))?;
+        let mut sink = WavSink {
+            path: path.to_path_buf(),
+            output,
+            sample_rate,
+            data_length: 0,
         };
-        written.map_err(unwritable(&self.path))
+        sink.put(&header(sample_rate, UNKNOWN_LENGTH))?;
+        Ok(sink)
     }
 
-    /// Completes the wav and puts it in its place.
+    /// Appends samples: clamped to -1 and 1, NaN as silence.
+    pub fn write(&mut self, pcm: &[f32]) -> Result<(), AudioError> {
+        let bytes: Vec<u8> = pcm.iter().flat_map(|&x| to_i16(x).to_le_bytes()).collect();
+        self.put(&bytes)?;
+        self.data_length += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Completes the header and puts the file in its place.
     pub fn finish(self) -> Result<(), AudioError> {
-        let failed = unwritable(&self.path);
-        match self.target {
-            Target::Stdout => Ok(()),
-            Target::File { writer, temp } => writer
-                .finalize()
-                .map_err(as_io)
-                .and_then(|()| temp.persist(&self.path).map_err(|e| e.error))
-                .map_err(failed),
-        }
+        let data_length = u32::try_from(self.data_length).unwrap_or(UNKNOWN_LENGTH);
+        let header = header(self.sample_rate, data_length);
+        self.output.finish(&header).map_err(unwritable(&self.path))
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), AudioError> {
+        self.output.put(bytes).map_err(unwritable(&self.path))
     }
 }
 
-fn stdout(spec: WavSpec) -> std::io::Result<Target> {
-    std::io::stdout().write_all(&spec.into_header_for_infinite_file())?;
-    Ok(Target::Stdout)
+/// The 16-bit value of a sample.
+pub fn to_i16(sample: f32) -> i16 {
+    // The cast takes NaN to 0.
+    (sample.clamp(-1.0, 1.0) * 32767.0).round() as i16
 }
 
-fn file(path: &Path, spec: WavSpec) -> std::io::Result<Target> {
-    let (file, temp) = beside(path)?.into_parts();
-    let writer = WavWriter::new(BufWriter::new(file), spec).map_err(as_io)?;
-    Ok(Target::File { writer, temp })
+/// The canonical 44 bytes before 16-bit samples of one channel.
+fn header(sample_rate: u32, data_length: u32) -> [u8; HEADER_LENGTH] {
+    let riff_length = data_length.saturating_add(HEADER_LENGTH as u32 - 8);
+    let byte_rate = sample_rate.saturating_mul(BYTES_PER_SAMPLE);
+    let mut header = [0; HEADER_LENGTH];
+    header[0..4].copy_from_slice(b"RIFF");
+    header[4..8].copy_from_slice(&riff_length.to_le_bytes());
+    header[8..16].copy_from_slice(b"WAVEfmt ");
+    header[16..20].copy_from_slice(&16u32.to_le_bytes()); // length of the fmt chunk
+    header[20..22].copy_from_slice(&1u16.to_le_bytes()); // PCM
+    header[22..24].copy_from_slice(&1u16.to_le_bytes()); // channels
+    header[24..28].copy_from_slice(&sample_rate.to_le_bytes());
+    header[28..32].copy_from_slice(&byte_rate.to_le_bytes());
+    header[32..34].copy_from_slice(&(BYTES_PER_SAMPLE as u16).to_le_bytes()); // block align
+    header[34..36].copy_from_slice(&16u16.to_le_bytes()); // bits
+    header[36..40].copy_from_slice(b"data");
+    header[40..44].copy_from_slice(&data_length.to_le_bytes());
+    header
 }
 
-/// A temporary file in the folder of `path`, with the permissions of an ordinary new file.
-pub fn beside(path: &Path) -> std::io::Result<NamedTempFile> {
-    if path.is_dir() {
-        return Err(std::io::Error::other("it is a folder"));
-    }
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".mini-omni-");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    builder.tempfile_in(folder)
-}
 
-fn as_io(error: hound::Error) -> std::io::Error {
-    match error {
-        hound::Error::IoError(error) => error,
-        other => std::io::Error::other(other),
-    }
-}
-
-fn unwritable(path: &Path) -> impl FnOnce(std::io::Error) -> AudioError {
-    let path = path.to_path_buf();
+fn unwritable(path: &Path) -> impl FnOnce(io::Error) -> AudioError {
+    let stdout = path.as_os_str() == "-";
+    let path = if stdout { PathBuf::from("standard output") } else { path.to_path_buf() };
     move |source| AudioError::Unwritable { path, source }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
-    #[test]
-    fn samples_are_clamped_and_never_wrap() {
-        assert_eq!([0.0, 1.0, 1.5, -1.0, -9.0].map(to_i16), [0, 32767, 32767, -32767, -32767]);
-        assert_eq!(to_i16(f32::NAN), 0);
+    fn files(folder: &Path) -> usize {
+        fs::read_dir(folder).unwrap().count()
     }
 
     #[test]
-    fn a_file_appears_whole_or_not_at_all() {
-        let folder = tempfile::tempdir().expect("a folder");
+    fn a_finished_file_is_a_wav_that_others_read() {
+        let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("answer.wav");
-        let mut sink = WavSink::create(&path, 24_000).expect("a sink");
-        sink.write(&[0.5; 100]).expect("written");
-        assert!(!path.exists(), "nothing is there before the end");
-        drop(sink);
-        assert_eq!(folder.path().read_dir().expect("a listing").count(), 0, "nothing is left behind");
-        let mut sink = WavSink::create(&path, 24_000).expect("a sink");
-        sink.write(&[0.5; 100]).expect("written");
-        sink.finish().expect("finished");
-        let pcm = crate::audio::read(&path).expect("read back");
-        assert_eq!((pcm.samples.len(), pcm.sample_rate), (100, 24_000));
+        let mut sink = WavSink::create(&path, 24_000).unwrap();
+        sink.write(&[0.0, 1.0]).unwrap();
+        sink.write(&[-1.0, 0.5, 2.0, f32::NAN]).unwrap();
+        assert!(!path.exists());
+        sink.finish().unwrap();
+        let mut wav = hound::WavReader::open(&path).unwrap();
+        assert_eq!(wav.spec().sample_rate, 24_000);
+        assert_eq!((wav.spec().channels, wav.spec().bits_per_sample), (1, 16));
+        let samples: Vec<i16> = wav.samples().map(Result::unwrap).collect();
+        assert_eq!(samples, [0, 32767, -32767, 16384, 32767, 0]);
+        let bytes = fs::read(&path).unwrap();
+        assert_eq!(bytes.len(), HEADER_LENGTH + 12);
+        assert_eq!(bytes[4..8], 48u32.to_le_bytes());
+        assert_eq!(files(folder.path()), 1);
     }
 
     #[test]
-    fn a_folder_is_no_place_for_a_wav() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let error = WavSink::create(folder.path(), 24_000).err().expect("refused");
-        assert!(error.to_string().contains("it is a folder"));
+    fn a_dropped_sink_leaves_nothing_and_keeps_what_was_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("answer.wav");
+        fs::write(&path, "before").unwrap();
+        let mut sink = WavSink::create(&path, 24_000).unwrap();
+        sink.write(&[0.1; 100]).unwrap();
+        drop(sink);
+        assert_eq!(fs::read(&path).unwrap(), b"before");
+        assert_eq!(files(folder.path()), 1);
+    }
+
+    #[test]
+    fn an_answer_without_sound_is_still_a_wav() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("answer.wav");
+        WavSink::create(&path, 24_000).unwrap().finish().unwrap();
+        assert_eq!(hound::WavReader::open(&path).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn places_that_cannot_be_written_are_known_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let refusal = |path: &Path| WavSink::create(path, 24_000).err().unwrap().to_string();
+        let sentence = refusal(folder.path());
+        assert!(sentence.starts_with("cannot write ") && sentence.ends_with("it is a folder"));
+        assert!(refusal(&folder.path().join("no/such/folder.wav")).starts_with("cannot write "));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_device_is_written_to_and_not_replaced() {
+        use std::os::unix::fs::FileTypeExt;
+        let path = Path::new("/dev/null");
+        let mut sink = WavSink::create(path, 24_000).unwrap();
+        sink.write(&[0.5]).unwrap();
+        sink.finish().unwrap();
+        assert!(fs::metadata(path).unwrap().file_type().is_char_device());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_has_the_permissions_of_any_new_file() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let mode = |name: &str| {
+            let path = folder.path().join(name);
+            fs::metadata(path).unwrap().permissions().mode()
+        };
+        fs::write(folder.path().join("any"), "").unwrap();
+        let path = folder.path().join("answer.wav");
+        WavSink::create(&path, 24_000).unwrap().finish().unwrap();
+        assert_eq!(mode("answer.wav"), mode("any"));
+    }
+
+    #[test]
+    fn a_stream_says_that_its_length_is_unknown() {
+        let header = header(24_000, UNKNOWN_LENGTH);
+        assert_eq!(header[4..8], [0xFF; 4]);
+        assert_eq!(header[40..44], [0xFF; 4]);
     }
 }

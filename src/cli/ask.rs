@@ -8,11 +8,11 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum, builder::PossibleValuesParser, builder::TypedValueParser};
 use mini_omni::audio::{self, WavSink};
 use mini_omni::manifest::{MelDims, Weights};
+use mini_omni::output::{Output, is_stdio};
 use mini_omni::task::{Source, TASKS, Task};
 use mini_omni::{Event, Manifest, Noise, Omni, Options, Pcm, Question, SamplingConfig, Trace};
 
 use super::Compute;
-use super::output::{TextOutput, is_stdio};
 
 #[derive(Args)]
 pub struct Ask {
@@ -156,7 +156,7 @@ fn read(path: &Path) -> Result<Pcm> {
 /// Where the answer goes.
 struct Outputs {
     wav: Option<WavSink>,
-    trace: Option<TextOutput>,
+    trace: Option<(PathBuf, Output)>,
     /// Text goes to standard error where sound or trace take standard output.
     text_to_stderr: bool,
 }
@@ -166,7 +166,7 @@ impl Outputs {
         debug_assert!(ask.out.is_none() || options.task.speaks());
         Ok(Outputs {
             wav: ask.out.as_deref().map(|p| WavSink::create(p, manifest.codec.sample_rate)).transpose()?,
-            trace: ask.trace.as_deref().map(TextOutput::create).transpose()?,
+            trace: ask.trace.as_deref().map(open).transpose()?,
             text_to_stderr: [&ask.out, &ask.trace].iter().any(|p| p.as_deref().is_some_and(is_stdio)),
         })
     }
@@ -196,12 +196,21 @@ impl Outputs {
         if let Some(wav) = self.wav {
             wav.finish()?;
         }
-        if let Some(output) = self.trace {
-            output.finish(&(serde_json::to_string(trace)? + "\n"))?;
+        if let Some((path, mut output)) = self.trace {
+            let json = serde_json::to_string(trace)? + "\n";
+            output
+                .put(json.as_bytes())
+                .and_then(|()| output.finish(&[]))
+                .with_context(|| format!("cannot write {}", path.display()))?;
         }
         eprintln!("{}", summary(trace, sample_rate));
         Ok(())
     }
+}
+
+fn open(path: &Path) -> Result<(PathBuf, Output)> {
+    let output = Output::open(path).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok((path.to_path_buf(), output))
 }
 
 /// The last line: how soon, how fast, how long.

@@ -5,7 +5,6 @@
 
 mod ask;
 mod inspect;
-mod output;
 
 use std::process::ExitCode;
 
