@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 
 from .checkpoint import Tensors
 from .config import AUDIO_STREAMS, DecoderConfig
-from .graph import MICROSOFT, Graph
+from .graph import MICROSOFT, Graph, Table
 
 STREAMS = AUDIO_STREAMS + 1
 
@@ -65,25 +65,31 @@ def _declare_inputs(build: _Build) -> None:
     graph.input("audio_rows", "int64", ["n_audio"])
 
 
-def _tables(build: _Build) -> tuple[str, str]:
+def _tables(build: _Build) -> tuple[Table, Table]:
     """The embedding, cut into the text rows and the audio rows [7 x audio_vocab, n_embd]."""
     config = build.config
     wte = build.tensors("transformer.wte.weight", config.vocab_size, config.n_embd)
-    text = build.graph.weight(wte[: config.text_vocab_size], "embedding.text")
-    audio = build.graph.weight(wte[config.text_vocab_size :], "embedding.audio")
-    return text, audio
+    return _cut(build, wte, "embedding", config.tied)
 
 
-def _embed(build: _Build, text_table: str, audio_table: str) -> str:
+def _cut(build: _Build, rows: np.ndarray, name: str, head: bool) -> tuple[Table, Table]:
+    graph, text = build.graph, build.config.text_vocab_size
+    return (
+        graph.format.table(graph, rows[:text], f"{name}.text", head),
+        graph.format.table(graph, rows[text:], f"{name}.audio", head),
+    )
+
+
+def _embed(build: _Build, text_table: Table, audio_table: Table) -> str:
     """(sum of the seven audio rows + text row) / 8, with audio features in place of the seven."""
     graph = build.graph
     offsets = np.arange(AUDIO_STREAMS).reshape(1, -1, 1) * build.config.audio_vocab_size
     ids = graph.slice("ids", 0, AUDIO_STREAMS, axis=1)
     ids = graph.node("Add", ids, graph.const(offsets))
-    rows = graph.node("Gather", audio_table, ids, axis=0)
+    rows = audio_table.gather(ids)
     audio = graph.node("ReduceSum", rows, graph.const([1]), keepdims=0)
     text_ids = graph.node("Gather", "ids", graph.const(AUDIO_STREAMS), axis=1)
-    text = graph.node("Gather", text_table, text_ids, axis=0)
+    text = text_table.gather(text_ids)
     keep = graph.node("Sub", graph.floats(1.0), "audio_feature_mask")
     weight = graph.node("Mul", "audio_feature_mask", graph.floats(float(AUDIO_STREAMS)))
     audio = graph.node(
@@ -259,14 +265,13 @@ class _PortableAttention:
         return graph.node("Reshape", out, whole)
 
 
-def _heads(build: _Build, hidden: str, text_table: str, audio_table: str) -> None:
+def _heads(build: _Build, hidden: str, text_table: Table, audio_table: Table) -> None:
     """Logits of the rows that need them: text [n_text, vocab], audio [n_audio, 7, vocab]."""
     graph, config = build.graph, build.config
     text_head, audio_head = text_table, audio_table
     if not config.tied:
         head = build.tensors("lm_head.weight", config.vocab_size, config.n_embd)
-        text_head = graph.weight(head[: config.text_vocab_size], "head.text")
-        audio_head = graph.weight(head[config.text_vocab_size :], "head.audio")
+        text_head, audio_head = _cut(build, head, "head", True)
     text = _head(build, hidden, "text_rows", text_head, [config.text_vocab_size])
     audio = _head(
         build, hidden, "audio_rows", audio_head, [AUDIO_STREAMS, config.audio_vocab_size]
@@ -277,23 +282,17 @@ def _heads(build: _Build, hidden: str, text_table: str, audio_table: str) -> Non
     )
 
 
-def _head(build: _Build, hidden: str, rows: str, table: str, width: list[int]) -> str:
+def _head(build: _Build, hidden: str, rows: str, table: Table, width: list[int]) -> str:
     """The head over the chosen rows, under an If that skips it when there are none."""
     graph = build.graph
     n = graph.node("Shape", rows)
     some = graph.node("Greater", graph.node("Squeeze", n), graph.const(0))
     out = f"{rows}_logits"
-    shape = graph.const([-1, *width])
-    nodes = [
-        helper.make_node("Gather", [hidden, rows], [f"{rows}_hidden"], axis=0),
-        helper.make_node("Gemm", [f"{rows}_hidden", table], [f"{rows}_flat"], transB=1),
-        helper.make_node("Reshape", [f"{rows}_flat", shape], [f"{out}_some"]),
-    ]
     info = helper.make_tensor_value_info
-    then = helper.make_graph(
-        nodes, f"{rows}_then", [],
-        [info(f"{out}_some", TensorProto.FLOAT, ["rows", *width])],
-    )
+    with graph.branch() as branch:
+        flat = table.head(graph.node("Gather", hidden, rows, axis=0))
+        graph.node("Reshape", flat, graph.const([-1, *width]), outputs=[f"{out}_some"])
+    then = branch.graph(f"{rows}_then", info(f"{out}_some", TensorProto.FLOAT, ["rows", *width]))
     empty = helper.make_tensor(f"{out}_none_value", TensorProto.FLOAT, [0, *width], [])
     otherwise = helper.make_graph(
         [helper.make_node("Constant", [], [f"{out}_none"], value=empty)], f"{rows}_else", [],

@@ -6,6 +6,9 @@ large model needs little more memory than its largest tensor.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable
 
@@ -24,6 +27,51 @@ DTYPES = {"float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16,
 Shape = list  # of int (fixed) and str (varies)
 
 
+class Float32:
+    """Weights as they are; `formats` has the smaller ones."""
+
+    report = None  # of what was lost
+
+    def linear(
+        self, graph: Graph, x: str, weight: np.ndarray, name: str, bias: np.ndarray | None = None
+    ) -> str:
+        """x W^T + b for a weight [out, in]."""
+        y = graph.node("MatMul", x, graph.weight(weight.T, f"{name}.weight"))
+        return y if bias is None else graph.node("Add", y, graph.weight(bias, f"{name}.bias"))
+
+    def table(self, graph: Graph, rows: np.ndarray, name: str, head: bool = True) -> Table:
+        """Rows [n, width] to gather from, and with `head` to multiply with."""
+        return Table(graph, graph.weight(rows, name))
+
+
+@dataclass
+class Table:
+    """An embedding and a head over the same rows."""
+
+    graph: Graph
+    name: str
+
+    def gather(self, ids: str) -> str:
+        """Rows [..., width] for ids [...]."""
+        return self.graph.node("Gather", self.name, ids, axis=0)
+
+    def head(self, x: str) -> str:
+        """x [n, width] times every row: [n, rows]."""
+        return self.graph.node("Gemm", x, self.name, transB=1)
+
+
+@dataclass
+class Branch:
+    """The inside of a branch of an If."""
+
+    nodes: list[onnx.NodeProto]
+    initializers: list[onnx.TensorProto]
+
+    def graph(self, name: str, output: onnx.ValueInfoProto) -> onnx.GraphProto:
+        """The subgraph; it has no inputs and sees all that is around it."""
+        return helper.make_graph(self.nodes, name, [], [output], self.initializers)
+
+
 class Graph:
     """One graph being written to `folder/name.onnx` and `folder/name.onnx.data`."""
 
@@ -37,6 +85,9 @@ class Graph:
         self.outputs: list[dict[str, Any]] = []
         self.constants: dict[tuple, str] = {}
         self.count = 0
+        self.bytes = 0  # of all tensors of the model
+        self.tensors: dict[str, onnx.TensorProto] = {}
+        self.format = Float32()
         self.data = open(folder / f"{name}.onnx.data", "wb")
 
     def input(self, name: str, dtype: str, shape: Shape) -> str:
@@ -50,35 +101,69 @@ class Graph:
             self.nodes.append(helper.make_node("Identity", [value], [name], name=f"out_{name}"))
         self.outputs.append({"name": name, "dtype": dtype, "shape": shape})
 
-    def weight(self, array: np.ndarray, name: str) -> str:
-        """Adds a tensor of the model, written to the data file unless it is tiny."""
+    def weight(
+        self, array: np.ndarray, name: str, kind: int | None = None, shape: Shape | None = None
+    ) -> str:
+        """Adds a tensor of the model, written to the data file unless it is tiny.
+
+        `kind` and `shape` are for types that numpy lacks: `array` then holds their bytes.
+        """
         array = np.ascontiguousarray(array)
+        kind = kind or helper.np_dtype_to_tensor_dtype(array.dtype)
+        tensor = TensorProto(name=name, data_type=kind, dims=shape or array.shape)
         if array.nbytes < INLINE_BYTES:
-            self.initializers.append(onnx.numpy_helper.from_array(array, name))
+            tensor.raw_data = array.tobytes()
         else:
-            self.initializers.append(self._external(array, name))
+            self._external(array, tensor)
+        self.initializers.append(tensor)
+        self.tensors[name] = tensor
+        self.bytes += array.nbytes
         self.progress(name, array.nbytes)
         return name
 
-    def _external(self, array: np.ndarray, name: str) -> onnx.TensorProto:
+    def _external(self, array: np.ndarray, tensor: onnx.TensorProto) -> None:
         padding = -self.data.tell() % ALIGNMENT
         self.data.write(b"\0" * padding)
         offset = self.data.tell()
         array.tofile(self.data)
-        tensor = TensorProto(name=name, data_type=helper.np_dtype_to_tensor_dtype(array.dtype))
-        tensor.dims.extend(array.shape)
         tensor.data_location = TensorProto.EXTERNAL
         location = {"location": f"{self.name}.onnx.data", "offset": offset, "length": array.nbytes}
         for key, value in location.items():
             tensor.external_data.add(key=key, value=str(value))
-        return tensor
+
+    def alias(self, of: str, name: str, shape: list[int]) -> str:
+        """The bytes of the tensor `of` once more under another name and shape; in the data file
+        they are there once. -1 in `shape` takes the rest."""
+        tensor = TensorProto()
+        tensor.CopyFrom(self.tensors[of])
+        tensor.name = name
+        del tensor.dims[:]
+        tensor.dims.extend(np.empty(self.tensors[of].dims, np.bool_).reshape(shape).shape)
+        self.initializers.append(tensor)
+        return name
+
+    @contextmanager
+    def branch(self) -> Iterator[Branch]:
+        """What is added inside goes into a subgraph: yields a holder of its nodes and tensors.
+
+        Its tensors are its own, because ONNX Runtime's fusions do not look for them outside.
+        """
+        outer = self.nodes, self.initializers, self.constants
+        inner = Branch([], [])
+        self.nodes, self.initializers = inner.nodes, inner.initializers
+        self.constants = dict(self.constants)  # one made inside is not seen outside
+        try:
+            yield inner
+        finally:
+            self.nodes, self.initializers, self.constants = outer
 
     def const(self, value: Any, dtype: type = np.int64) -> str:
         """A small constant; equal ones are shared."""
         array = np.asarray(value, dtype)
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self.constants:
-            name = f"const_{len(self.constants)}"
+            self.count += 1
+            name = f"const_{self.count}"
             self.initializers.append(onnx.numpy_helper.from_array(array, name))
             self.constants[key] = name
         return self.constants[key]
@@ -103,11 +188,8 @@ class Graph:
         return names[0] if len(names) == 1 else names
 
     def linear(self, x: str, weight: np.ndarray, name: str, bias: np.ndarray | None = None) -> str:
-        """x W^T + b, for a weight [out, in] as checkpoints hold it."""
-        y = self.node("MatMul", x, self.weight(weight.T, f"{name}.weight"))
-        if bias is None:
-            return y
-        return self.node("Add", y, self.weight(bias, f"{name}.bias"))
+        """x W^T + b, for a weight [out, in] as checkpoints hold it, in the graph's format."""
+        return self.format.linear(self, x, weight, name, bias)
 
     def slice(self, value: str, start: Any, end: Any, axis: int) -> str:
         """value[start:end] along `axis`; bounds are numbers or names of int64 [1] tensors."""
