@@ -7,9 +7,14 @@ import sys
 from pathlib import Path
 
 from .errors import ExportError
-from .model import Options, export, read_source
+from .model import PRECISIONS, Options, export, read_source
 
 EXIT_BAD_INPUT = 2
+GRAPH_PRECISIONS = {
+    "encoder": ["fp32", "fp16", "int8"],
+    "decoder": ["fp32", "fp16", "int8", "int4"],
+    "codec": ["fp32"],
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -25,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
                    help="folder with SNAC's config.json and pytorch_model.bin")
     p.add_argument("--published", action="store_true",
                    help="fetch the three published checkpoints instead")
-    p.add_argument("--precision", choices=["fp32"], default="fp32", help="weight format")
+    _add_precisions(p)
     p.add_argument("--profile", choices=["fused", "portable"], default="fused",
                    help="fused: CPU and CUDA; portable: standard ONNX operators only")
     p.add_argument("--name", default="mini-omni", help="the model's name in its manifest")
@@ -34,6 +39,15 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--out", type=Path, required=True, metavar="DIR", help="the model folder")
     p.add_argument("--force", action="store_true", help="replace an existing model folder")
     return p
+
+
+def _add_precisions(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--precision", choices=list(PRECISIONS), default="fp32",
+                   help="of the weights; int4: decoder 4 bits, encoder 8; fp16: for GPUs")
+    for graph, choices in GRAPH_PRECISIONS.items():
+        p.add_argument(f"--{graph}-precision", choices=choices, help=f"of the {graph} alone")
+    p.add_argument("--block-size", type=int, choices=[32, 128], default=128,
+                   help="weights that share a scale: 32 is more exact, 128 smaller and faster")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -52,7 +66,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(args: argparse.Namespace) -> None:
     """Reads the source that was named and exports it."""
-    options = Options(args.profile, args.precision)
+    given = {graph: getattr(args, f"{graph}_precision") for graph in GRAPH_PRECISIONS}
+    overrides = {graph: precision for graph, precision in given.items() if precision}
+    options = Options(args.profile, args.precision, overrides, args.block_size)
     source = read_source(*_paths(args), args.name, args.weights)
     export(source, options, args.out, args.force)
     print(f"{args.out} is ready: mini-omni inspect {args.out}")

@@ -9,7 +9,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,19 @@ from .config import (
 from .decoder import build_decoder
 from .encoder import build_encoder
 from .errors import ExportError
+from .formats import make_format
 from .graph import OPSET, Graph
 
 FORMAT_VERSION = 1
 MEL = {  # Whisper's, the same in every size
     "sample_rate": 16000, "n_fft": 400, "hop_length": 160, "max_seconds": 30,
     "frames_per_feature": 2, "feature_ms": 20,
+}
+PRECISIONS = {  # the encoder works on many rows, the decoder on one, and the codec convolves
+    "fp32": {"encoder": "fp32", "decoder": "fp32", "codec": "fp32"},
+    "fp16": {"encoder": "fp16", "decoder": "fp16", "codec": "fp32"},
+    "int8": {"encoder": "int8", "decoder": "int8", "codec": "fp32"},
+    "int4": {"encoder": "int8", "decoder": "int4", "codec": "fp32"},
 }
 GRAPHS = ["encoder", "decoder", "codec_decoder", "codec_encoder"]
 
@@ -64,6 +71,13 @@ class Options:
 
     profile: str = "fused"
     precision: str = "fp32"
+    overrides: dict[str, str] = field(default_factory=dict)  # by graph, over `precision`
+    block: int = 128
+
+    @property
+    def precisions(self) -> dict[str, str]:
+        """The precision of encoder, decoder and codec."""
+        return PRECISIONS[self.precision] | self.overrides
 
 
 def read_source(lm_dir: Path, whisper_file: Path, snac_dir: Path, name: str, weights: str) -> Source:
@@ -135,6 +149,7 @@ def write(source: Source, options: Options, folder: Path) -> None:
             bar.update(size)
 
         graphs = {name: Graph(folder, name, progress) for name in GRAPHS}
+        _set_formats(graphs, options)
         _note_tied(source)
         build_encoder(
             graphs["encoder"], source.whisper, source.whisper_config, source.lm, source.lm_config
@@ -145,9 +160,30 @@ def write(source: Source, options: Options, folder: Path) -> None:
         codec = build_codec_decoder(graphs["codec_decoder"], source.snac, source.snac_config)
         build_codec_encoder(graphs["codec_encoder"], source.snac, source.snac_config)
         specs = {name: graph.save() for name, graph in graphs.items()}
+    _report(graphs, folder)
     (folder / "tokenizer.json").write_text(source.tokenizer, encoding="utf-8")
     manifest = describe(source, options, codec, specs) | {"files": _files(folder)}
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+
+
+def _set_formats(graphs: dict[str, Graph], options: Options) -> None:
+    for name, precision in options.precisions.items():
+        made = make_format(name, precision, options.block, options.profile == "fused")
+        if name in graphs:
+            graphs[name].format = made
+
+
+def _report(graphs: dict[str, Graph], folder: Path) -> None:
+    """Writes quantization.json where something was quantised."""
+    parts = {
+        name: graph.format.report.summary(graph.bytes)
+        for name, graph in graphs.items() if graph.format.report
+    }
+    if not parts:
+        return
+    total = sum(graph.bytes for graph in graphs.values())
+    report = {"total_bytes": total, "graphs": parts}
+    (folder / "quantization.json").write_text(json.dumps(report, indent=1) + "\n", "utf-8")
 
 
 def _note_tied(source: Source) -> None:
@@ -180,7 +216,7 @@ def describe(source: Source, options: Options, codec: dict, specs: dict) -> dict
         },
         "source": [_file(path) for path in source.files],
         "profile": options.profile,
-        "precision": {graph: options.precision for graph in ("encoder", "decoder", "codec")},
+        "precision": options.precisions,
         "mel": MEL | {"n_mels": source.whisper_config.n_mels},
         "ids": {
             "audio_streams": AUDIO_STREAMS, "text_vocab_size": lm.text_vocab_size,
