@@ -1,9 +1,21 @@
-"""An independent plain-torch reference of Mini-Omni, to hold export and runtime against.
+"""Mini-Omni in plain torch, written on its own from the published facts.
 
-Written from the published checkpoints' layout and the facts of the model, not from the exporter or
-the runtime, and it shares no code with them: where both agree, both are likely right. Slow and
-plain on purpose: fp32, greedy, the whole batch is prefilled, every head is computed at every step.
+What the exporter and the runtime are held against: it shares no code with either, reads the
+published checkpoint files with torch's own loader, and takes none of the runtime's shortcuts (every
+batch row goes through the whole prompt, every row through every head).
 
-    whisper.py  pcm -> mel -> audio features      snac.py   codes <-> pcm
-    decoder.py  ids and features -> logits        answer.py the six tasks, one loop
+    audio.py     pcm -> log-mel -> Whisper encoder -> adapter
+    model.py     the language model with its key/value cache
+    generate.py  the six tasks: prompt, loop, feedback, delay
+    snac.py      codes <-> pcm
 """
+
+from .audio import AudioEncoder, log_mel, n_features, read_wav
+from .generate import TASKS, Answer, Question, frames_of, generate
+from .model import Decoder, Ids
+from .snac import Snac
+
+__all__ = [
+    "TASKS", "Answer", "AudioEncoder", "Decoder", "Ids", "Question", "Snac", "frames_of",
+    "generate", "log_mel", "n_features", "read_wav",
+]

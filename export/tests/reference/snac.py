@@ -1,8 +1,5 @@
-"""The codec, SNAC: three levels of codes to sound and back, in plain torch.
-
-Layers as the published `pytorch_model.bin` names them. Weight norm is stored as g and v, under the
-newer or the older names.
-"""
+"""SNAC's decoder and encoder, whole clips at once, as published: zero padding at the clip's ends,
+noise in every decoder block where it is given."""
 
 from __future__ import annotations
 
@@ -13,96 +10,108 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-DILATIONS = (1, 3, 9)  # of the three residual units in each block
+LEVELS = [0, 1, 2, 2, 1, 2, 2]
+DILATIONS = [1, 3, 9]
 
 
 class Snac:
-    """Encoder and decoder of one SNAC checkpoint without attention."""
+    """The codec in a folder with `config.json` and `pytorch_model.bin` (no attention)."""
 
     def __init__(self, folder: Path) -> None:
         self.config = json.loads((folder / "config.json").read_text())
-        file = folder / "pytorch_model.bin"
-        self.weights = torch.load(file, map_location="cpu", weights_only=True)
+        self.state = torch.load(folder / "pytorch_model.bin", weights_only=True)
 
-    def _weight(self, name: str) -> Tensor:
-        """v scaled to length g, by output channel."""
-        new = f"{name}.parametrizations.weight.original"
-        if f"{new}0" in self.weights:
-            g, v = self.weights[f"{new}0"], self.weights[f"{new}1"]
-        else:
-            g, v = self.weights[f"{name}.weight_g"], self.weights[f"{name}.weight_v"]
-        return v * (g / v.flatten(1).norm(dim=1)[:, None, None])
-
-    def _conv(self, x: Tensor, name: str, **how) -> Tensor:
-        """A convolution; one input channel a filter means depthwise."""
-        weight = self._weight(name)
-        groups = x.shape[1] // weight.shape[1]
-        return F.conv1d(x, weight, self.weights.get(f"{name}.bias"), groups=groups, **how)
-
-    def _snake(self, x: Tensor, name: str) -> Tensor:
-        alpha = self.weights[f"{name}.alpha"]
-        return x + (alpha * x).sin().square() / (alpha + 1e-9)
-
-    def _residual(self, x: Tensor, name: str, dilation: int) -> Tensor:
-        block = f"{name}.block"
-        y = self._snake(x, f"{block}.0")
-        y = self._conv(y, f"{block}.1", dilation=dilation, padding=3 * dilation)
-        return x + self._conv(self._snake(y, f"{block}.2"), f"{block}.3")
-
-    def _upsample(self, x: Tensor, name: str, stride: int) -> Tensor:
-        weight, bias = self._weight(name), self.weights[f"{name}.bias"]
-        padding, extra = (stride + 1) // 2, stride % 2
-        return F.conv_transpose1d(x, weight, bias, stride, padding, extra)
-
-    def _from_codes(self, codes: list[Tensor]) -> Tensor:
-        """codes [1, n * ratio] by level -> the sum of the levels' latents, [1, latent, n * 4]."""
-        latents = 0
-        for level, (ids, stride) in enumerate(zip(codes, self.config["vq_strides"])):
-            name = f"quantizer.quantizers.{level}"
-            rows = self.weights[f"{name}.codebook.weight"][ids].transpose(1, 2)
-            latents = latents + self._conv(rows, f"{name}.out_proj").repeat_interleave(stride, -1)
-        return latents
-
+    @torch.inference_mode()
     def decode(self, codes: list[Tensor], noise: list[Tensor] | None = None) -> Tensor:
-        """codes [1, n * ratio] by level -> pcm [samples]; noise [1, 1, T] by block, none is zero."""
-        x = self._conv(self._from_codes(codes), "decoder.model.0", padding=3)
-        at = 1
-        if self.config["depthwise"]:  # the first layer is a depthwise and a pointwise one
-            x, at = self._conv(x, "decoder.model.1"), 2
+        """codes [1, n], [1, 2n], [1, 4n] -> pcm [n x samples per frame]; `noise`: one
+        [1, 1, positions] a block, nothing is added without it."""
+        x = self._conv("decoder.model.0", self.latents(codes), groups=self._latent_dim)
+        x = self._conv("decoder.model.1", x)
         for block, stride in enumerate(self.config["decoder_rates"]):
-            name = f"decoder.model.{at + block}.block"
-            x = self._upsample(self._snake(x, f"{name}.0"), f"{name}.1", stride)
-            if noise is not None:
-                x = x + noise[block] * self._conv(x, f"{name}.2.linear")
-            unit = 3 if self.config["noise"] else 2
-            for i, dilation in enumerate(DILATIONS):
-                x = self._residual(x, f"{name}.{unit + i}", dilation)
-        at += len(self.config["decoder_rates"])
-        x = self._conv(self._snake(x, f"decoder.model.{at}"), f"decoder.model.{at + 1}", padding=3)
-        return x.tanh()[0, 0]
+            drawn = noise[block] if noise else None
+            x = self._block(f"decoder.model.{block + 2}.block", x, stride, drawn)
+        last = len(self.config["decoder_rates"]) + 2
+        x = self._conv(f"decoder.model.{last + 1}", self._snake(f"decoder.model.{last}", x))
+        return torch.tanh(x)[0, 0]
 
+    def decode_frames(self, frames: list[list[int]], noise: list[Tensor] | None = None) -> Tensor:
+        """frames: n lists of 7 ids -> pcm [n x samples per frame]."""
+        if not frames:
+            return torch.zeros(0)
+        codes = [
+            torch.tensor([[f[i] for f in frames for i, at in enumerate(LEVELS) if at == level]])
+            for level in range(len(self.config["vq_strides"]))
+        ]
+        return self.decode(codes, noise)
+
+    def latents(self, codes: list[Tensor]) -> Tensor:
+        """Codes of all levels -> [1, latent_dim, positions of the finest level]."""
+        return sum(self._chosen(level, ids) for level, ids in enumerate(codes))
+
+    @torch.inference_mode()
     def encode(self, pcm: Tensor) -> list[Tensor]:
-        """pcm [samples], a multiple of a frame -> codes [1, n * ratio] by level."""
-        x = self._conv(pcm[None, None], "encoder.block.0", padding=3)
-        for block, stride in enumerate(self.config["encoder_rates"], 1):
-            name = f"encoder.block.{block}.block"
+        """pcm [samples], a whole number of frames -> codes of each level."""
+        x = self._conv("encoder.block.0", pcm[None, None])
+        rates = self.config["encoder_rates"]
+        for block, stride in enumerate(rates):
+            name = f"encoder.block.{block + 1}.block"
             for i, dilation in enumerate(DILATIONS):
-                x = self._residual(x, f"{name}.{i}", dilation)
-            x = self._snake(x, f"{name}.3")
-            x = self._conv(x, f"{name}.4", stride=stride, padding=(stride + 1) // 2)
-        x = self._conv(x, f"encoder.block.{len(self.config['encoder_rates']) + 1}", padding=3)
-        return self._to_codes(x)
-
-    def _to_codes(self, latents: Tensor) -> list[Tensor]:
-        """Level by level the nearest code by angle; what it leaves goes on to the next level."""
+                x = self._residual(f"{name}.{i}.block", x, dilation)
+            weight, bias = self._weights(f"{name}.4")
+            x = self._snake(f"{name}.3", x)
+            x = F.conv1d(x, weight, bias, stride=stride, padding=(stride + 1) // 2)
+        residual = self._conv(f"encoder.block.{len(rates) + 1}", x, groups=x.shape[1])
         codes = []
         for level, stride in enumerate(self.config["vq_strides"]):
             name = f"quantizer.quantizers.{level}"
-            book = self.weights[f"{name}.codebook.weight"]
-            z = self._conv(F.avg_pool1d(latents, stride), f"{name}.in_proj")
-            angles = F.normalize(book, dim=1) @ F.normalize(z, dim=1)  # [1, codebook, time]
-            ids = angles.argmax(1)
-            found = self._conv(book[ids].transpose(1, 2), f"{name}.out_proj")
-            latents = latents - found.repeat_interleave(stride, -1)
-            codes.append(ids)
+            z = F.avg_pool1d(residual, stride, stride) if stride > 1 else residual
+            z = F.normalize(self._conv(f"{name}.in_proj", z)[0].T)
+            book = F.normalize(self.state[f"{name}.codebook.weight"])
+            codes.append(torch.cdist(z, book).argmin(dim=1)[None])
+            residual = residual - self._chosen(level, codes[-1])
         return codes
+
+    @property
+    def _latent_dim(self) -> int:
+        return self.config["encoder_dim"] * 2 ** len(self.config["encoder_rates"])
+
+    def _chosen(self, level: int, ids: Tensor) -> Tensor:
+        name, stride = f"quantizer.quantizers.{level}", self.config["vq_strides"][level]
+        rows = F.embedding(ids, self.state[f"{name}.codebook.weight"]).transpose(1, 2)
+        return self._conv(f"{name}.out_proj", rows).repeat_interleave(stride, dim=-1)
+
+    def _block(self, name: str, x: Tensor, stride: int, noise: Tensor | None) -> Tensor:
+        weight, bias = self._weights(f"{name}.1")
+        x = F.conv_transpose1d(
+            self._snake(f"{name}.0", x), weight, bias,
+            stride=stride, padding=(stride + 1) // 2, output_padding=stride % 2,
+        )
+        if noise is not None:
+            x = x + noise * self._conv(f"{name}.2.linear", x)
+        for i, dilation in enumerate(DILATIONS):
+            x = self._residual(f"{name}.{3 + i}.block", x, dilation)
+        return x
+
+    def _residual(self, name: str, x: Tensor, dilation: int) -> Tensor:
+        h = self._conv(f"{name}.1", self._snake(f"{name}.0", x), dilation, groups=x.shape[1])
+        return x + self._conv(f"{name}.3", self._snake(f"{name}.2", h))
+
+    def _conv(self, name: str, x: Tensor, dilation: int = 1, groups: int = 1) -> Tensor:
+        """Of the same length as x."""
+        weight, bias = self._weights(name)
+        padding = (weight.shape[-1] - 1) * dilation // 2
+        return F.conv1d(x, weight, bias, padding=padding, dilation=dilation, groups=groups)
+
+    def _weights(self, name: str) -> tuple[Tensor, Tensor | None]:
+        """The weight g v / |v|, under the newer or the older of torch's namings; the bias."""
+        newer = f"{name}.parametrizations.weight.original"
+        names = [f"{newer}0", f"{newer}1"]
+        if names[0] not in self.state:
+            names = [f"{name}.weight_g", f"{name}.weight_v"]
+        g, v = (self.state[n] for n in names)
+        norm = v.flatten(1).norm(dim=1).view(-1, 1, 1)
+        return v * (g / norm), self.state.get(f"{name}.bias")
+
+    def _snake(self, name: str, x: Tensor) -> Tensor:
+        alpha = self.state[f"{name}.alpha"]
+        return x + torch.sin(alpha * x) ** 2 / (alpha + 1e-9)
