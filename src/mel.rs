@@ -57,7 +57,10 @@ impl MelSpectrogram {
         let n_mels = self.filters.len();
         let mut mel = Array2::from_elem((n_mels, frames), scale(SILENCE));
         for (mut column, frame) in mel.columns_mut().into_iter().zip(log_mel.chunks(n_mels)) {
-            column.iter_mut().zip(frame).for_each(|(to, &from)| *to = scale(from));
+            column
+                .iter_mut()
+                .zip(frame)
+                .for_each(|(to, &from)| *to = scale(from));
         }
         mel
     }
@@ -67,17 +70,22 @@ impl MelSpectrogram {
         let padded = frames * self.hop_length;
         let samples = &samples[..samples.len().min(padded)];
         // Frame f is centred on sample f * hop_length.
-        let heard = (samples.len() + self.window.len() / 2).div_ceil(self.hop_length).min(frames);
+        let heard = (samples.len() + self.window.len() / 2)
+            .div_ceil(self.hop_length)
+            .min(frames);
         let mut log_mel = vec![SILENCE; heard * self.filters.len()];
-        log_mel.par_chunks_mut(self.filters.len()).enumerate().for_each_init(
-            || Scratch::new(&*self.fft),
-            |scratch, (f, out)| {
-                let power = self.power(samples, padded, f * self.hop_length, scratch);
-                for (mel, filter) in out.iter_mut().zip(&self.filters) {
-                    *mel = filter.apply(power).log10().max(SILENCE);
-                }
-            },
-        );
+        log_mel
+            .par_chunks_mut(self.filters.len())
+            .enumerate()
+            .for_each_init(
+                || Scratch::new(&*self.fft),
+                |scratch, (f, out)| {
+                    let power = self.power(samples, padded, f * self.hop_length, scratch);
+                    for (mel, filter) in out.iter_mut().zip(&self.filters) {
+                        *mel = filter.apply(power).log10().max(SILENCE);
+                    }
+                },
+            );
         log_mel
     }
 
@@ -94,10 +102,18 @@ impl MelSpectrogram {
             let at = reflect(centre + i, half, padded);
             *to = samples.get(at).map_or(0.0, |&x| f64::from(x) * weight);
         }
-        let Scratch { frame, spectrum, work, power } = scratch;
+        let Scratch {
+            frame,
+            spectrum,
+            work,
+            power,
+        } = scratch;
         let done = self.fft.process_with_scratch(frame, spectrum, work);
         debug_assert!(done.is_ok(), "the plan itself made these buffers");
-        power.iter_mut().zip(spectrum).for_each(|(to, x)| *to = x.norm_sqr());
+        power
+            .iter_mut()
+            .zip(spectrum)
+            .for_each(|(to, x)| *to = x.norm_sqr());
         power
     }
 }
@@ -114,7 +130,12 @@ impl Scratch {
     fn new(fft: &dyn RealToComplex<f64>) -> Scratch {
         let spectrum = fft.make_output_vec();
         let power = vec![0.0; spectrum.len()];
-        Scratch { frame: fft.make_input_vec(), spectrum, work: fft.make_scratch_vec(), power }
+        Scratch {
+            frame: fft.make_input_vec(),
+            spectrum,
+            work: fft.make_scratch_vec(),
+            power,
+        }
     }
 }
 
@@ -122,12 +143,18 @@ impl Scratch {
 /// at the edge itself is not repeated.
 fn reflect(position: usize, half: usize, length: usize) -> usize {
     let at = position.abs_diff(half);
-    if at < length { at } else { (2 * length).saturating_sub(at + 2) }
+    if at < length {
+        at
+    } else {
+        (2 * length).saturating_sub(at + 2)
+    }
 }
 
 /// The periodic Hann window: of n + 1 symmetric points, the last is dropped.
 fn hann_window(n: usize) -> Vec<f64> {
-    (0..n).map(|i| 0.5 - 0.5 * (TAU * i as f64 / n as f64).cos()).collect()
+    (0..n)
+        .map(|i| 0.5 - 0.5 * (TAU * i as f64 / n as f64).cos())
+        .collect()
 }
 
 /// A mel band: the weights of a few neighbouring frequencies, all others being 0.
@@ -143,11 +170,18 @@ impl Filter {
         let weight = |f: f64| ((f - low) / (centre - low)).min((high - f) / (high - centre)) * norm;
         let first = frequencies.partition_point(|&f| f <= low);
         let end = frequencies.partition_point(|&f| f < high).max(first);
-        Filter { first, weights: frequencies[first..end].iter().map(|&f| weight(f)).collect() }
+        Filter {
+            first,
+            weights: frequencies[first..end].iter().map(|&f| weight(f)).collect(),
+        }
     }
 
     fn apply(&self, power: &[f64]) -> f64 {
-        power[self.first..].iter().zip(&self.weights).map(|(power, weight)| power * weight).sum()
+        power[self.first..]
+            .iter()
+            .zip(&self.weights)
+            .map(|(power, weight)| power * weight)
+            .sum()
     }
 }
 
@@ -215,7 +249,10 @@ mod tests {
 
     fn worst(a: &Array2<f32>, b: &Array2<f32>) -> f32 {
         assert_eq!(a.dim(), b.dim());
-        a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+        a.iter()
+            .zip(b)
+            .map(|(a, b)| (a - b).abs())
+            .fold(0.0, f32::max)
     }
 
     /// The same by the definition: the whole padded clip, every frame, no shortcut.
@@ -239,7 +276,9 @@ mod tests {
     #[test]
     fn frames_that_see_only_padding_need_not_be_computed() {
         let spectrogram = MelSpectrogram::new(&whisper());
-        for length in [0, 1, 39, 40, 41, 159, 160, 200, 5_000, 15_799, 15_800, 15_801, 16_000] {
+        for length in [
+            0, 1, 39, 40, 41, 159, 160, 200, 5_000, 15_799, 15_800, 15_801, 16_000,
+        ] {
             let samples: Vec<f32> = (0..length).map(|i| (i as f32 * 0.7).sin() * 0.3).collect();
             let mel = spectrogram.compute(&samples, 100);
             assert_eq!(mel, by_definition(&samples, 100), "{length} samples");
@@ -256,8 +295,18 @@ mod tests {
     #[test]
     fn silence_and_the_loudest_floats_are_finite() {
         let spectrogram = MelSpectrogram::new(&whisper());
-        assert!(spectrogram.compute(&[0.0; 800], 10).iter().all(|&x| x == -1.5));
-        assert!(spectrogram.compute(&[f32::MAX; 800], 10).iter().all(|x| x.is_finite()));
+        assert!(
+            spectrogram
+                .compute(&[0.0; 800], 10)
+                .iter()
+                .all(|&x| x == -1.5)
+        );
+        assert!(
+            spectrogram
+                .compute(&[f32::MAX; 800], 10)
+                .iter()
+                .all(|x| x.is_finite())
+        );
         assert_eq!(spectrogram.compute(&[0.5; 800], 0).dim(), (80, 0));
     }
 
@@ -278,12 +327,18 @@ mod tests {
 
     #[test]
     fn features_are_counted_in_the_originals_floating_point() {
-        let one_less =
-            [64_320, 64_960, 128_640, 129_920, 256_960, 257_280, 259_520, 259_840, 262_080];
-        let differing: Vec<usize> =
-            (0..=480_000).filter(|&n| n_features(&whisper(), n) != n / 320 + 1).collect();
+        let one_less = [
+            64_320, 64_960, 128_640, 129_920, 256_960, 257_280, 259_520, 259_840, 262_080,
+        ];
+        let differing: Vec<usize> = (0..=480_000)
+            .filter(|&n| n_features(&whisper(), n) != n / 320 + 1)
+            .collect();
         assert_eq!(differing, one_less);
-        assert!(one_less.iter().all(|&n| n_features(&whisper(), n) == n / 320));
+        assert!(
+            one_less
+                .iter()
+                .all(|&n| n_features(&whisper(), n) == n / 320)
+        );
         assert_eq!(n_features(&whisper(), 720_000), 2_251);
     }
 }

@@ -5,6 +5,7 @@
 //! from a stranger give samples or an [`AudioError`], never a panic.
 
 mod read;
+mod read_wav;
 mod resample;
 mod wav;
 
@@ -28,7 +29,9 @@ pub struct Pcm {
 #[derive(Debug, thiserror::Error)]
 pub enum AudioError {
     /// The bytes are of no format known here.
-    #[error("{name} is not audio this program reads ({why}); give it wav (PCM or 32-bit float), flac, mp3 or ogg vorbis")]
+    #[error(
+        "{name} is not audio this program reads ({why}); give it wav (PCM or 32-bit float), flac, mp3 or ogg vorbis"
+    )]
     NotAudio {
         /// The file.
         name: String,
@@ -48,7 +51,9 @@ pub enum AudioError {
         name: String,
     },
     /// A sample is NaN or infinite.
-    #[error("sample {sample} of {name} is {value}, not a number that can be heard; write the file again with finite samples")]
+    #[error(
+        "sample {sample} of {name} is {value}, not a number that can be heard; write the file again with finite samples"
+    )]
     NotFinite {
         /// The file.
         name: String,
@@ -58,7 +63,11 @@ pub enum AudioError {
         value: f32,
     },
     /// The file claims a sample rate that no sound has.
-    #[error("{name} claims a sample rate of {rate} Hz; rates from {} to {} Hz can be heard", LOWEST_RATE, HIGHEST_RATE)]
+    #[error(
+        "{name} claims a sample rate of {rate} Hz; rates from {} to {} Hz can be heard",
+        LOWEST_RATE,
+        HIGHEST_RATE
+    )]
     SampleRate {
         /// The file.
         name: String,

@@ -15,9 +15,16 @@ const BLOCK: u32 = 2048;
 /// The same sound at `rate` Hz: round(n * rate / pcm.sample_rate) samples.
 pub fn resample(pcm: &Pcm, rate: u32) -> Result<Pcm, AudioError> {
     if pcm.sample_rate == rate || pcm.samples.is_empty() {
-        return Ok(Pcm { samples: pcm.samples.clone(), sample_rate: rate });
+        return Ok(Pcm {
+            samples: pcm.samples.clone(),
+            sample_rate: rate,
+        });
     }
-    let failed = |why: String| AudioError::Resample { from: pcm.sample_rate, to: rate, why };
+    let failed = |why: String| AudioError::Resample {
+        from: pcm.sample_rate,
+        to: rate,
+        why,
+    };
     if pcm.sample_rate == 0 || rate == 0 {
         return Err(failed("a rate of 0 is no rate".into()));
     }
@@ -25,11 +32,15 @@ pub fn resample(pcm: &Pcm, rate: u32) -> Result<Pcm, AudioError> {
     let mut resampler = resampler(pcm.sample_rate, rate).map_err(|e| failed(e.to_string()))?;
     let input =
         InterleavedSlice::new(&pcm.samples, 1, length).map_err(|e| failed(e.to_string()))?;
-    let output =
-        resampler.process_all(&input, length, None).map_err(|e| failed(e.to_string()))?;
+    let output = resampler
+        .process_all(&input, length, None)
+        .map_err(|e| failed(e.to_string()))?;
     let mut samples = output.take_data();
     samples.resize(resampled_length(length, pcm.sample_rate, rate), 0.0);
-    Ok(Pcm { samples, sample_rate: rate })
+    Ok(Pcm {
+        samples,
+        sample_rate: rate,
+    })
 }
 
 fn resampler(from: u32, to: u32) -> Result<Fft<f32>, rubato::ResamplerConstructionError> {
@@ -57,8 +68,12 @@ mod tests {
     use super::*;
 
     fn sine(frequency: f64, sample_rate: u32, length: usize) -> Pcm {
-        let sample = |i: usize| (0.5 * (TAU * frequency * i as f64 / f64::from(sample_rate)).sin()) as f32;
-        Pcm { samples: (0..length).map(sample).collect(), sample_rate }
+        let sample =
+            |i: usize| (0.5 * (TAU * frequency * i as f64 / f64::from(sample_rate)).sin()) as f32;
+        Pcm {
+            samples: (0..length).map(sample).collect(),
+            sample_rate,
+        }
     }
 
     #[test]
@@ -75,24 +90,34 @@ mod tests {
             let worst = (4_000..12_000)
                 .map(|i| (heard.samples[i] - expected.samples[i]).abs())
                 .fold(0.0, f32::max);
-            assert!(worst < 1e-5, "{from} Hz, sine of {frequency} Hz: off by {worst}");
+            assert!(
+                worst < 1e-5,
+                "{from} Hz, sine of {frequency} Hz: off by {worst}"
+            );
         }
     }
 
     #[test]
     fn what_the_lower_rate_cannot_hold_is_gone() {
         let heard = resample(&sine(10_000.0, 48_000, 48_000), 16_000).unwrap();
-        let loudest = heard.samples[4_000..12_000].iter().fold(0.0f32, |m, x| m.max(x.abs()));
+        let loudest = heard.samples[4_000..12_000]
+            .iter()
+            .fold(0.0f32, |m, x| m.max(x.abs()));
         assert!(loudest < 1e-4, "an alias of {loudest}");
     }
 
     #[test]
     fn a_short_sound_stays_in_its_place() {
         for from in [8_000u32, 11_025, 22_050, 44_100, 48_000, 44_101] {
-            let mut pcm = Pcm { samples: vec![0.0; from as usize / 2], sample_rate: from };
+            let mut pcm = Pcm {
+                samples: vec![0.0; from as usize / 2],
+                sample_rate: from,
+            };
             pcm.samples[from as usize / 4] = 1.0;
             let heard = resample(&pcm, 16_000).unwrap().samples;
-            let loudest = (0..heard.len()).max_by(|&a, &b| heard[a].total_cmp(&heard[b])).unwrap();
+            let loudest = (0..heard.len())
+                .max_by(|&a, &b| heard[a].total_cmp(&heard[b]))
+                .unwrap();
             assert!(loudest.abs_diff(4_000) <= 1, "{from} Hz: at {loudest}");
         }
     }
@@ -101,10 +126,17 @@ mod tests {
     fn lengths_are_rounded_for_short_and_odd_clips() {
         for from in [8_000, 22_050, 44_100, 48_000, 44_101, 1_000, 384_000] {
             for length in [1, 2, 3, 160, 4_409, 4_410, 4_411, 10_007] {
-                let pcm = Pcm { samples: vec![0.1; length], sample_rate: from };
+                let pcm = Pcm {
+                    samples: vec![0.1; length],
+                    sample_rate: from,
+                };
                 let expected = (length as f64 * 16_000.0 / f64::from(from)).round() as usize;
                 let heard = resample(&pcm, 16_000).unwrap();
-                assert_eq!(heard.samples.len(), expected, "{length} samples at {from} Hz");
+                assert_eq!(
+                    heard.samples.len(),
+                    expected,
+                    "{length} samples at {from} Hz"
+                );
             }
         }
     }
@@ -114,6 +146,15 @@ mod tests {
         let pcm = sine(440.0, 16_000, 100);
         assert_eq!(resample(&pcm, 16_000).unwrap().samples, pcm.samples);
         assert!(resample(&pcm, 0).is_err());
-        assert!(resample(&Pcm { sample_rate: 0, ..pcm }, 16_000).is_err());
+        assert!(
+            resample(
+                &Pcm {
+                    sample_rate: 0,
+                    ..pcm
+                },
+                16_000
+            )
+            .is_err()
+        );
     }
 }
