@@ -23,7 +23,9 @@ PLATFORMS = {
     ("Darwin", "arm64"): ["macosx_14_0_arm64", "macosx_13_0_universal2"],
     ("Windows", "AMD64"): ["win_amd64"],
 }
-NAMES = {"Linux": "libonnxruntime.so", "Darwin": "libonnxruntime.dylib", "Windows": "onnxruntime.dll"}
+NAMES = {
+    "Linux": "libonnxruntime.so", "Darwin": "libonnxruntime.dylib", "Windows": "onnxruntime.dll",
+}
 
 
 def main(folder: Path) -> None:

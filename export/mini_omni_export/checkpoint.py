@@ -50,7 +50,7 @@ def _rebuild_tensor(storage, offset, size, stride, *_ignored) -> np.ndarray:
         return np.empty(size, storage.dtype)
     last = offset + sum((n - 1) * step for n, step in zip(size, stride))
     if last >= storage.size:
-        raise ExportError("a tensor in the checkpoint reaches past its storage; the file is damaged")
+        raise ExportError("a tensor in the checkpoint is larger than its storage; it is damaged")
     strides = tuple(step * storage.itemsize for step in stride)
     return np.lib.stride_tricks.as_strided(storage[offset:], size, strides, writeable=False)
 
@@ -135,7 +135,7 @@ def load(path: Path) -> Any:
         pickles = [n for n in archive.namelist() if n == "data.pkl" or n.endswith("/data.pkl")]
     except (zipfile.BadZipFile, OSError) as error:
         raise ExportError(
-            f"{path} is no checkpoint in torch's zip format ({error}); fetch the published file again"
+            f"{path} is no checkpoint in torch's zip format ({error}); fetch the file again"
         ) from error
     if len(pickles) != 1:
         raise ExportError(f"{path} is a zip but no torch checkpoint: it has no data.pkl")
@@ -164,7 +164,7 @@ class Tensors:
     def __call__(self, name: str, *shape: int) -> np.ndarray:
         """The tensor `name`, checked against `shape` when one is given."""
         if name not in self.state:
-            raise ExportError(f"{self.path} has no tensor {name}; it is not the checkpoint expected")
+            raise ExportError(f"{self.path} has no tensor {name}; another file is expected here")
         tensor = self.state[name]
         if not isinstance(tensor, np.ndarray):
             raise ExportError(f"{self.path}: {name} is not a tensor")

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from .errors import ExportError
-from .model import PRECISIONS, Options, export, read_source
+from .model import PRECISIONS, Options, Source, export, read_source
+from .random_model import random_source
 
 EXIT_BAD_INPUT = 2
 GRAPH_PRECISIONS = {
@@ -30,6 +31,9 @@ def parser() -> argparse.ArgumentParser:
                    help="folder with SNAC's config.json and pytorch_model.bin")
     p.add_argument("--published", action="store_true",
                    help="fetch the three published checkpoints instead")
+    p.add_argument("--random", choices=["full", "tiny"],
+                   help="random weights instead: of the published sizes for benchmarks, or tiny")
+    p.add_argument("--seed", type=int, default=1, help="of --random")
     _add_precisions(p)
     p.add_argument("--profile", choices=["fused", "portable"], default="fused",
                    help="fused: CPU and CUDA; portable: standard ONNX operators only")
@@ -69,9 +73,17 @@ def run(args: argparse.Namespace) -> None:
     given = {graph: getattr(args, f"{graph}_precision") for graph in GRAPH_PRECISIONS}
     overrides = {graph: precision for graph, precision in given.items() if precision}
     options = Options(args.profile, args.precision, overrides, args.block_size)
-    source = read_source(*_paths(args), args.name, args.weights)
+    source = _source(args)
     export(source, options, args.out, args.force)
     print(f"{args.out} is ready: mini-omni inspect {args.out}")
+
+
+def _source(args: argparse.Namespace) -> Source:
+    if args.random:
+        if args.published or args.checkpoint or args.whisper or args.snac:
+            raise ExportError("--random makes the whole model; leave the checkpoints away")
+        return random_source(args.random, args.seed)
+    return read_source(*_paths(args), args.name, args.weights)
 
 
 def _paths(args: argparse.Namespace) -> tuple[Path, Path, Path]:

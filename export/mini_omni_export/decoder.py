@@ -2,7 +2,7 @@
 
 One graph for prefill and step and for every task. Two profiles: *fused* uses ONNX Runtime's own
 operators and a cache that is written in place; *portable* uses standard operators only and appends
-to the cache. Source of the network: the published checkpoint's config (lit-gpt), FACTS sections 1-3.
+to the cache. The network is the one that the published checkpoint's config describes (lit-gpt).
 """
 
 from __future__ import annotations

@@ -80,7 +80,9 @@ class Options:
         return PRECISIONS[self.precision] | self.overrides
 
 
-def read_source(lm_dir: Path, whisper_file: Path, snac_dir: Path, name: str, weights: str) -> Source:
+def read_source(
+    lm_dir: Path, whisper_file: Path, snac_dir: Path, name: str, weights: str
+) -> Source:
     """Opens the published files; nothing is copied yet."""
     lm_file, snac_file = lm_dir / "lit_model.pth", snac_dir / "pytorch_model.bin"
     config_file, tokenizer_file = lm_dir / "model_config.yaml", lm_dir / "tokenizer.json"
@@ -189,7 +191,7 @@ def _report(graphs: dict[str, Graph], folder: Path) -> None:
 def _note_tied(source: Source) -> None:
     """A tied model may store its table twice; if the copies differ the embedding counts."""
     lm = source.lm
-    if not source.lm_config.tied or "lm_head.weight" not in lm:
+    if not source.lm_config.tied or "lm_head.weight" not in lm:  # nothing to compare
         return
     head, wte = lm.state["lm_head.weight"], lm.state["transformer.wte.weight"]
     rows = max(1, 2**24 // max(1, wte.shape[-1]))  # compared in pieces, to stay small in memory

@@ -1,0 +1,229 @@
+"""Models of random weights: of full size for benchmarks, tiny for tests.
+
+Time does not depend on the values, so anyone can measure the published sizes without the published
+weights. Tensors are drawn when asked for, from (seed, name), so a full-size model needs no memory
+and the same seed gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+
+from .checkpoint import Tensors
+from .config import AUDIO_STREAMS, SPECIALS, CodecConfig, DecoderConfig, WhisperConfig
+from .errors import ExportError
+from .model import Source
+
+SIZES = {
+    "full": (
+        DecoderConfig(
+            n_layer=24, n_embd=896, n_head=14, n_query_groups=2, head_size=64,
+            intermediate_size=4864, norm_eps=1e-6, rope_base=1e6, rope_condense_ratio=1.0,
+            qkv_bias=True, block_size=2048, text_vocab_size=152000, audio_vocab_size=4160,
+            whisper_adapter_dim=768, tied=True,
+        ),
+        WhisperConfig(80, 1500, 768, 12, 12),
+        CodecConfig(24000, 48, [2, 4, 8, 8], 1024, [8, 8, 4, 2], 4096, 8, [4, 2, 1], True, True),
+    ),
+    "tiny": (
+        DecoderConfig(
+            n_layer=2, n_embd=80, n_head=5, n_query_groups=5, head_size=16,
+            intermediate_size=96, norm_eps=1e-6, rope_base=1e6, rope_condense_ratio=1.0,
+            qkv_bias=True, block_size=2048, text_vocab_size=256 + SPECIALS,
+            audio_vocab_size=128 + SPECIALS, whisper_adapter_dim=32, tied=False,
+        ),
+        WhisperConfig(80, 1500, 32, 2, 2),
+        CodecConfig(24000, 4, [2, 4, 8, 8], 32, [8, 8, 4, 2], 128, 8, [4, 2, 1], True, True),
+    ),
+}
+
+QUIET = 0.1  # scale of the rows of special ids
+NORM = re.compile(r"norm.*weight|_ln\.weight|ln_post\.weight|ln_f\.weight")
+
+Shapes = dict[str, tuple[int, ...]]
+Quiet = dict[str, np.ndarray]
+
+
+class RandomTensors(Tensors):
+    """Tensors of the declared names and shapes, drawn from (seed, name) each time they are asked
+    for: nothing is kept, and the order of asking does not matter."""
+
+    def __init__(self, seed: int, shapes: Shapes, quiet: Quiet | None = None) -> None:
+        """`quiet`: rows of a tensor that are made small, so that a head never says their ids."""
+        super().__init__(shapes, Path("the random model"))
+        self.seed = seed
+        self.quiet = quiet or {}
+
+    def __call__(self, name: str, *shape: int) -> np.ndarray:
+        if name not in self.state:
+            raise ExportError(f"{self.path} has no tensor {name}")
+        size = self.state[name]
+        if shape and shape != size:
+            raise ExportError(f"{self.path}: {name} is {list(size)}, not {list(shape)}")
+        values = draw(self.seed, name, size)
+        if name in self.quiet:
+            values[self.quiet[name]] *= np.float32(QUIET)
+        return values
+
+
+def draw(seed: int, name: str, size: tuple[int, ...]) -> np.ndarray:
+    """Gains are 1, embeddings have variance 1, all else keeps the variance of what it is given."""
+    if name.endswith((".alpha", ".weight_g")) or (len(size) == 1 and NORM.search(name)):
+        return np.ones(size, np.float32)
+    key = hashlib.sha256(f"{seed} {name}".encode()).digest()
+    rng = np.random.Generator(np.random.PCG64(int.from_bytes(key[:16], "little")))
+    fan_in = int(np.prod(size[1:])) if len(size) > 1 else size[0]
+    values = rng.standard_normal(size, np.float32)
+    values *= np.float32(1.0 if "wte" in name else fan_in**-0.5)
+    return values
+
+
+def random_source(size: str, seed: int) -> Source:
+    """A source with the shapes of `size` ("full" or "tiny") and random tensors."""
+    return make_source(f"random-{size}", seed, *SIZES[size])
+
+
+def make_source(
+    name: str, seed: int, lm: DecoderConfig, whisper: WhisperConfig, codec: CodecConfig
+) -> Source:
+    """A source of any sizes."""
+    return Source(
+        name, "random",
+        RandomTensors(seed, lm_shapes(lm), quiet_rows(lm)), lm,
+        RandomTensors(seed, whisper_shapes(whisper)), whisper,
+        RandomTensors(seed, codec_shapes(codec)), codec,
+        byte_tokenizer(), [],
+    )
+
+
+def quiet_rows(c: DecoderConfig) -> Quiet:
+    """The head's rows of special ids, so that a random answer is speech that the codec can decode.
+
+    The two ids that end an answer stay, where the head has a table of its own.
+    """
+    text = np.arange(c.text_vocab_size - SPECIALS, c.text_vocab_size)
+    audio = c.text_vocab_size + np.arange(AUDIO_STREAMS * c.audio_vocab_size)
+    audio = audio[(audio - c.text_vocab_size) % c.audio_vocab_size >= c.audio_vocab_size - SPECIALS]
+    rows = np.concatenate([text, audio])
+    if c.tied:
+        return {"transformer.wte.weight": rows}
+    ends = [text[0], audio[(AUDIO_STREAMS - 1) * SPECIALS]]  # eot, and eoa of the last stream
+    return {"lm_head.weight": np.setdiff1d(rows, ends)}
+
+
+def lm_shapes(c: DecoderConfig) -> Shapes:
+    """Names and shapes of `lit_model.pth`."""
+    qkv, wide = (c.n_head + 2 * c.n_query_groups) * c.head_size, c.intermediate_size
+    shapes: Shapes = {
+        "whisper_adapter.fc_1.weight": (wide, c.whisper_adapter_dim),
+        "whisper_adapter.fc_2.weight": (wide, c.whisper_adapter_dim),
+        "whisper_adapter.proj.weight": (c.n_embd, wide),
+        "transformer.wte.weight": (c.vocab_size, c.n_embd),
+        "transformer.ln_f.weight": (c.n_embd,),
+    }
+    if not c.tied:
+        shapes["lm_head.weight"] = (c.vocab_size, c.n_embd)
+    for layer in range(c.n_layer):
+        block = {
+            "norm_1.weight": (c.n_embd,), "norm_2.weight": (c.n_embd,),
+            "attn.attn.weight": (qkv, c.n_embd),
+            "attn.proj.weight": (c.n_embd, c.n_head * c.head_size),
+            "mlp.fc_1.weight": (wide, c.n_embd), "mlp.fc_2.weight": (wide, c.n_embd),
+            "mlp.proj.weight": (c.n_embd, wide),
+        }
+        if c.qkv_bias:
+            block["attn.attn.bias"] = (qkv,)
+        shapes |= {f"transformer.h.{layer}.{name}": shape for name, shape in block.items()}
+    return shapes
+
+
+def whisper_shapes(c: WhisperConfig) -> Shapes:
+    """Names and shapes of the encoder in Whisper's file."""
+    d = c.n_audio_state
+    shapes: Shapes = {
+        "encoder.conv1.weight": (d, c.n_mels, 3), "encoder.conv1.bias": (d,),
+        "encoder.conv2.weight": (d, d, 3), "encoder.conv2.bias": (d,),
+        "encoder.positional_embedding": (c.n_audio_ctx, d),
+        "encoder.ln_post.weight": (d,), "encoder.ln_post.bias": (d,),
+    }
+    for layer in range(c.n_audio_layer):
+        block: Shapes = {f"attn.{p}.weight": (d, d) for p in ("query", "key", "value", "out")}
+        block |= {f"attn.{p}.bias": (d,) for p in ("query", "value", "out")}
+        block |= {f"{ln}.{p}": (d,) for ln in ("attn_ln", "mlp_ln") for p in ("weight", "bias")}
+        block |= {"mlp.0.weight": (4 * d, d), "mlp.0.bias": (4 * d,),
+                  "mlp.2.weight": (d, 4 * d), "mlp.2.bias": (d,)}
+        shapes |= {f"encoder.blocks.{layer}.{name}": shape for name, shape in block.items()}
+    return shapes
+
+
+def codec_shapes(c: CodecConfig) -> Shapes:
+    """Names and shapes of SNAC's file, weight norm as g and v."""
+    shapes: Shapes = {}
+
+    def conv(name: str, out: int, into: int, kernel: int, bias: int | None = None) -> None:
+        shapes[f"{name}.weight_g"] = (out, 1, 1)
+        shapes[f"{name}.weight_v"] = (out, into, kernel)
+        if bias != 0:
+            shapes[f"{name}.bias"] = (bias or out,)
+
+    def residuals(prefix: str, first: int, d: int) -> None:
+        for i in range(first, first + 3):
+            name = f"{prefix}.{i}.block"
+            shapes[f"{name}.0.alpha"] = shapes[f"{name}.2.alpha"] = (1, d, 1)
+            conv(f"{name}.1", d, 1, 7)
+            conv(f"{name}.3", d, d, 1)
+
+    d = c.encoder_dim
+    conv("encoder.block.0", d, 1, 7)
+    for i, stride in enumerate(c.encoder_rates):
+        residuals(f"encoder.block.{i + 1}.block", 0, d)
+        shapes[f"encoder.block.{i + 1}.block.3.alpha"] = (1, d, 1)
+        conv(f"encoder.block.{i + 1}.block.4", 2 * d, d, 2 * stride)
+        d *= 2
+    conv(f"encoder.block.{len(c.encoder_rates) + 1}", d, 1, 7)
+    for level in range(len(c.vq_strides)):
+        name = f"quantizer.quantizers.{level}"
+        conv(f"{name}.in_proj", c.codebook_dim, d, 1)
+        conv(f"{name}.out_proj", d, c.codebook_dim, 1)
+        shapes[f"{name}.codebook.weight"] = (c.codebook_size, c.codebook_dim)
+    conv("decoder.model.0", d, 1, 7)
+    conv("decoder.model.1", c.decoder_dim, d, 1)
+    d = c.decoder_dim
+    for i, stride in enumerate(c.decoder_rates):
+        name = f"decoder.model.{i + 2}.block"
+        shapes[f"{name}.0.alpha"] = (1, d, 1)
+        conv(f"{name}.1", d, d // 2, 2 * stride, bias=d // 2)
+        d //= 2
+        if c.noise:
+            conv(f"{name}.2.linear", d, d, 1, bias=0)
+        residuals(name, 3 if c.noise else 2, d)
+    last = len(c.decoder_rates) + 2
+    shapes[f"decoder.model.{last}.alpha"] = (1, d, 1)
+    conv(f"decoder.model.{last + 1}", 1, d, 7)
+    return shapes
+
+
+def byte_tokenizer() -> str:
+    """A tokenizer.json in which every byte is an id: valid for any text vocabulary."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [b for b in range(256) if b not in printable]
+    # Byte-level BPE writes bytes as visible characters: GPT-2's table.
+    alphabet = {b: chr(b) for b in printable} | {b: chr(256 + i) for i, b in enumerate(others)}
+    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False,
+                  "use_regex": False}
+    tokenizer = {
+        "version": "1.0", "truncation": None, "padding": None, "added_tokens": [],
+        "normalizer": {"type": "NFC"}, "pre_tokenizer": byte_level,
+        "post_processor": byte_level, "decoder": byte_level,
+        "model": {
+            "type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": "",
+            "end_of_word_suffix": "", "fuse_unk": False, "byte_fallback": False,
+            "vocab": {alphabet[b]: b for b in range(256)}, "merges": [],
+        },
+    }
+    return json.dumps(tokenizer, ensure_ascii=False) + "\n"
