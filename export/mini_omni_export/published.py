@@ -154,6 +154,9 @@ def _offline(what: str) -> ExportError:
 
 
 def _first_line(error: BaseException) -> str:
+    """What went wrong; without network the hub's client hides that behind its empty cache."""
+    if isinstance(error, FileNotFoundError) and error.__cause__ is not None:
+        error = error.__cause__
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0].rstrip(".")
 
