@@ -36,7 +36,7 @@ fn a_spoken_question_is_answered_in_a_wav_and_a_trace() {
         "--out", text(&wav), "--trace", text(&trace_file),
     ]);
     assert!(output.status.success(), "{}", stderr(&output));
-    assert!(stderr(&output).contains("its speech is noise"));
+    assert!(stderr(&output).contains("its speech are noise"));
     assert!(stderr(&output).lines().last().expect("a last line").contains("real-time factor"));
     let trace: Value = serde_json::from_slice(&fs::read(&trace_file).expect("trace")).expect("JSON");
     let reader = hound::WavReader::open(&wav).expect("a wav");

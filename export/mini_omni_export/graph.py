@@ -6,11 +6,11 @@ large model needs little more memory than its largest tensor.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 import onnx
@@ -88,7 +88,7 @@ class Graph:
         self.bytes = 0  # of all tensors of the model
         self.tensors: dict[str, onnx.TensorProto] = {}
         self.format = Float32()
-        self.data = open(folder / f"{name}.onnx.data", "wb")
+        self.data = open(folder / f"{name}.onnx.data", "wb")  # noqa: SIM115, closed by save()
 
     def input(self, name: str, dtype: str, shape: Shape) -> str:
         """Declares an input; returns its name."""

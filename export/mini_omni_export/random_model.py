@@ -43,6 +43,13 @@ SIZES = {
 }
 
 QUIET = 0.1  # scale of the rows of special ids
+BIAS = 0.05
+GAINS = [  # by name; these keep the sound between silence and clipping, and the ids from repeating
+    (re.compile(r"attn\.attn\.weight"), 3.0),
+    (re.compile(r"linear\.weight_g"), 0.1),  # the codec's noise
+    (re.compile(r"block\.\d\.block\.3\.weight_g"), 0.3),  # what a residual unit adds
+    (re.compile(r"decoder\.model\.\d\.weight_g"), 0.3),
+    ]
 NORM = re.compile(r"norm.*weight|_ln\.weight|ln_post\.weight|ln_f\.weight")
 
 Shapes = dict[str, tuple[int, ...]]
@@ -72,15 +79,15 @@ class RandomTensors(Tensors):
 
 
 def draw(seed: int, name: str, size: tuple[int, ...]) -> np.ndarray:
-    """Gains are 1, embeddings have variance 1, all else keeps the variance of what it is given."""
+    """A matrix keeps the variance of what it is given, but for `GAINS`; embeddings have 1."""
+    gain = next((gain for pattern, gain in GAINS if pattern.search(name)), 1.0)
     if name.endswith((".alpha", ".weight_g")) or (len(size) == 1 and NORM.search(name)):
-        return np.ones(size, np.float32)
+        return np.full(size, gain, np.float32)
     key = hashlib.sha256(f"{seed} {name}".encode()).digest()
     rng = np.random.Generator(np.random.PCG64(int.from_bytes(key[:16], "little")))
-    fan_in = int(np.prod(size[1:])) if len(size) > 1 else size[0]
-    values = rng.standard_normal(size, np.float32)
-    values *= np.float32(1.0 if "wte" in name else fan_in**-0.5)
-    return values
+    scale = BIAS if len(size) == 1 else int(np.prod(size[1:])) ** -0.5
+    scale = 1.0 if "wte" in name else scale
+    return rng.standard_normal(size, np.float32) * np.float32(gain * scale)
 
 
 def random_source(size: str, seed: int) -> Source:

@@ -37,16 +37,16 @@ pub struct Ask {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_steps: Option<u32>,
     /// Hear only this much of the question; needed for clips longer than the model hears
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     max_seconds: Option<f64>,
     /// 0 always takes the likeliest id
-    #[arg(long, default_value_t = 0.0, value_name = "F")]
+    #[arg(long, default_value_t = 0.0, value_name = "F", allow_negative_numbers = true)]
     temperature: f32,
     /// Sample among the N likeliest ids; 0 means all
     #[arg(long, default_value_t = 0, value_name = "N")]
     top_k: usize,
     /// Sample among the likeliest ids that make up this share of the probability
-    #[arg(long, default_value_t = 1.0, value_name = "F")]
+    #[arg(long, default_value_t = 1.0, value_name = "F", allow_negative_numbers = true)]
     top_p: f32,
     /// Seed of sampling and of the codec's noise
     #[arg(long, default_value_t = 0, value_name = "N")]
@@ -78,7 +78,7 @@ impl Ask {
         let runtime = self.compute.runtime()?;
         let mut omni = Omni::load(&self.model_dir, &runtime)?;
         if manifest.weights == Weights::Random && options.task.speaks() {
-            eprintln!("note: this model's weights are random; its words and its speech are noise");
+            eprintln!("note: this model's weights are random: its words and its speech are noise");
         }
         let trace = omni.stream(&question, &options, &mut |event| outputs.take(event))?;
         outputs.finish(&trace, manifest.codec.sample_rate)?;

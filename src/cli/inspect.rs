@@ -1,5 +1,6 @@
 //! `mini-omni inspect`: the model as a table, its files checked on request.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -19,7 +20,8 @@ pub struct Inspect {
 impl Inspect {
     pub fn run(&self) -> Result<ExitCode> {
         let manifest = Manifest::load(&self.model_dir)?;
-        print!("{}", table(&manifest));
+        let mut stdout = std::io::stdout().lock();
+        stdout.write_all(table(&manifest).as_bytes())?;
         if self.verify {
             let differing = manifest.verify(&self.model_dir)?;
             if !differing.is_empty() {
@@ -28,7 +30,7 @@ impl Inspect {
                     differing.join(", ")
                 );
             }
-            println!("verified     {} files, all as the manifest says", manifest.files.len());
+            writeln!(stdout, "verified     {} files, all as the manifest says", manifest.files.len())?;
         }
         Ok(ExitCode::SUCCESS)
     }
