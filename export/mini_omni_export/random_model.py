@@ -42,29 +42,29 @@ SIZES = {
     ),
 }
 
-QUIET = 0.1  # scale of the rows of special ids
-BIAS = 0.05
+QUIET = 0.1  # scale of the head's rows of special ids: they are never said
+END = 1.5  # scale of its two rows that end an answer: so that a random answer ends
+BIAS = 0.05  # standard deviation
 GAINS = [  # by name; these keep the sound between silence and clipping, and the ids from repeating
     (re.compile(r"attn\.attn\.weight"), 3.0),
     (re.compile(r"linear\.weight_g"), 0.1),  # the codec's noise
     (re.compile(r"block\.\d\.block\.3\.weight_g"), 0.3),  # what a residual unit adds
-    (re.compile(r"decoder\.model\.\d\.weight_g"), 0.3),
-    ]
+    (re.compile(r"decoder\.model\.\d\.weight_g"), 0.3),  # its first and last layers
+]
 NORM = re.compile(r"norm.*weight|_ln\.weight|ln_post\.weight|ln_f\.weight")
 
 Shapes = dict[str, tuple[int, ...]]
-Quiet = dict[str, np.ndarray]
+RowScales = dict[str, np.ndarray]
 
 
 class RandomTensors(Tensors):
     """Tensors of the declared names and shapes, drawn from (seed, name) each time they are asked
     for: nothing is kept, and the order of asking does not matter."""
 
-    def __init__(self, seed: int, shapes: Shapes, quiet: Quiet | None = None) -> None:
-        """`quiet`: rows of a tensor that are made small, so that a head never says their ids."""
+    def __init__(self, seed: int, shapes: Shapes, row_scales: RowScales | None = None) -> None:
         super().__init__(shapes, Path("the random model"))
         self.seed = seed
-        self.quiet = quiet or {}
+        self.row_scales = row_scales or {}
 
     def __call__(self, name: str, *shape: int) -> np.ndarray:
         if name not in self.state:
@@ -73,8 +73,8 @@ class RandomTensors(Tensors):
         if shape and shape != size:
             raise ExportError(f"{self.path}: {name} is {list(size)}, not {list(shape)}")
         values = draw(self.seed, name, size)
-        if name in self.quiet:
-            values[self.quiet[name]] *= np.float32(QUIET)
+        if name in self.row_scales:
+            values *= self.row_scales[name][:, None]
         return values
 
 
@@ -87,7 +87,9 @@ def draw(seed: int, name: str, size: tuple[int, ...]) -> np.ndarray:
     rng = np.random.Generator(np.random.PCG64(int.from_bytes(key[:16], "little")))
     scale = BIAS if len(size) == 1 else int(np.prod(size[1:])) ** -0.5
     scale = 1.0 if "wte" in name else scale
-    return rng.standard_normal(size, np.float32) * np.float32(gain * scale)
+    values = rng.standard_normal(size, np.float32)
+    values *= np.float32(gain * scale)
+    return values
 
 
 def random_source(size: str, seed: int) -> Source:
@@ -101,26 +103,26 @@ def make_source(
     """A source of any sizes."""
     return Source(
         name, "random",
-        RandomTensors(seed, lm_shapes(lm), quiet_rows(lm)), lm,
+        RandomTensors(seed, lm_shapes(lm), head_scales(lm)), lm,
         RandomTensors(seed, whisper_shapes(whisper)), whisper,
         RandomTensors(seed, codec_shapes(codec)), codec,
         byte_tokenizer(), [],
     )
 
 
-def quiet_rows(c: DecoderConfig) -> Quiet:
-    """The head's rows of special ids, so that a random answer is speech that the codec can decode.
+def head_scales(c: DecoderConfig) -> RowScales:
+    """Keeps special ids out of a random answer, so that it is speech that the codec can decode.
 
-    The two ids that end an answer stay, where the head has a table of its own.
+    The ids that end an answer are left in, where the head is not the embedding as well.
     """
-    text = np.arange(c.text_vocab_size - SPECIALS, c.text_vocab_size)
-    audio = c.text_vocab_size + np.arange(AUDIO_STREAMS * c.audio_vocab_size)
-    audio = audio[(audio - c.text_vocab_size) % c.audio_vocab_size >= c.audio_vocab_size - SPECIALS]
-    rows = np.concatenate([text, audio])
+    scales = np.ones(c.vocab_size, np.float32)
+    text, audio = scales[: c.text_vocab_size], scales[c.text_vocab_size :]
+    audio = audio.reshape(AUDIO_STREAMS, c.audio_vocab_size)
+    text[-SPECIALS:] = audio[:, -SPECIALS:] = QUIET
     if c.tied:
-        return {"transformer.wte.weight": rows}
-    ends = [text[0], audio[(AUDIO_STREAMS - 1) * SPECIALS]]  # eot, and eoa of the last stream
-    return {"lm_head.weight": np.setdiff1d(rows, ends)}
+        return {"transformer.wte.weight": scales}
+    text[c.special_ids["eot"]] = audio[-1, c.special_ids["eoa"]] = END
+    return {"lm_head.weight": scales}
 
 
 def lm_shapes(c: DecoderConfig) -> Shapes:
