@@ -150,7 +150,7 @@ def load(path: Path) -> Any:
 
 
 class Tensors:
-    """Named tensors of one checkpoint, given out as float32; knows which were used."""
+    """Named tensors of one checkpoint, given out as float32."""
 
     def __init__(self, state: Any, path: Path) -> None:
         if not isinstance(state, dict) or not state:
@@ -162,7 +162,11 @@ class Tensors:
         return name in self.state
 
     def __call__(self, name: str, *shape: int) -> np.ndarray:
-        """The tensor `name`, checked against `shape` when one is given."""
+        """The tensor `name` as float32, checked against `shape` when one is given."""
+        return self.stored(name, *shape).astype(np.float32, copy=False)
+
+    def stored(self, name: str, *shape: int) -> np.ndarray:
+        """The tensor `name` in its own type, checked in the same way."""
         if name not in self.state:
             raise ExportError(f"{self.path} has no tensor {name}; another file is expected here")
         tensor = self.state[name]
@@ -172,4 +176,4 @@ class Tensors:
             raise ExportError(
                 f"{self.path}: {name} is {list(tensor.shape)}, the config says {list(shape)}"
             )
-        return tensor.astype(np.float32, copy=False)
+        return tensor

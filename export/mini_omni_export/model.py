@@ -34,6 +34,7 @@ from .encoder import build_encoder
 from .errors import ExportError
 from .formats import make_format
 from .graph import OPSET, Graph
+from .shapes import check, codec_shapes, lm_shapes, whisper_shapes
 
 FORMAT_VERSION = 1
 MEL = {  # Whisper's, the same in every size
@@ -102,6 +103,9 @@ def read_source(
         [lm_file, config_file, tokenizer_file, whisper_file, snac_file, snac_dir / "config.json"],
     )
     check_fit(source)
+    check(source.lm, lm_shapes(lm_config))
+    check(source.whisper, whisper_shapes(whisper_config))
+    check(source.snac, codec_shapes(snac_config))
     return source
 
 

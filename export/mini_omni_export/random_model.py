@@ -18,6 +18,7 @@ from .checkpoint import Tensors
 from .config import AUDIO_STREAMS, SPECIALS, CodecConfig, DecoderConfig, WhisperConfig
 from .errors import ExportError
 from .model import Source
+from .shapes import Shapes, codec_shapes, lm_shapes, whisper_shapes
 
 SIZES = {
     "full": (
@@ -53,7 +54,6 @@ GAINS = [  # by name; these keep the sound between silence and clipping, and the
 ]
 NORM = re.compile(r"norm.*weight|_ln\.weight|ln_post\.weight|ln_f\.weight")
 
-Shapes = dict[str, tuple[int, ...]]
 RowScales = dict[str, np.ndarray]
 
 
@@ -123,98 +123,6 @@ def head_scales(c: DecoderConfig) -> RowScales:
         return {"transformer.wte.weight": scales}
     text[c.special_ids["eot"]] = audio[-1, c.special_ids["eoa"]] = END
     return {"lm_head.weight": scales}
-
-
-def lm_shapes(c: DecoderConfig) -> Shapes:
-    """Names and shapes of `lit_model.pth`."""
-    qkv, wide = (c.n_head + 2 * c.n_query_groups) * c.head_size, c.intermediate_size
-    shapes: Shapes = {
-        "whisper_adapter.fc_1.weight": (wide, c.whisper_adapter_dim),
-        "whisper_adapter.fc_2.weight": (wide, c.whisper_adapter_dim),
-        "whisper_adapter.proj.weight": (c.n_embd, wide),
-        "transformer.wte.weight": (c.vocab_size, c.n_embd),
-        "transformer.ln_f.weight": (c.n_embd,),
-    }
-    if not c.tied:
-        shapes["lm_head.weight"] = (c.vocab_size, c.n_embd)
-    for layer in range(c.n_layer):
-        block = {
-            "norm_1.weight": (c.n_embd,), "norm_2.weight": (c.n_embd,),
-            "attn.attn.weight": (qkv, c.n_embd),
-            "attn.proj.weight": (c.n_embd, c.n_head * c.head_size),
-            "mlp.fc_1.weight": (wide, c.n_embd), "mlp.fc_2.weight": (wide, c.n_embd),
-            "mlp.proj.weight": (c.n_embd, wide),
-        }
-        if c.qkv_bias:
-            block["attn.attn.bias"] = (qkv,)
-        shapes |= {f"transformer.h.{layer}.{name}": shape for name, shape in block.items()}
-    return shapes
-
-
-def whisper_shapes(c: WhisperConfig) -> Shapes:
-    """Names and shapes of the encoder in Whisper's file."""
-    d = c.n_audio_state
-    shapes: Shapes = {
-        "encoder.conv1.weight": (d, c.n_mels, 3), "encoder.conv1.bias": (d,),
-        "encoder.conv2.weight": (d, d, 3), "encoder.conv2.bias": (d,),
-        "encoder.positional_embedding": (c.n_audio_ctx, d),
-        "encoder.ln_post.weight": (d,), "encoder.ln_post.bias": (d,),
-    }
-    for layer in range(c.n_audio_layer):
-        block: Shapes = {f"attn.{p}.weight": (d, d) for p in ("query", "key", "value", "out")}
-        block |= {f"attn.{p}.bias": (d,) for p in ("query", "value", "out")}
-        block |= {f"{ln}.{p}": (d,) for ln in ("attn_ln", "mlp_ln") for p in ("weight", "bias")}
-        block |= {"mlp.0.weight": (4 * d, d), "mlp.0.bias": (4 * d,),
-                  "mlp.2.weight": (d, 4 * d), "mlp.2.bias": (d,)}
-        shapes |= {f"encoder.blocks.{layer}.{name}": shape for name, shape in block.items()}
-    return shapes
-
-
-def codec_shapes(c: CodecConfig) -> Shapes:
-    """Names and shapes of SNAC's file, weight norm as g and v."""
-    shapes: Shapes = {}
-
-    def conv(name: str, out: int, into: int, kernel: int, bias: int | None = None) -> None:
-        shapes[f"{name}.weight_g"] = (out, 1, 1)
-        shapes[f"{name}.weight_v"] = (out, into, kernel)
-        if bias != 0:
-            shapes[f"{name}.bias"] = (bias or out,)
-
-    def residuals(prefix: str, first: int, d: int) -> None:
-        for i in range(first, first + 3):
-            name = f"{prefix}.{i}.block"
-            shapes[f"{name}.0.alpha"] = shapes[f"{name}.2.alpha"] = (1, d, 1)
-            conv(f"{name}.1", d, 1, 7)
-            conv(f"{name}.3", d, d, 1)
-
-    d = c.encoder_dim
-    conv("encoder.block.0", d, 1, 7)
-    for i, stride in enumerate(c.encoder_rates):
-        residuals(f"encoder.block.{i + 1}.block", 0, d)
-        shapes[f"encoder.block.{i + 1}.block.3.alpha"] = (1, d, 1)
-        conv(f"encoder.block.{i + 1}.block.4", 2 * d, d, 2 * stride)
-        d *= 2
-    conv(f"encoder.block.{len(c.encoder_rates) + 1}", d, 1, 7)
-    for level in range(len(c.vq_strides)):
-        name = f"quantizer.quantizers.{level}"
-        conv(f"{name}.in_proj", c.codebook_dim, d, 1)
-        conv(f"{name}.out_proj", d, c.codebook_dim, 1)
-        shapes[f"{name}.codebook.weight"] = (c.codebook_size, c.codebook_dim)
-    conv("decoder.model.0", d, 1, 7)
-    conv("decoder.model.1", c.decoder_dim, d, 1)
-    d = c.decoder_dim
-    for i, stride in enumerate(c.decoder_rates):
-        name = f"decoder.model.{i + 2}.block"
-        shapes[f"{name}.0.alpha"] = (1, d, 1)
-        conv(f"{name}.1", d, d // 2, 2 * stride, bias=d // 2)
-        d //= 2
-        if c.noise:
-            conv(f"{name}.2.linear", d, d, 1, bias=0)
-        residuals(name, 3 if c.noise else 2, d)
-    last = len(c.decoder_rates) + 2
-    shapes[f"decoder.model.{last}.alpha"] = (1, d, 1)
-    conv(f"decoder.model.{last + 1}", 1, d, 7)
-    return shapes
 
 
 def byte_tokenizer() -> str:
