@@ -103,7 +103,7 @@ class _Storages:
         if key not in self.cache:
             self.cache[key] = self._bytes(key)
         data = self.cache[key]
-        if data.size < count * dtype.itemsize:
+        if not 0 <= count * dtype.itemsize <= data.size:
             raise ExportError(f"{self.path} is cut short: storage {key} is incomplete")
         return data[: count * dtype.itemsize].view(dtype)
 
