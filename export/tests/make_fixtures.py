@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from random_checkpoint import AUDIO_STREAMS, SPECIALS, Sizes, write_checkpoint
+from random_checkpoint import SPECIALS, Sizes, quiet_specials, write_checkpoint
 from reference import Answer, AudioEncoder, Decoder, Question, Snac, frames_of, generate, read_wav
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
@@ -80,11 +80,9 @@ def make(folder: Path, seed: int) -> list[dict]:
 
 def head_gains() -> list[tuple[slice, float]]:
     """Factors for rows of the head: see the module's head."""
-    audio, codes = SIZES.audio_vocab_size, SIZES.codebook_size
-    starts = [SIZES.text_vocab_size + audio * stream + codes for stream in range(AUDIO_STREAMS)]
-    starts.append(SIZES.text_vocab_size - SPECIALS)
-    gains = [(slice(start, start + SPECIALS), 0.1) for start in starts]
-    return gains + [(slice(start, start + 1), ENDING) for start in starts[-2:]]  # eoa, eot
+    gains = quiet_specials(SIZES)
+    firsts = [rows.start for rows, _ in gains[-2:]]  # stream 6's eoa, the text's eot
+    return gains + [(slice(first, first + 1), ENDING) for first in firsts]
 
 
 def tokenizer() -> Tokenizer:

@@ -75,20 +75,29 @@ class Draw:
 def write_checkpoint(folder: Path, sizes: Sizes, seed: int, head_gains: list | None = None) -> None:
     """Writes mini-omni/, whisper/small.pt and snac_24khz/ into `folder`.
 
-    `head_gains`: factors for rows of `lm_head.weight`, [(rows, factor)].
+    `head_gains`: factors for rows of the head (of the table, if tied), [(rows, factor)].
     """
     draw = Draw(seed)
     for name in ("mini-omni", "whisper", "snac_24khz"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     lm = dict(lm_tensors(draw, sizes))
-    for rows, factor in head_gains or []:
-        lm["lm_head.weight"][rows] *= factor
+    for name in ["lm_head.weight"] + ["transformer.wte.weight"] * sizes.tied:
+        for rows, factor in head_gains or []:
+            lm[name][rows] *= factor
     torch.save(lm, folder / "mini-omni" / "lit_model.pth")
     config = yaml.safe_dump(lm_config(sizes))
     (folder / "mini-omni" / "model_config.yaml").write_text(config)
     torch.save(whisper_file(draw, sizes), folder / "whisper" / "small.pt")
     torch.save(dict(snac_tensors(draw, sizes)), folder / "snac_24khz" / "pytorch_model.bin")
     (folder / "snac_24khz" / "config.json").write_text(json.dumps(snac_config(sizes), indent=2))
+
+
+def quiet_specials(sizes: Sizes, gain: float = 0.1) -> list[tuple[slice, float]]:
+    """Head gains that make special ids unlikely, so that frames hold codes only; text last."""
+    audio, codes = sizes.audio_vocab_size, sizes.codebook_size
+    starts = [sizes.text_vocab_size + audio * stream + codes for stream in range(AUDIO_STREAMS)]
+    starts.append(sizes.text_vocab_size - SPECIALS)
+    return [(slice(start, start + SPECIALS), gain) for start in starts]
 
 
 def lm_config(sizes: Sizes) -> dict:
@@ -157,7 +166,8 @@ def whisper_file(draw: Draw, sizes: Sizes) -> dict:
         for norm in ("attn_ln", "mlp_ln"):
             tensors |= _layer_norm(draw, f"{name}.{norm}", state)
     tensors |= _layer_norm(draw, "ln_post", state)
-    return {"dims": dims, "model_state_dict": {f"encoder.{k}": v.half() for k, v in tensors.items()}}
+    state_dict = {f"encoder.{name}": tensor.half() for name, tensor in tensors.items()}
+    return {"dims": dims, "model_state_dict": state_dict}
 
 
 def sinusoids(length: int, channels: int) -> Tensor:

@@ -28,7 +28,7 @@ def read_wav(path: Path) -> Tensor:
 
 
 def n_features(n_samples: int) -> int:
-    """Encoder frames that a clip fills; the float expression is the original's, rounding and all."""
+    """Encoder frames that a clip fills; a float expression, since its rounding counts."""
     return int(n_samples / SAMPLE_RATE * 1000 / FEATURE_MS) + 1
 
 
