@@ -108,6 +108,8 @@ def _check_decoder(config: DecoderConfig, padded: int, path: Path) -> None:
         raise ExportError(
             f"{path}: {config.n_head} heads do not divide by {config.n_query_groups} query groups"
         )
+    if config.head_size % 2:
+        raise ExportError(f"{path}: head_size {config.head_size} is odd; positions rotate pairs")
     if config.text_vocab_size <= SPECIALS or config.audio_vocab_size <= SPECIALS:
         raise ExportError(f"{path}: a vocabulary leaves no room above its {SPECIALS} special ids")
 

@@ -17,6 +17,7 @@ from .config import AUDIO_STREAMS, DecoderConfig
 from .graph import MICROSOFT, Graph, Table
 
 STREAMS = AUDIO_STREAMS + 1
+HEAD_MULTIPLE = 16  # of the head size, for GroupQueryAttention to rotate it
 
 
 @dataclass
@@ -27,6 +28,11 @@ class _Build:
     tensors: Tensors
     config: DecoderConfig
     fused: bool
+
+    @property
+    def head_size(self) -> int:
+        """Of the graph and its cache."""
+        return fused_head_size(self.config) if self.fused else self.config.head_size
 
     def linear(self, x: str, weight: np.ndarray, name: str, bias: np.ndarray | None = None) -> str:
         return self.graph.linear(x, weight, name, bias)
@@ -138,20 +144,39 @@ def split_qkv(rows: np.ndarray, config: DecoderConfig) -> np.ndarray:
     return np.concatenate([part.reshape(-1, *rows.shape[1:]) for part in parts])
 
 
+def fused_head_size(config: DecoderConfig) -> int:
+    """The head size padded to what the fused operator takes."""
+    return -(-config.head_size // HEAD_MULTIPLE) * HEAD_MULTIPLE
+
+
+def pad_heads(rows: np.ndarray, head_size: int, to: int) -> np.ndarray:
+    """[heads x head_size, ...] with zeros behind each half of a head: [heads x to, ...]. The halves
+    still pair up under rotary positions, and zeros add nothing to any product."""
+    if head_size == to:
+        return rows
+    halves = rows.reshape(-1, 2, head_size // 2, *rows.shape[1:])
+    padded = np.zeros((len(halves), 2, to // 2, *rows.shape[1:]), rows.dtype)
+    padded[:, :, : head_size // 2] = halves
+    return padded.reshape(-1, *rows.shape[1:])
+
+
 def _qkv(build: _Build, layer: int, x: str) -> str:
     config = build.config
     width = (config.n_head + 2 * config.n_query_groups) * config.head_size
     name = f"transformer.h.{layer}.attn.attn"
-    weight = split_qkv(build.tensors(f"{name}.weight", width, config.n_embd), config)
-    bias = build.tensors(f"{name}.bias", width) if config.qkv_bias else None
-    bias = split_qkv(bias, config) if bias is not None else None
-    return build.linear(x, weight, name, bias)
+    parts = [build.tensors(f"{name}.weight", width, config.n_embd)]
+    if config.qkv_bias:
+        parts.append(build.tensors(f"{name}.bias", width))
+    parts = [split_qkv(part, config) for part in parts]
+    parts = [pad_heads(part, config.head_size, build.head_size) for part in parts]
+    return build.linear(x, parts[0], name, *parts[1:])
 
 
 def _proj(build: _Build, layer: int, x: str) -> str:
     config, name = build.config, f"transformer.h.{layer}.attn.proj"
-    width = config.n_head * config.head_size
-    return build.linear(x, build.tensors(f"{name}.weight", config.n_embd, width), name)
+    weight = build.tensors(f"{name}.weight", config.n_embd, config.n_head * config.head_size)
+    weight = pad_heads(weight.T, config.head_size, build.head_size).T
+    return build.linear(x, weight, name)
 
 
 def rotary_tables(config: DecoderConfig) -> tuple[np.ndarray, np.ndarray]:
@@ -171,12 +196,16 @@ class _FusedAttention:
     def __init__(self, build: _Build) -> None:
         self.build = build
         cos, sin = rotary_tables(build.config)
-        self.cos = build.graph.weight(cos, "rotary.cos")
-        self.sin = build.graph.weight(sin, "rotary.sin")
+        padding = [(0, 0), (0, build.head_size // 2 - cos.shape[1])]
+        self.cos = build.graph.weight(np.pad(cos, padding, constant_values=1), "rotary.cos")
+        self.sin = build.graph.weight(np.pad(sin, padding), "rotary.sin")
+        # The operator scales by its own head size if not told otherwise.
+        padded = build.head_size != build.config.head_size
+        self.scale = {"scale": build.config.head_size**-0.5} if padded else {}
 
     def attend(self, layer: int, x: str) -> str:
         build, config = self.build, self.build.config
-        shape = ["batch", config.n_query_groups, "capacity", config.head_size]
+        shape = ["batch", config.n_query_groups, "capacity", build.head_size]
         past = [
             build.graph.input(f"past_key_values.{layer}.{kind}", "float32", shape)
             for kind in ("key", "value")
@@ -188,7 +217,7 @@ class _FusedAttention:
             self.cos, self.sin,
             outputs=[f"attention.{layer}", *present], domain=MICROSOFT,
             num_heads=config.n_head, kv_num_heads=config.n_query_groups,
-            do_rotary=1, rotary_interleaved=0,
+            do_rotary=1, rotary_interleaved=0, **self.scale,
         )
         for name in present:
             build.graph.output(name, name, "float32", shape)

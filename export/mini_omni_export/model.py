@@ -29,7 +29,7 @@ from .config import (
     read_decoder_config,
     read_whisper_config,
 )
-from .decoder import build_decoder
+from .decoder import build_decoder, fused_head_size
 from .encoder import build_encoder
 from .errors import ExportError
 from .formats import make_format
@@ -212,6 +212,7 @@ def _note_tied(source: Source) -> None:
 def describe(source: Source, options: Options, codec: dict, specs: dict) -> dict[str, Any]:
     """The manifest, all but its list of files."""
     lm, snac = source.lm_config, source.snac_config
+    fused = options.profile == "fused"
     return {
         "format_version": FORMAT_VERSION,
         "name": source.name,
@@ -231,9 +232,10 @@ def describe(source: Source, options: Options, codec: dict, specs: dict) -> dict
         "delays": list(range(1, AUDIO_STREAMS + 1)),
         "decoder": {
             "n_layer": lm.n_layer, "n_embd": lm.n_embd, "n_head": lm.n_head,
-            "n_kv_head": lm.n_query_groups, "head_size": lm.head_size,
+            "n_kv_head": lm.n_query_groups,
+            "head_size": fused_head_size(lm) if fused else lm.head_size,
             "max_length": lm.block_size,
-            "kv_cache": "shared" if options.profile == "fused" else "concat",
+            "kv_cache": "shared" if fused else "concat",
         },
         "codec": {
             "sample_rate": snac.sampling_rate, "samples_per_frame": snac.samples_per_frame,

@@ -52,6 +52,9 @@ BASES = {
     "heads wider than the model": Toy(lm(n_head=6, n_query_groups=3, head_size=32, n_embd=40)),
     "5 kv heads": Toy(lm(n_head=10, n_query_groups=5, n_embd=80, head_size=16)),
     "1 kv head": Toy(lm(n_head=3, n_query_groups=1, n_embd=48, n_layer=1)),
+    "head size 12": Toy(lm(n_head=4, n_query_groups=2, head_size=12, n_embd=48)),
+    "head size 8, odd width": Toy(lm(n_head=4, n_query_groups=4, head_size=8, n_embd=33)),
+    "head size 100": Toy(lm(n_head=2, n_query_groups=1, head_size=100, n_embd=64, qkv_bias=False)),
     "newer weight norm": Toy(lm(), edit_snac=newer_weight_norm),
 }
 
@@ -152,7 +155,8 @@ def test_weight_norm_is_the_same_in_both_namings(tmp_path):
 @pytest.mark.parametrize(("setting", "value"), [
     ("parallel_residual", True), ("bias", True), ("norm_class_name", "LayerNorm"),
     ("mlp_class_name", "GptNeoxMLP"), ("rotary_percentage", 0.25), ("post_adapter", True),
-    ("n_query_groups", 3), ("padded_vocab_size", 5000), ("n_layer", "many"), ("n_embd", ABSENT),
+    ("n_query_groups", 3), ("head_size", 15), ("padded_vocab_size", 5000), ("n_layer", "many"),
+    ("n_embd", ABSENT),
 ])
 def test_a_base_that_the_graphs_cannot_express_is_refused(tmp_path, setting, value):
     files = Toy(lm(), config={setting: value}).write(tmp_path)
