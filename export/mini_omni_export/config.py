@@ -193,7 +193,8 @@ def _read(path: Path, parse) -> dict[str, Any]:
     except FileNotFoundError:
         raise ExportError(f"{path} is missing; it is one of the published files") from None
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ExportError(f"{path} cannot be read: {error}") from error
+        reason = " ".join(str(error).split())  # YAML's has several lines
+        raise ExportError(f"{path} cannot be read: {reason}") from error
     if not isinstance(raw, dict):
         raise ExportError(f"{path} holds no settings")
     return raw

@@ -93,13 +93,11 @@ def read_source(
     if not isinstance(whisper, dict) or "model_state_dict" not in whisper:
         raise ExportError(f"{whisper_file} has no model_state_dict; it is no OpenAI Whisper file")
     whisper_config = read_whisper_config(whisper.get("dims"), whisper_file)
-    if not tokenizer_file.is_file():
-        raise ExportError(f"{tokenizer_file} is missing; it is one of the published files")
     source = Source(
         name, weights, Tensors(checkpoint.load(lm_file), lm_file), lm_config,
         Tensors(whisper["model_state_dict"], whisper_file), whisper_config,
         Tensors(checkpoint.load(snac_file), snac_file), snac_config,
-        tokenizer_file.read_text(encoding="utf-8"),
+        _read_tokenizer(tokenizer_file),
         [lm_file, config_file, tokenizer_file, whisper_file, snac_file, snac_dir / "config.json"],
     )
     check_fit(source)
@@ -107,6 +105,18 @@ def read_source(
     check(source.whisper, whisper_shapes(whisper_config))
     check(source.snac, codec_shapes(snac_config))
     return source
+
+
+def _read_tokenizer(path: Path) -> str:
+    """It is taken along as it is, if it is JSON."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        json.loads(text)
+    except FileNotFoundError:
+        raise ExportError(f"{path} is missing; it is one of the published files") from None
+    except (OSError, ValueError) as error:
+        raise ExportError(f"{path} cannot be read as JSON: {error}") from error
+    return text
 
 
 def check_fit(source: Source) -> None:
@@ -122,10 +132,6 @@ def check_fit(source: Source) -> None:
             f"the adapter takes {lm.whisper_adapter_dim} features, this Whisper gives "
             f"{source.whisper_config.n_audio_state}; the published model uses Whisper small"
         )
-    try:
-        json.loads(source.tokenizer)
-    except ValueError as error:
-        raise ExportError(f"tokenizer.json is not JSON: {error}") from error
 
 
 def export(source: Source, options: Options, out: Path, force: bool = False) -> None:

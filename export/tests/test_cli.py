@@ -1,0 +1,173 @@
+"""The command as a person runs it: a model, or a sentence, exit code 2 and nothing half-written."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from toy import Toy
+
+from mini_omni_export import cli, model
+from mini_omni_export.cli import main
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    """Checkpoints that export."""
+    return Toy().write(tmp_path_factory.mktemp("toy"))
+
+
+@pytest.fixture
+def out(tmp_path):
+    """Where the model goes; its parent holds nothing else."""
+    return tmp_path / "out" / "model"
+
+
+@pytest.fixture
+def refuse(capsys, out):
+    """Runs the command, which must refuse and leave nothing; returns what it said."""
+
+    def run(*arguments) -> str:
+        before = snapshot(out.parent)
+        assert main([*map(str, arguments), "--out", str(out)]) == 2
+        assert snapshot(out.parent) == before
+        said = capsys.readouterr().err.splitlines()[-1]
+        assert said.startswith("error: ")
+        return said
+
+    return run
+
+
+def snapshot(folder) -> dict:
+    if not folder.exists():
+        return {}
+    return {p: p.is_file() and p.read_bytes() for p in folder.rglob("*")}
+
+
+def test_a_model_is_written_and_nothing_beside_it(toy, out, capsys):
+    assert main([*toy.arguments, "--out", str(out)]) == 0
+    assert f"{out} is ready" in capsys.readouterr().out
+    assert [p.name for p in out.parent.iterdir()] == [out.name]
+    names = {p.name for p in out.iterdir()}
+    assert {"manifest.json", "tokenizer.json", "decoder.onnx", "decoder.onnx.data"} <= names
+
+
+def test_it_runs_as_a_module(out):
+    command = [sys.executable, "-m", "mini_omni_export", "--random", "tiny", "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (out / "manifest.json").is_file()
+
+
+@pytest.mark.parametrize("name", [
+    "mini-omni/lit_model.pth", "mini-omni/model_config.yaml", "mini-omni/tokenizer.json",
+    "small.pt", "snac/config.json", "snac/pytorch_model.bin",
+])
+def test_a_missing_file_is_named(tmp_path, refuse, name):
+    files = Toy().write(tmp_path / "files")
+    (tmp_path / "files" / name).unlink()
+    said = refuse(*files.arguments)
+    assert name in said and "is missing" in said
+
+
+@pytest.mark.parametrize(("name", "text"), [
+    ("mini-omni/model_config.yaml", "n_layer: [2"), ("mini-omni/model_config.yaml", "- 1\n"),
+    ("mini-omni/tokenizer.json", "{"), ("snac/config.json", "not json"), ("snac/config.json", "[]"),
+    ("small.pt", "no zip"), ("snac/pytorch_model.bin", ""), ("mini-omni/lit_model.pth", "PK"),
+])
+def test_a_damaged_file_is_named(tmp_path, refuse, name, text):
+    files = Toy().write(tmp_path / "files")
+    (tmp_path / "files" / name).write_text(text)
+    assert name in refuse(*files.arguments)
+
+
+def test_an_output_that_exists_needs_force(toy, refuse, out):
+    out.mkdir(parents=True)
+    said = refuse(*toy.arguments)
+    assert "already there" in said and "--force" in said
+
+
+def test_force_replaces_a_model_and_nothing_else(toy, refuse, out):
+    out.mkdir(parents=True)
+    (out / "thesis.txt").write_text("years of work")
+    assert "no model folder" in refuse(*toy.arguments, "--force")
+    (out / "manifest.json").write_text("{}")
+    assert main([*toy.arguments, "--out", str(out), "--force"]) == 0
+    assert not (out / "thesis.txt").exists()
+    assert (out / "decoder.onnx").is_file()
+
+
+def test_a_file_in_the_way_is_not_replaced(toy, refuse, out):
+    out.parent.mkdir()
+    out.write_text("a file")
+    assert "already there" in refuse(*toy.arguments)
+    assert "no model folder" in refuse(*toy.arguments, "--force")
+
+
+def test_a_parent_that_is_a_file_is_an_error(toy, refuse, out):
+    out.parent.write_text("a file")
+    assert "cannot write the model" in refuse(*toy.arguments)
+
+
+def test_codec_and_language_model_must_fit(tmp_path, refuse):
+    files = Toy(codec={"codebook_size": 100}).write(tmp_path / "files")
+    assert "128 audio ids, the codec has 100" in refuse(*files.arguments)
+
+
+def test_adapter_and_whisper_must_fit(tmp_path, refuse):
+    files = Toy(config={"whisper_adapter_dim": 48}).write(tmp_path / "files")
+    assert "adapter takes 48 features, this Whisper gives 32" in refuse(*files.arguments)
+
+
+def test_a_codec_with_attention_is_refused(tmp_path, refuse):
+    files = Toy(codec={"attn_window_size": 32}).write(tmp_path / "files")
+    assert "attn_window_size 32 is not supported" in refuse(*files.arguments)
+
+
+def test_another_number_of_codes_is_refused(tmp_path, refuse):
+    files = Toy(codec={"vq_strides": [8, 4, 2, 1]}).write(tmp_path / "files")
+    assert "do not make 7 codes a frame" in refuse(*files.arguments)
+
+
+def test_checkpoints_in_the_wrong_places_are_refused(toy, refuse):
+    swapped = ["--checkpoint", toy.checkpoint, "--whisper", toy.checkpoint / "lit_model.pth"]
+    said = refuse(*swapped, "--snac", toy.snac)
+    assert "no OpenAI Whisper file" in said
+
+
+def test_one_source_must_be_named(toy, refuse):
+    assert "--published" in refuse()
+    assert "--whisper" in refuse("--checkpoint", toy.checkpoint)
+    assert "stands in place" in refuse(*toy.arguments, "--published")
+    assert "leave the checkpoints away" in refuse(*toy.arguments, "--random", "tiny")
+    assert "leave the checkpoints away" in refuse("--published", "--random", "tiny")
+
+
+def test_what_fails_while_writing_leaves_nothing(toy, refuse, monkeypatch):
+    def full_disk(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(model, "build_codec_encoder", full_disk)
+    assert "No space left on device" in refuse(*toy.arguments)
+
+
+def test_a_break_leaves_nothing_and_the_old_model_in_place(toy, out, monkeypatch):
+    assert main([*toy.arguments, "--out", str(out)]) == 0
+    before = snapshot(out.parent)
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(model, "build_codec_encoder", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        main([*toy.arguments, "--out", str(out), "--force"])
+    assert snapshot(out.parent) == before
+
+
+def test_a_wrong_option_is_explained(out, capsys):
+    for wrong in (["--profile", "fast"], ["--precision", "int3"], ["--random", "huge"]):
+        with pytest.raises(SystemExit) as stopped:
+            cli.main([*wrong, "--out", str(out)])
+        assert stopped.value.code == 2
+        assert wrong[1] in capsys.readouterr().err
