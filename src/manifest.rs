@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -355,7 +355,7 @@ fn bad_manifest(path: &Path, why: &str) -> Error {
     ))
 }
 
-fn missing_model(folder: &Path, path: &PathBuf, source: std::io::Error) -> Error {
+fn missing_model(folder: &Path, path: &Path, source: std::io::Error) -> Error {
     if source.kind() == std::io::ErrorKind::NotFound {
         return Error::Model(format!(
             "{} is not a complete model folder: {} is missing; make one with mini-omni-export --out {}",
@@ -364,7 +364,7 @@ fn missing_model(folder: &Path, path: &PathBuf, source: std::io::Error) -> Error
             folder.display()
         ));
     }
-    Error::File { action: "read", path: path.clone(), source }
+    Error::File { action: "read", path: path.to_path_buf(), source }
 }
 
 /// Hex sha256 of a file, read in pieces.

@@ -123,7 +123,8 @@ def lm_tensors(draw: Draw, sizes: Sizes) -> Iterator[tuple[str, Tensor]]:
     yield "whisper_adapter.fc_1.weight", draw.linear(wide, sizes.n_audio_state)
     yield "whisper_adapter.fc_2.weight", draw.linear(wide, sizes.n_audio_state)
     yield "whisper_adapter.proj.weight", draw.linear(n_embd, wide, 2)
-    table = draw.normal(sizes.vocab_size, n_embd)
+    # a tied table of std 1 would let every id call for itself again
+    table = draw.normal(sizes.vocab_size, n_embd, std=0.1 if sizes.tied else 1.0)
     yield "transformer.wte.weight", table
     yield "lm_head.weight", table.clone() if sizes.tied else draw.linear(*table.shape, 3)
     for layer in range(sizes.n_layer):
