@@ -1,38 +1,61 @@
 //! From logits to an id.
 //!
 //! Order as the original's: top-k, temperature, top-p, one draw. Greedy (temperature 0 or top-k 1)
-//! takes the first of the largest. The vocabulary is never sorted: top-k selects, and top-p sorts
-//! only what can matter.
+//! takes the first of the largest. Nothing is sorted: top-k and top-p find the last candidate they
+//! keep by selection, and the candidates stay in the order of their ids, so that a draw depends on
+//! the seed and the logits alone. Blocks and lanes make 152,000 logits a matter of microseconds.
+
+mod candidates;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+use candidates::{
+    BLOCK, Candidate, LANES, REACH, exp, last_to_reach, likelier, nth_likeliest, pick, total,
+};
+
 /// How ids are chosen.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SamplingConfig {
-    /// 0 is greedy.
+    /// Divides the logits; 0 (and anything that is not above it) is greedy.
     pub temperature: f32,
-    /// Likeliest ids to choose from; 0 is all.
+    /// Likeliest ids to choose from, of equals those that come first; 0 is all, 1 is greedy.
     pub top_k: usize,
-    /// Share of the probability to choose from; 1 is all.
+    /// Share of the probability to choose from: the fewest ids that reach it, at least one; 1 is all.
     pub top_p: f32,
+    /// The same seed and logits give the same ids, on every machine.
     pub seed: u64,
 }
 
 impl SamplingConfig {
     /// Always the likeliest id.
     pub fn greedy() -> SamplingConfig {
-        SamplingConfig { temperature: 0.0, top_k: 0, top_p: 1.0, seed: 0 }
+        SamplingConfig {
+            temperature: 0.0,
+            top_k: 0,
+            top_p: 1.0,
+            seed: 0,
+        }
+    }
+
+    fn is_greedy(&self) -> bool {
+        // Written so that a temperature of NaN is greedy too.
+        let warm = self.temperature > 0.0;
+        !warm || self.top_k == 1
     }
 }
 
-/// Chooses the ids of one stream.
+/// Chooses the ids of one stream. Its buffers are kept, so that no step but the first allocates.
 #[derive(Debug)]
 pub struct Sampler {
     config: SamplingConfig,
     rng: ChaCha8Rng,
-    /// Candidates (id, logit or weight); kept, so that no step allocates.
-    candidates: Vec<(u32, f32)>,
+    /// The largest logit of each block.
+    maxima: Vec<f32>,
+    /// In the order of their ids.
+    candidates: Vec<Candidate>,
+    /// A copy that selection may reorder.
+    ranked: Vec<Candidate>,
 }
 
 impl Sampler {
@@ -40,93 +63,138 @@ impl Sampler {
     pub fn new(config: &SamplingConfig, stream: usize) -> Sampler {
         let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
         rng.set_stream(stream as u64);
-        Sampler { config: *config, rng, candidates: Vec::new() }
+        Sampler {
+            config: *config,
+            rng,
+            maxima: Vec::new(),
+            candidates: Vec::new(),
+            ranked: Vec::new(),
+        }
     }
 
-    /// The id chosen from `logits`. NaN never wins; logits with nothing else give id 0.
+    /// The id chosen from `logits`, one a vocabulary entry. NaN never wins, an infinite logit always
+    /// does, and logits with nothing above minus infinity give id 0.
     pub fn sample(&mut self, logits: &[f32]) -> usize {
-        if self.config.temperature <= 0.0 || self.config.top_k == 1 {
+        if self.config.is_greedy() {
             return argmax(logits);
         }
-        self.gather(logits);
-        self.weigh();
-        if self.config.top_p < 1.0 {
-            self.keep_top_p();
+        self.maxima.clear();
+        self.maxima.extend(logits.chunks(BLOCK).map(largest));
+        let likeliest = largest(&self.maxima);
+        if !likeliest.is_finite() {
+            return argmax(logits);
         }
-        self.draw().unwrap_or_else(|| argmax(logits))
+        self.gather(logits, likeliest);
+        self.keep_top_k();
+        self.weigh(likeliest);
+        self.keep_top_p();
+        self.draw()
     }
 
-    /// Candidates: all finite logits, or the k largest.
-    fn gather(&mut self, logits: &[f32]) {
-        let finite = |&(_, logit): &(usize, &f32)| logit.is_finite();
-        let all = logits.iter().enumerate().filter(finite).map(|(id, &logit)| (id as u32, logit));
+    /// Candidates: the ids whose logit is high enough for them to be drawn at all.
+    fn gather(&mut self, logits: &[f32], likeliest: f32) {
+        let reach = likeliest - REACH * self.config.temperature;
+        let floor = reach.max(self.top_k_floor()).max(f32::MIN);
         self.candidates.clear();
-        self.candidates.extend(all);
-        let k = self.config.top_k;
-        if k > 0 && k < self.candidates.len() {
-            self.candidates.select_nth_unstable_by(k - 1, likelier);
-            self.candidates.truncate(k);
-            // Selection leaves an order of its own; a draw must not depend on it.
-            self.candidates.sort_unstable_by_key(|&(id, _)| id);
-        }
-    }
-
-    /// Logits to unnormalised probabilities.
-    fn weigh(&mut self) {
-        let largest = self.candidates.iter().map(|c| c.1).fold(f32::NEG_INFINITY, f32::max);
-        for (_, logit) in &mut self.candidates {
-            *logit = ((*logit - largest) / self.config.temperature).exp();
-        }
-    }
-
-    /// The smallest set of likeliest candidates that reaches the share.
-    fn keep_top_p(&mut self) {
-        let total: f32 = self.candidates.iter().map(|c| c.1).sum();
-        let wanted = self.config.top_p * total;
-        // What is this unlikely cannot reach the share even if all candidates were like it.
-        let floor = (total - wanted) / self.candidates.len() as f32;
-        self.candidates.retain(|c| c.1 >= floor);
-        self.candidates.sort_unstable_by(likelier);
-        let mut sum = 0.0;
-        let reached = self.candidates.iter().position(|c| {
-            sum += c.1;
-            sum >= wanted
-        });
-        self.candidates.truncate(reached.map_or(usize::MAX, |last| last + 1));
-    }
-
-    fn draw(&mut self) -> Option<usize> {
-        let total: f32 = self.candidates.iter().map(|c| c.1).sum();
-        let uniform = (self.rng.next_u32() >> 8) as f32 / (1u32 << 24) as f32;
-        let mut left = uniform * total;
-        for &(id, weight) in &self.candidates {
-            left -= weight;
-            if left < 0.0 {
-                return Some(id as usize);
+        for (block, logits) in logits.chunks(BLOCK).enumerate() {
+            if self.maxima[block] >= floor {
+                let ids = (block * BLOCK) as u32..;
+                let all = ids
+                    .zip(logits)
+                    .map(|(id, &logit)| Candidate::new(id, logit));
+                self.candidates.extend(all);
             }
         }
-        self.candidates.last().map(|c| c.0 as usize)
+        self.candidates.retain(|c| c.weight >= floor);
     }
-}
 
-/// Larger first; among equals the smaller id.
-fn likelier(a: &(u32, f32), b: &(u32, f32)) -> std::cmp::Ordering {
-    b.1.total_cmp(&a.1).then(a.0.cmp(&b.0))
-}
+    /// A logit that at least k ids reach: each of the k highest blocks has one. Minus infinity
+    /// where k does not matter or is beyond the blocks.
+    fn top_k_floor(&mut self) -> f32 {
+        let k = self.config.top_k;
+        if k == 0 || k > self.maxima.len() {
+            return f32::NEG_INFINITY;
+        }
+        let blocks = (0..).zip(&self.maxima);
+        self.ranked.clear();
+        self.ranked
+            .extend(blocks.map(|(id, &largest)| Candidate::new(id, largest)));
+        nth_likeliest(&mut self.ranked, k - 1).weight
+    }
 
-/// The first of the largest; in lanes, so that 152,000 logits take microseconds.
-fn argmax(logits: &[f32]) -> usize {
-    const LANES: usize = 16;
-    let mut lanes = [f32::NEG_INFINITY; LANES];
-    let chunks = logits.chunks_exact(LANES);
-    let tail = chunks.remainder();
-    for chunk in chunks {
-        for (lane, &logit) in lanes.iter_mut().zip(chunk) {
-            *lane = if logit > *lane { logit } else { *lane };
+    fn keep_top_k(&mut self) {
+        let k = self.config.top_k;
+        if k > 0 && k < self.candidates.len() {
+            self.ranked.clone_from(&self.candidates);
+            let last = nth_likeliest(&mut self.ranked, k - 1);
+            self.keep_down_to(&last);
         }
     }
-    let largest = lanes.iter().chain(tail).fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a });
-    logits.iter().position(|&logit| logit == largest).unwrap_or(0)
+
+    /// Logits to probabilities, up to a factor: the likeliest weighs 1.
+    fn weigh(&mut self, likeliest: f32) {
+        let temperature = self.config.temperature;
+        for candidate in &mut self.candidates {
+            candidate.weight = exp((candidate.weight - likeliest) / temperature);
+        }
+    }
+
+    fn keep_top_p(&mut self) {
+        let top_p = f64::from(self.config.top_p).max(0.0);
+        if self.config.top_p < 1.0 {
+            let total = total(&self.candidates);
+            // All that is less likely than this is together less than what may be left out.
+            let floor = (1.0 - top_p) * total / self.candidates.len() as f64;
+            let likely = |c: &&Candidate| f64::from(c.weight) >= floor;
+            self.ranked.clear();
+            self.ranked.extend(self.candidates.iter().filter(likely));
+            if let Some(last) = last_to_reach(top_p * total, &mut self.ranked) {
+                self.keep_down_to(&last);
+            }
+        }
+    }
+
+    fn keep_down_to(&mut self, last: &Candidate) {
+        self.candidates.retain(|c| likelier(c, last).is_le());
+    }
+
+    fn draw(&mut self) -> usize {
+        // 53 bits, in [0, 1).
+        let uniform = (self.rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
+        pick(&self.candidates, uniform * total(&self.candidates))
+    }
+}
+
+/// The largest number; minus infinity if there is none.
+fn largest(logits: &[f32]) -> f32 {
+    // A comparison with NaN is false, so that the other side stays.
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let rows = logits.chunks_exact(LANES);
+    let tail = rows.remainder();
+    for row in rows {
+        for (lane, &logit) in lanes.iter_mut().zip(row) {
+            *lane = larger(*lane, logit);
+        }
+    }
+    lanes
+        .iter()
+        .chain(tail)
+        .copied()
+        .fold(f32::NEG_INFINITY, larger)
+}
+
+/// Index of the first of the largest; 0 if nothing is above minus infinity.
+fn argmax(logits: &[f32]) -> usize {
+    let (mut best, mut at) = (f32::NEG_INFINITY, 0);
+    for (block, logits) in logits.chunks(BLOCK).enumerate() {
+        let largest = largest(logits);
+        if largest > best {
+            (best, at) = (largest, block * BLOCK);
+        }
+    }
+    let within = logits.iter().skip(at).position(|&logit| logit == best);
+    at + within.unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -134,7 +202,14 @@ mod tests {
     use super::*;
 
     fn sampler(temperature: f32, top_k: usize, top_p: f32) -> Sampler {
-        Sampler::new(&SamplingConfig { temperature, top_k, top_p, seed: 3 }, 0)
+        let seed = 3;
+        let config = SamplingConfig {
+            temperature,
+            top_k,
+            top_p,
+            seed,
+        };
+        Sampler::new(&config, 0)
     }
 
     fn shares(sampler: &mut Sampler, logits: &[f32]) -> Vec<f64> {
@@ -142,6 +217,12 @@ mod tests {
         let mut counts = vec![0.0; logits.len()];
         (0..n).for_each(|_| counts[sampler.sample(logits)] += 1.0 / f64::from(n));
         counts
+    }
+
+    fn noise(n: usize, scale: f32) -> Vec<f32> {
+        let mut noise = vec![0.0; n];
+        crate::noise::Noise::Seeded(5).fill(0, 0, &mut noise);
+        noise.iter().map(|x| x * scale).collect()
     }
 
     #[test]
@@ -157,9 +238,103 @@ mod tests {
 
     #[test]
     fn nothing_finite_is_no_panic() {
-        for logits in [vec![], vec![f32::NAN; 5], vec![f32::NEG_INFINITY; 40]] {
-            assert_eq!(sampler(0.0, 0, 1.0).sample(&logits), 0);
-            assert_eq!(sampler(1.0, 3, 0.5).sample(&logits), 0);
+        for logits in [vec![], vec![f32::NAN; 5], vec![f32::NEG_INFINITY; 400]] {
+            for config in [(0.0, 0, 1.0), (1.0, 0, 1.0), (1.0, 3, 0.5), (1.0, 0, 0.5)] {
+                let mut sampler = sampler(config.0, config.1, config.2);
+                assert_eq!(sampler.sample(&logits), 0, "{config:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_finite_is_drawn_only_if_it_is_certain() {
+        let mut logits = vec![f32::NAN; 1000];
+        (logits[300], logits[301], logits[900]) = (1.0, 1.0, f32::NEG_INFINITY);
+        let found = shares(&mut sampler(1e30, 0, 1.0), &logits);
+        assert!((found[300] - 0.5).abs() < 0.015 && (found[301] - 0.5).abs() < 0.015);
+        logits[700] = f32::INFINITY;
+        assert_eq!(sampler(1.0, 0, 1.0).sample(&logits), 700);
+        assert_eq!(sampler(0.0, 0, 1.0).sample(&logits), 700);
+    }
+
+    #[test]
+    fn extreme_settings_still_choose() {
+        let logits = noise(1000, 1.0);
+        let likeliest = argmax(&logits);
+        for temperature in [f32::NAN, -1.0, -0.0, 1e-45, 1e-30] {
+            assert_eq!(
+                sampler(temperature, 0, 1.0).sample(&logits),
+                likeliest,
+                "{temperature}"
+            );
+        }
+        for temperature in [f32::INFINITY, f32::MAX] {
+            assert!(sampler(temperature, 0, 1.0).sample(&logits) < 1000);
+        }
+        for top_p in [0.0, -1.0, 1e-30] {
+            assert_eq!(sampler(1.0, 0, top_p).sample(&logits), likeliest, "{top_p}");
+            assert_eq!(sampler(1.0, 0, top_p).sample(&[2.0; 300]), 0, "{top_p}");
+        }
+        for top_p in [f32::NAN, 2.0] {
+            assert!(sampler(1.0, usize::MAX, top_p).sample(&logits) < 1000);
+        }
+        let wide = [f32::MAX, f32::MIN, f32::MAX];
+        assert_ne!(sampler(1.0, 0, 1.0).sample(&wide), 1);
+    }
+
+    /// The same by the definition: sort everything, no blocks, no floors.
+    fn kept_by_definition(logits: &[f32], config: &SamplingConfig) -> Vec<usize> {
+        let mut ids: Vec<usize> = (0..logits.len()).collect();
+        ids.sort_by(|&a, &b| logits[b].partial_cmp(&logits[a]).unwrap());
+        if config.top_k > 0 {
+            ids.truncate(config.top_k);
+        }
+        let weight =
+            |&id: &usize| f64::from((logits[id] - logits[ids[0]]) / config.temperature).exp();
+        let total: f64 = ids.iter().map(weight).sum();
+        let mut sum = 0.0;
+        let reached = ids.iter().position(|id| {
+            sum += weight(id);
+            sum >= f64::from(config.top_p) * total
+        });
+        ids.truncate(reached.map_or(ids.len(), |last| last + 1));
+        ids.sort_unstable();
+        ids
+    }
+
+    #[test]
+    fn shortcuts_keep_what_the_definition_keeps() {
+        let settings = [
+            (0, 0.35),
+            (3, 1.0),
+            (7, 0.5),
+            (40, 0.9),
+            (900, 0.8),
+            (0, 0.999),
+        ];
+        for (n, scale) in [(1, 1.0), (129, 0.0), (4_160, 2.0), (20_000, 1.0)] {
+            let logits = noise(n, scale);
+            for (top_k, top_p) in settings {
+                let mut sampler = sampler(0.8, top_k, top_p);
+                sampler.sample(&logits);
+                let kept: Vec<usize> = sampler.candidates.iter().map(|c| c.id as usize).collect();
+                let expected = kept_by_definition(&logits, &sampler.config);
+                assert_eq!(kept, expected, "{n} logits, top-k {top_k}, top-p {top_p}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_full_vocabulary_has_the_shares_of_its_weights() {
+        // Four groups of ids, each with a known share of the probability.
+        let logits: Vec<f32> = (0..1_000).map(|id| ((id % 4 + 1) as f32).ln()).collect();
+        let found = shares(&mut sampler(1.0, 0, 1.0), &logits);
+        for group in 0..4 {
+            let share: f64 = found.iter().skip(group).step_by(4).sum();
+            assert!(
+                (share - (group + 1) as f64 / 10.0).abs() < 0.015,
+                "{group}: {share}"
+            );
         }
     }
 
@@ -167,7 +342,10 @@ mod tests {
     fn temperature_shapes_the_shares() {
         let logits = [0.0, 1.0, 2.0];
         for temperature in [0.5, 1.0, 2.0] {
-            let weights: Vec<f64> = logits.iter().map(|l| f64::from(l / temperature).exp()).collect();
+            let weights: Vec<f64> = logits
+                .iter()
+                .map(|l| f64::from(l / temperature).exp())
+                .collect();
             let total: f64 = weights.iter().sum();
             let found = shares(&mut sampler(temperature, 0, 1.0), &logits);
             for (share, weight) in found.iter().zip(&weights) {
@@ -188,13 +366,16 @@ mod tests {
         // Probabilities 0.5, 0.3, 0.15, 0.05.
         let logits: Vec<f32> = [0.5f32, 0.3, 0.15, 0.05].iter().map(|p| p.ln()).collect();
         let found = shares(&mut sampler(1.0, 0, 0.7), &logits);
-        assert!((found[0] - 0.625).abs() < 0.015 && (found[1] - 0.375).abs() < 0.015, "{found:?}");
+        assert!(
+            (found[0] - 0.625).abs() < 0.015 && (found[1] - 0.375).abs() < 0.015,
+            "{found:?}"
+        );
         assert_eq!(found[2] + found[3], 0.0);
     }
 
     #[test]
     fn a_seed_repeats_and_streams_differ() {
-        let config = SamplingConfig { temperature: 1.0, top_k: 0, top_p: 1.0, seed: 11 };
+        let config = sampler(1.0, 0, 1.0).config;
         let logits = vec![0.0; 64];
         let run = |stream| -> Vec<usize> {
             let mut sampler = Sampler::new(&config, stream);
