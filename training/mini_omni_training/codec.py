@@ -1,0 +1,234 @@
+"""Trains the SNAC-shaped codec, in three stages.
+
+A. A mel encoder and the quantiser learn to keep log-mels (cheap: one position per 512 samples).
+B. SNAC's decoder learns to speak from the fixed quantised latents.
+C. SNAC's own encoder is fitted to the mel encoder's latents, so that the published format holds a
+   working encoder too. The codes that the language model learns are the mel encoder's.
+"""
+
+import random
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .clips import Clips, parts
+from .loop import Losses, Schedule, Trainer, draw_curves
+from .snac import Level, Snac, SnacConfig
+from .spectra import codec_mel, spectral_loss
+
+FRAME = 2048
+HOPS = 2  # mel frames for a latent
+
+
+class ConvUnit(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(1, width)
+        self.conv = nn.Conv1d(width, 2 * width, 5, padding=2)
+        self.out = nn.Conv1d(width, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.out(F.glu(self.conv(self.norm(x)), dim=1))
+
+
+class MelEncoder(nn.Module):
+    """Log-mel [b, 80, 2n] -> latents [b, latent_dim, n]."""
+
+    def __init__(self, latent_dim: int, width: int = 160, units: int = 3) -> None:
+        super().__init__()
+        self.start = nn.Conv1d(80 * HOPS, width, 3, padding=1)
+        self.units = nn.Sequential(*(ConvUnit(width) for _ in range(units)))
+        self.end = nn.Conv1d(width, latent_dim, 1)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        b, m, n = mel.shape
+        x = mel.reshape(b, m, n // HOPS, HOPS).transpose(2, 3).reshape(b, m * HOPS, n // HOPS)
+        return self.end(self.units(self.start((x + 4) / 3)))
+
+
+class MelDecoder(nn.Module):
+    """Latents [b, latent_dim, n] -> log-mel [b, 80, 2n]."""
+
+    def __init__(self, latent_dim: int, width: int = 160, units: int = 3) -> None:
+        super().__init__()
+        self.start = nn.Conv1d(latent_dim, width, 3, padding=1)
+        self.units = nn.Sequential(*(ConvUnit(width) for _ in range(units)))
+        self.end = nn.Conv1d(width, 80 * HOPS, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.end(self.units(self.start(x)))
+        b, _, n = y.shape
+        return y.reshape(b, 80, HOPS, n).transpose(2, 3).reshape(b, 80, n * HOPS) * 3 - 4
+
+
+class Codec(nn.Module):
+    """SNAC and what is needed to train it."""
+
+    def __init__(self, config: SnacConfig) -> None:
+        super().__init__()
+        self.snac = Snac(config)
+        self.mel_encoder = MelEncoder(config.latent_dim)
+        self.mel_decoder = MelDecoder(config.latent_dim)
+        n = len(config.vq_strides)
+        self.register_buffer("uses", torch.ones(n, config.codebook_size))
+        with torch.no_grad():
+            self.snac.decoder.model[-2].parametrizations.weight.original0.mul_(0.05)
+
+    @torch.inference_mode()
+    def encode(self, pcm: Tensor) -> list[Tensor]:
+        """24 kHz pcm [b, n frames x 2048] -> codes."""
+        return self.snac.quantizer.encode(self.mel_encoder(codec_mel(pcm)))
+
+
+class Batches:
+    """Random windows of the corpus, one voice, whole frames."""
+
+    def __init__(self, folder: Path) -> None:
+        self.stores = parts(folder)
+        self.index = [
+            (store, i)
+            for store in self.stores
+            for i, m in enumerate(store.meta)
+            if m["samples"] >= FRAME
+        ]
+
+    def draw(self, rng: random.Random, batch: int, frames: int) -> Tensor:
+        """[batch, frames x 2048]."""
+        return torch.stack([self._window(rng, frames * FRAME) for _ in range(batch)])
+
+    def _window(self, rng: random.Random, n: int) -> Tensor:
+        store, i = rng.choice(self.index)
+        pcm = torch.from_numpy(store[i])
+        if len(pcm) <= n:
+            return F.pad(pcm, (0, n - len(pcm)))
+        at = rng.randrange(len(pcm) - n)
+        return pcm[at : at + n]
+
+
+def _learn(level: Level, z: Tensor, uses: Tensor, restart: bool) -> tuple[Tensor, Tensor]:
+    """Moves the level's rows to the mean of what chose them (EMA); dead rows restart."""
+    ids = level.nearest(z)
+    flat, chosen = z.detach().reshape(-1, z.shape[-1]), ids.reshape(-1)
+    rows = level.codebook.weight
+    with torch.no_grad():
+        counts = torch.zeros(len(rows)).index_add_(0, chosen, torch.ones(len(chosen)))
+        sums = torch.zeros_like(rows).index_add_(0, chosen, flat)
+        pull = (0.1 * counts / (counts + 2))[:, None]
+        mean = sums / counts.clamp(min=1)[:, None]
+        rows.copy_(F.normalize(rows * (1 - pull) + mean * pull))
+        uses.mul_(0.98).add_(counts)
+        dead = (uses < 0.5).nonzero()[:, 0]
+        if restart and len(dead):
+            rows[dead] = flat[torch.randint(len(flat), (len(dead),))]
+            uses[dead] = 2.0
+    return level.codebook(ids), ids
+
+
+def quantise(codec: Codec, x: Tensor, restart: bool) -> tuple[Tensor, Tensor]:
+    """latents -> quantised latents (straight through) and the commitment loss."""
+    total, commit = torch.zeros_like(x), torch.zeros(())
+    residual = x
+    for level, uses in zip(codec.snac.quantizer.quantizers, codec.uses):
+        z = level.project(residual)
+        rows, _ = _learn(level, z, uses, restart)
+        rows = rows.detach()
+        commit = commit + F.mse_loss(z, rows) * z.shape[-1]
+        part = level.latents(z + (rows - z).detach())
+        total, residual = total + part, residual - part
+    return total, commit
+
+
+def stage_a(codec: Codec, batches: Batches, folder: Path, schedule: Schedule) -> None:
+    """Mel encoder, quantiser and mel decoder."""
+    _only(codec, codec.mel_encoder, codec.mel_decoder, codec.snac.quantizer)
+    for level in codec.snac.quantizer.quantizers:
+        level.codebook.weight.requires_grad_(False)
+
+    def step(i: int, rng: random.Random) -> tuple[Tensor, Losses]:
+        mel = codec_mel(batches.draw(rng, 12, 24))
+        restart = i < 0.8 * schedule.steps and i % 10 == 0
+        with torch.autocast("cpu", torch.bfloat16):
+            encoded = codec.mel_encoder(mel)
+        latents, commit = quantise(codec, encoded.float(), restart)
+        with torch.autocast("cpu", torch.bfloat16):
+            said = codec.mel_decoder(latents)
+        distance = F.l1_loss(said.float(), mel)
+        used = [float((u > 0.5).sum()) for u in codec.uses]
+        named = {f"used{i}": n for i, n in enumerate(used)}
+        return distance + 0.1 * commit, {
+            "mel": float(distance.detach()), "commit": float(commit.detach()), **named
+        }  # fmt: skip
+
+    Trainer(folder, codec, schedule).run(step)
+
+
+def stage_b(codec: Codec, batches: Batches, folder: Path, schedule: Schedule) -> None:
+    """SNAC's decoder on the quantised latents."""
+    _only(codec, codec.snac.decoder)
+
+    def step(_: int, rng: random.Random) -> tuple[Tensor, Losses]:
+        pcm = batches.draw(rng, 5, 10)
+        with torch.no_grad():
+            latents = codec.snac.quantizer.decode(codec.encode(pcm))
+        said = codec.snac.decoder(latents.clone())[:, 0]
+        inner = slice(512, -512)
+        return spectral_loss(said[:, inner], pcm[:, inner]), {}
+
+    Trainer(folder, codec, schedule).run(step)
+
+
+def stage_c(codec: Codec, batches: Batches, folder: Path, schedule: Schedule) -> None:
+    """SNAC's encoder, fitted to the mel encoder's latents and to the codes they give."""
+    _only(codec, codec.snac.encoder)
+
+    def step(_: int, rng: random.Random) -> tuple[Tensor, Losses]:
+        pcm = batches.draw(rng, 6, 10)
+        with torch.no_grad():
+            wanted = codec.mel_encoder(codec_mel(pcm))
+            codes = codec.snac.quantizer.encode(wanted)
+        said = codec.snac.encoder(pcm[:, None])
+        distance = F.mse_loss(said, wanted) / wanted.var()
+        found = codec.snac.quantizer.encode(said.detach())
+        right = {f"same{i}": float((a == b).float().mean()) for i, (a, b) in
+                 enumerate(zip(found, codes))}  # fmt: skip
+        return distance, right
+
+    Trainer(folder, codec, schedule).run(step)
+
+
+def _only(codec: nn.Module, *trained: nn.Module) -> None:
+    codec.requires_grad_(False)
+    for module in trained:
+        module.requires_grad_(True)
+
+
+def train(data: Path, folder: Path, stage: str, schedule: Schedule) -> None:
+    """Runs one stage on what the stage before left, and writes the codec in the published format."""
+    codec, batches = Codec(SnacConfig()), Batches(data)
+    start = {"b": "a", "c": "b"}.get(stage)
+    if start:
+        codec.load_state_dict(torch.load(folder / start / "state.pt", weights_only=True)["model"])
+    {"a": stage_a, "b": stage_b, "c": stage_c}[stage](codec, batches, folder / stage, schedule)
+    codec.snac.save(folder / "snac")
+    torch.save(codec.state_dict(), folder / "codec.pt")
+    draw_curves(folder / stage)
+
+
+def load(folder: Path) -> Codec:
+    """The trained codec with its mel encoder, from `folder`/codec.pt."""
+    config = SnacConfig()
+    if (folder / "snac" / "config.json").exists():
+        config = Snac.load(folder / "snac").config
+    codec = Codec(config)
+    codec.load_state_dict(torch.load(folder / "codec.pt", weights_only=True))
+    return codec.eval()
+
+
+def round_trip(codec: Codec, clips: Clips, i: int) -> Tensor:
+    """A clip through codes and back, [samples]."""
+    pcm = torch.from_numpy(clips[i])
+    pcm = F.pad(pcm, (0, -len(pcm) % FRAME))
+    with torch.inference_mode():
+        return codec.snac.decoder(codec.snac.quantizer.decode(codec.encode(pcm[None])))[0, 0]

@@ -1,0 +1,141 @@
+"""Kinds of question about numbers.
+
+A kind is a function that yields facts: `(key, ways to ask, answer)`. Facts are held out by key, so
+that every way to ask a held-out fact is unseen.
+"""
+
+from collections.abc import Iterator
+
+from .words import ORDINALS, capital, listed, number
+
+Fact = tuple[str, list[str], str]
+
+
+def _sum_ways(a: str, word: str, b: str) -> list[str]:
+    return [
+        f"What is {a} {word} {b}?",
+        f"How much is {a} {word} {b}?",
+        f"Can you tell me what {a} {word} {b} is?",
+    ]
+
+
+def addition() -> Iterator[Fact]:
+    for a in range(1, 31):
+        for b in range(1, 31):
+            x, y, z = number(a), number(b), number(a + b)
+            yield f"{a}+{b}", _sum_ways(x, "plus", y), f"{capital(x)} plus {y} is {z}."
+
+
+def subtraction() -> Iterator[Fact]:
+    for a in range(2, 41):
+        for b in range(1, min(a, 21)):
+            x, y, z = number(a), number(b), number(a - b)
+            yield f"{a}-{b}", _sum_ways(x, "minus", y), f"{capital(x)} minus {y} is {z}."
+
+
+def multiplication() -> Iterator[Fact]:
+    for a in range(1, 13):
+        for b in range(1, 13):
+            x, y, z = number(a), number(b), number(a * b)
+            yield f"{a}*{b}", _sum_ways(x, "times", y), f"{capital(x)} times {y} is {z}."
+
+
+def division() -> Iterator[Fact]:
+    for b in range(2, 11):
+        for c in range(1, 13):
+            x, y, z = number(b * c), number(b), number(c)
+            ways = _sum_ways(x, "divided by", y)
+            yield f"{b * c}/{b}", ways, f"{capital(x)} divided by {y} is {z}."
+
+
+def larger() -> Iterator[Fact]:
+    for a in range(1, 60):
+        for b in range(1, 60):
+            if a != b and (a * 7 + b * 3) % 5 == 0:
+                x, y, big = number(a), number(b), number(max(a, b))
+                ways = [f"Which is larger, {x} or {y}?", f"Which is more, {x} or {y}?"]
+                yield f"{a}|{b}", ways, f"{capital(big)} is larger."
+
+
+def smaller() -> Iterator[Fact]:
+    for a in range(1, 60):
+        for b in range(1, 60):
+            if a != b and (a * 3 + b * 7) % 5 == 1:
+                x, y, least = number(a), number(b), number(min(a, b))
+                ways = [f"Which is smaller, {x} or {y}?", f"Which is less, {x} or {y}?"]
+                yield f"{a}|{b}", ways, f"{capital(least)} is smaller."
+
+
+def after() -> Iterator[Fact]:
+    for n in range(0, 100):
+        x, y = number(n), number(n + 1)
+        ways = [f"What number comes after {x}?", f"Which number follows {x}?"]
+        yield str(n), ways, f"After {x} comes {y}."
+
+
+def before() -> Iterator[Fact]:
+    for n in range(1, 101):
+        x, y = number(n), number(n - 1)
+        ways = [f"What number comes before {x}?", f"Which number is just before {x}?"]
+        yield str(n), ways, f"Before {x} comes {y}."
+
+
+def counting() -> Iterator[Fact]:
+    for start in range(1, 20):
+        for n in range(2, 6):
+            end = start + n
+            said = listed([number(i) for i in range(start, end + 1)])
+            ways = [
+                f"Count from {number(start)} to {number(end)}.",
+                f"Please count from {number(start)} to {number(end)}.",
+            ]
+            yield f"{start}-{end}", ways, f"{capital(said)}."
+
+
+def countdown() -> Iterator[Fact]:
+    for start in range(3, 21):
+        for n in range(2, 5):
+            if start > n:
+                said = listed([number(i) for i in range(start, start - n - 1, -1)])
+                ways = [f"Count down from {number(start)} to {number(start - n)}."]
+                yield f"{start}-{n}", ways, f"{capital(said)}."
+
+
+def even_or_odd() -> Iterator[Fact]:
+    for n in range(0, 100):
+        x, kind = number(n), "odd" if n % 2 else "even"
+        ways = [f"Is {x} even or odd?", f"Is {x} odd or even?"]
+        yield str(n), ways, f"{capital(x)} is {kind}."
+
+
+def doubles() -> Iterator[Fact]:
+    for n in range(1, 51):
+        x = number(n)
+        ways = [f"What is the double of {x}?", f"What is two times {x}?"]
+        yield str(n), ways, f"The double of {x} is {number(2 * n)}."
+        half = [f"What is half of {number(2 * n)}?"]
+        yield f"half{n}", half, f"Half of {number(2 * n)} is {x}."
+
+
+def ordinal_letters() -> Iterator[Fact]:
+    for index, name in enumerate(ORDINALS):
+        letter = "ABCDEFGHIJKL"[index]
+        ways = [f"What is the {name} letter of the alphabet?"]
+        yield name, ways, f"The {name} letter is {letter}."
+
+
+KINDS = {
+    "addition": addition,
+    "subtraction": subtraction,
+    "multiplication": multiplication,
+    "division": division,
+    "larger": larger,
+    "smaller": smaller,
+    "after": after,
+    "before": before,
+    "counting": counting,
+    "countdown": countdown,
+    "even_or_odd": even_or_odd,
+    "doubles": doubles,
+    "ordinal_letters": ordinal_letters,
+}

@@ -1,0 +1,164 @@
+"""Kinds of question about words, things, places and the calendar."""
+
+from collections.abc import Iterator
+
+from . import tables
+from .arithmetic import Fact
+from .words import article, capital, number
+
+
+def opposites() -> Iterator[Fact]:
+    for pair in tables.OPPOSITES:
+        for a, b in (pair, pair[::-1]):
+            ways = [f"What is the opposite of {a}?", f"Tell me the opposite of {a}."]
+            yield a, ways, f"The opposite of {a} is {b}."
+
+
+def next_day() -> Iterator[Fact]:
+    days = tables.DAYS
+    for i, day in enumerate(days):
+        after, before = days[(i + 1) % 7], days[i - 1]
+        ways = [f"What day comes after {day}?", f"Which day follows {day}?"]
+        yield f"+{day}", ways, f"After {day} comes {after}."
+        ways = [f"What day comes before {day}?", f"Which day is before {day}?"]
+        yield f"-{day}", ways, f"Before {day} comes {before}."
+
+
+def days_ahead() -> Iterator[Fact]:
+    for i, day in enumerate(tables.DAYS):
+        for n in range(2, 8):
+            then = tables.DAYS[(i + n) % 7]
+            ways = [f"If today is {day}, what day is it in {number(n)} days?"]
+            yield f"{day}{n}", ways, f"In {number(n)} days it is {then}."
+
+
+def months() -> Iterator[Fact]:
+    names = tables.MONTHS
+    for i, month in enumerate(names):
+        ways = [f"What month comes after {month}?", f"Which month follows {month}?"]
+        yield f"+{month}", ways, f"After {month} comes {names[(i + 1) % 12]}."
+        ways = [f"What month comes before {month}?", f"Which month is before {month}?"]
+        yield f"-{month}", ways, f"Before {month} comes {names[i - 1]}."
+        ways = [f"How many days does {month} have?", f"How many days are in {month}?"]
+        yield f"n{month}", ways, f"{month} has {number(tables.MONTH_DAYS[i])} days."
+
+
+def seasons() -> Iterator[Fact]:
+    for i, month in enumerate(tables.MONTHS):
+        season = ["winter", "spring", "summer", "autumn"][((i + 1) % 12) // 3]
+        ways = [f"What season is {month} in?", f"Which season is it in {month}?"]
+        yield month, ways, f"{month} is in {season}."
+
+
+def colours() -> Iterator[Fact]:
+    for thing, colour in tables.COLOURS.items():
+        ways = [f"What color is {thing}?", f"Which color is {thing}?"]
+        yield thing, ways, f"{capital(thing)} is {colour}."
+
+
+def mixing() -> Iterator[Fact]:
+    for (a, b), c in tables.MIXES.items():
+        for x, y in ((a, b), (b, a)):
+            ways = [f"What color do {x} and {y} make?", f"What do you get from {x} and {y}?"]
+            yield f"{x}{y}", ways, f"{capital(x)} and {y} make {c}."
+
+
+def capitals() -> Iterator[Fact]:
+    for country, city in tables.CAPITALS.items():
+        ways = [
+            f"What is the capital of {country}?",
+            f"Which city is the capital of {country}?",
+            f"Tell me the capital of {country}.",
+        ]
+        yield country, ways, f"The capital of {country} is {city}."
+
+
+def continents() -> Iterator[Fact]:
+    for continent, countries in tables.CONTINENTS.items():
+        for country in countries:
+            ways = [f"Where is {country}?", f"Which continent is {country} in?"]
+            yield country, ways, f"{capital(country)} is in {continent}."
+
+
+def spelling() -> Iterator[Fact]:
+    for word in tables.SPELL:
+        letters = ", ".join(word.upper())
+        ways = [f"How do you spell {word}?", f"Please spell {word}.", f"Spell {word}."]
+        yield word, ways, f"{letters}."
+
+
+def letters() -> Iterator[Fact]:
+    for word in tables.SPELL:
+        ways = [f"How many letters are in {word}?", f"How many letters does {word} have?"]
+        yield word, ways, f"{capital(word)} has {number(len(word))} letters."
+
+
+def first_letter() -> Iterator[Fact]:
+    for word in tables.SPELL:
+        ways = [f"What is the first letter of {word}?"]
+        yield word, ways, f"The first letter of {word} is {word[0].upper()}."
+
+
+def units() -> Iterator[Fact]:
+    for small, big, factor in tables.UNITS:
+        for n in range(1, 13):
+            many = big if n == 1 else big + "s"
+            ways = [
+                f"How many {small} are in {number(n)} {many}?",
+                f"How many {small} are there in {number(n)} {many}?",
+            ]
+            verb = "is" if n == 1 else "are"
+            said = f"{capital(number(n))} {many} {verb} {number(n * factor)} {small}."
+            yield f"{n}{big}", ways, said
+
+
+def compare_size() -> Iterator[Fact]:
+    ranked = tables.BY_SIZE
+    for i, a in enumerate(ranked):
+        for j, b in enumerate(ranked):
+            if i != j:
+                big, small = ranked[max(i, j)], ranked[min(i, j)]
+                x, y = article(a), article(b)
+                ways = [f"Which is bigger, {x} or {y}?"]
+                yield f"big{a}{b}", ways, f"{capital(article(big))} is bigger."
+                ways = [f"What is smaller, {x} or {y}?"]
+                yield f"small{a}{b}", ways, f"{capital(article(small))} is smaller."
+
+
+def categories() -> Iterator[Fact]:
+    for group, members in tables.GROUPS.items():
+        for member in members:
+            ways = [f"What is {article(member)}?", f"What kind of thing is {article(member)}?"]
+            yield member, ways, f"{capital(article(member))} is {article(group)}."
+
+
+def is_it() -> Iterator[Fact]:
+    groups = list(tables.GROUPS)
+    for group, members in tables.GROUPS.items():
+        for member in members:
+            for asked in groups:
+                right = asked == group
+                ways = [f"Is {article(member)} {article(asked)}?"]
+                said = f"{article(member)} is {article(group)}."
+                yield f"{member}{asked}", ways, f"{'Yes' if right else 'No'}, {said}"
+
+
+def legs() -> Iterator[Fact]:
+    for animal, n in tables.LEGS.items():
+        ways = [f"How many legs does {article(animal)} have?"]
+        yield animal, ways, f"{capital(article(animal))} has {number(n)} legs."
+
+
+def sounds() -> Iterator[Fact]:
+    for animal, sound in tables.SOUNDS.items():
+        ways = [f"What does {article(animal)} say?", f"What sound does {article(animal)} make?"]
+        yield animal, ways, f"{capital(article(animal))} says {sound}."
+
+
+KINDS = {
+    f.__name__: f
+    for f in (
+        opposites, next_day, days_ahead, months, seasons, colours, mixing, capitals, continents,
+        spelling, letters, first_letter, units, compare_size, categories, is_it, legs, sounds,
+    )
+}  # fmt: skip

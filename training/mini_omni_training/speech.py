@@ -1,0 +1,56 @@
+"""Makes the spoken data: reading aloud by the answering voice, and questions by every voice."""
+
+import random
+from pathlib import Path
+
+from tqdm import tqdm
+
+from .clips import Clips
+from .domain import Question, questions
+from .sentences import sentence
+from .voices import HELD_OUT_VOICE, hibari, question_voices
+
+SEED = 1
+UNSEEN_SEED = 7_000_001  # sentences to test with
+
+
+def read_aloud(folder: Path, hours: float, part: int = 0, n_parts: int = 1, seed: int = SEED) -> None:
+    """Adds sentences until a part of the corpus has its share of `hours`."""
+    clips, speak = Clips(folder / f"part{part}", writable=True), hibari()
+    share = hours * 3600 / n_parts
+    seconds = clips.seconds
+    with tqdm(total=round(share), initial=round(seconds), unit="s", mininterval=10) as bar:
+        while seconds < share:
+            i = len(clips) * n_parts + part
+            rng = random.Random(f"voice/{seed}/{i}")
+            clips.append(speak(sentence(seed, i), rng), text=sentence(seed, i), voice="hibari")
+            said = clips.meta[-1]["samples"] / 24_000
+            seconds += said
+            bar.update(said)
+
+
+def ask(folder: Path, rounds: int, held_out_clips: int = 300) -> None:
+    """Questions by all voices: `rounds` clips for each training question, in a random voice of the
+    training ones; then test clips of held-out questions, half of them in the held-out voice."""
+    voices = {name: make() for name, make in question_voices().items()}
+    known = sorted(set(voices) - {HELD_OUT_VOICE})
+    clips = Clips(folder / "train", writable=True)
+    train = [q for q in questions() if not q.held_out]
+    plan = [(q, random.Random(f"ask/{r}/{q.question}")) for r in range(rounds) for q in train]
+    random.Random(SEED).shuffle(plan)
+    for question, rng in tqdm(plan[len(clips) :], unit="clip", mininterval=10):
+        _add(clips, question, rng.choice(known), voices, rng)
+    test = Clips(folder / "test", writable=True)
+    held_out = [q for q in questions() if q.held_out]
+    random.Random(SEED).shuffle(held_out)
+    for i, question in enumerate(held_out[len(test) : held_out_clips], len(test)):
+        rng = random.Random(f"test/{i}")
+        name = HELD_OUT_VOICE if i % 2 and HELD_OUT_VOICE in voices else rng.choice(known)
+        _add(test, question, name, voices, rng)
+
+
+def _add(clips: Clips, question: Question, name: str, voices: dict, rng: random.Random) -> None:
+    pcm = voices[name](question.question, rng)
+    clips.append(
+        pcm, text=question.question, voice=name, kind=question.kind, answer=question.answer
+    )

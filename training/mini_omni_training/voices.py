@@ -1,0 +1,93 @@
+"""Voices that read text: hibari (the answering voice) and, for questions, flite and espeak-ng.
+
+Each voice is `speak(text, rng) -> float32 [samples]` at 24 kHz. hibari's noise is seeded by the
+rng, so a corpus is the same whenever it is made.
+"""
+
+import random
+import shutil
+import subprocess
+import tempfile
+import wave
+from collections.abc import Callable
+from math import gcd
+from pathlib import Path
+
+import numpy as np
+from scipy.signal import resample_poly
+
+from .clips import SAMPLE_RATE
+
+Speak = Callable[[str, random.Random], np.ndarray]
+
+FLITE = ("awb", "rms", "slt", "kal16")
+ESPEAK = ("en-us+m3", "en-us+f2", "en-gb+m7", "en-gb-scotland+f4", "en-us+m6")
+HELD_OUT_VOICE = "flite/slt"
+
+
+def read_wav(path: Path | str) -> np.ndarray:
+    """A 16-bit WAV file as 24 kHz mono float32."""
+    with wave.open(str(path)) as file:
+        rate, channels = file.getframerate(), file.getnchannels()
+        pcm = np.frombuffer(file.readframes(file.getnframes()), np.int16)
+    mono = pcm.reshape(-1, channels).mean(axis=1).astype(np.float32) / 32768
+    return resample(mono, rate, SAMPLE_RATE)
+
+
+def resample(pcm: np.ndarray, rate: int, wanted: int) -> np.ndarray:
+    """Between any two integer rates, polyphase."""
+    if rate == wanted:
+        return pcm
+    common = gcd(rate, wanted)
+    return resample_poly(pcm, wanted // common, rate // common).astype(np.float32)
+
+
+def hibari(speeds: tuple[float, float] = (0.92, 1.15)) -> Speak:
+    """The answering voice, at a random speed."""
+    from hibari import Hibari
+
+    tts = Hibari(threads=1)
+
+    def speak(text: str, rng: random.Random) -> np.ndarray:
+        return tts(text, speed=rng.uniform(*speeds), seed=rng.randrange(2**31))
+
+    return speak
+
+
+def _program(arguments: Callable[[str, str, random.Random], list[str]]) -> Speak:
+    def speak(text: str, rng: random.Random) -> np.ndarray:
+        with tempfile.NamedTemporaryFile(suffix=".wav") as file:
+            subprocess.run(arguments(text, file.name, rng), check=True, capture_output=True)
+            return read_wav(file.name)
+
+    return speak
+
+
+def flite(voice: str) -> Speak:
+    """A voice of Debian's flite."""
+    return _program(
+        lambda text, path, rng: [
+            "flite", "-voice", voice, "--setf", f"duration_stretch={rng.uniform(0.85, 1.2):.2f}",
+            "-t", text, "-o", path,
+        ]
+    )  # fmt: skip
+
+
+def espeak(voice: str) -> Speak:
+    """A voice of Debian's espeak-ng, with a random speed and pitch."""
+    return _program(
+        lambda text, path, rng: [
+            "espeak-ng", "-v", voice, "-s", str(rng.randint(135, 190)),
+            "-p", str(rng.randint(30, 70)), "-w", path, text,
+        ]
+    )  # fmt: skip
+
+
+def question_voices() -> dict[str, Callable[[], Speak]]:
+    """Every voice that this machine has, by name; the held-out one is among them."""
+    voices: dict[str, Callable[[], Speak]] = {"hibari": hibari}
+    if shutil.which("flite"):
+        voices |= {f"flite/{name}": lambda name=name: flite(name) for name in FLITE}
+    if shutil.which("espeak-ng"):
+        voices |= {f"espeak/{name}": lambda name=name: espeak(name) for name in ESPEAK}
+    return voices
