@@ -1,4 +1,4 @@
-"""`python -m mini_omni_training <phase>`: each phase reads what the one before it left in --work."""
+"""`python -m mini_omni_training <phase>`: each phase reads what earlier ones left in --work."""
 
 from .cli import main
 

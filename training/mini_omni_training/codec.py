@@ -205,7 +205,7 @@ def _only(codec: nn.Module, *trained: nn.Module) -> None:
 
 
 def train(data: Path, folder: Path, stage: str, schedule: Schedule) -> None:
-    """Runs one stage on what the stage before left, and writes the codec in the published format."""
+    """Runs one stage on what the stage before left; writes the codec as published."""
     codec, batches = Codec(SnacConfig()), Batches(data)
     start = {"b": "a", "c": "b"}.get(stage)
     if start:

@@ -1,7 +1,7 @@
 """SNAC's network for training, with the published parameter names.
 
-24 kHz PCM -> latents (512 samples each) -> three levels of codes (strides 4, 2, 1) -> PCM. A frame is
-2048 samples: 1 + 2 + 4 = 7 codes. `state_dict()` is the published `pytorch_model.bin`.
+24 kHz PCM -> latents (512 samples each) -> three levels of codes (strides 4, 2, 1) -> PCM. A frame
+is 2048 samples: 1 + 2 + 4 = 7 codes. `state_dict()` is the published `pytorch_model.bin`.
 """
 
 import json
@@ -56,7 +56,7 @@ class Snake(nn.Module):
 
 
 class DepthwiseConv(nn.Conv1d):
-    """One filter a channel, as shifts and sums: a quarter faster than conv1d when training on CPU."""
+    """One filter a channel, as shifts and sums: a quarter faster to train on CPU."""
 
     def forward(self, x: Tensor) -> Tensor:
         kernel, dilation = self.kernel_size[0], self.dilation[0]
@@ -198,9 +198,7 @@ class Quantizer(nn.Module):
 
     def decode(self, codes: list[Tensor]) -> Tensor:
         """ids of the three levels -> latents [b, d, n]."""
-        return sum(
-            level.latents(level.codebook(ids)) for level, ids in zip(self.quantizers, codes)
-        )
+        return sum(level.latents(level.codebook(ids)) for level, ids in zip(self.quantizers, codes))
 
 
 class Snac(nn.Module):

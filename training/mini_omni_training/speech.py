@@ -14,7 +14,9 @@ SEED = 1
 UNSEEN_SEED = 7_000_001  # sentences to test with
 
 
-def read_aloud(folder: Path, hours: float, part: int = 0, n_parts: int = 1, seed: int = SEED) -> None:
+def read_aloud(
+    folder: Path, hours: float, part: int = 0, n_parts: int = 1, seed: int = SEED
+) -> None:
     """Adds sentences until a part of the corpus has its share of `hours`."""
     clips, speak = Clips(folder / f"part{part}", writable=True), hibari()
     share = hours * 3600 / n_parts

@@ -14,7 +14,7 @@ __all__ = ["KINDS", "UNKNOWN", "Question", "questions"]
 
 KINDS = {**arithmetic.KINDS, **world.KINDS, **talk.KINDS}
 
-# Kinds that can only be remembered: there is no rule that gives an unseen fact, so none is held out.
+# Kinds that can only be remembered: no rule gives an unseen fact, so none is held out.
 REMEMBERED = {
     "opposites", "next_day", "months", "seasons", "colours", "mixing", "capitals", "continents",
     "categories", "legs", "sounds", "small_talk", "ordinal_letters",

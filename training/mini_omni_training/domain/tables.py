@@ -1,12 +1,20 @@
 """The facts that are not computed: what the bundled model knows of the world."""
 
 DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
-MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"]
+MONTHS = (
+    "January February March April May June July August September October November December"
+).split()
 MONTH_DAYS = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
 
 OPPOSITES = [
     tuple(pair.split("-"))
-    for pair in ["big-small", "hot-cold", "up-down", "left-right", "open-closed", "fast-slow", "old-young", "light-dark", "full-empty", "high-low", "hard-soft", "happy-sad", "early-late", "near-far", "loud-quiet", "rich-poor", "strong-weak", "wet-dry", "clean-dirty", "day-night", "black-white", "true-false", "good-bad", "first-last", "thick-thin", "long-short", "deep-shallow", "easy-difficult", "inside-outside", "always-never", "begin-end", "buy-sell", "win-lose", "push-pull", "give-take", "love-hate", "yes-no"]
+    for pair in (
+        "big-small hot-cold up-down left-right open-closed fast-slow old-young light-dark "
+        "full-empty high-low hard-soft happy-sad early-late near-far loud-quiet rich-poor "
+        "strong-weak wet-dry clean-dirty day-night black-white true-false good-bad first-last "
+        "thick-thin long-short deep-shallow easy-difficult inside-outside always-never "
+        "begin-end buy-sell win-lose push-pull give-take love-hate yes-no"
+    ).split()
 ]
 
 COLOURS = {
@@ -41,18 +49,25 @@ CONTINENTS = {
     "America": ["Canada", "Cuba", "Peru", "Chile"],
 }  # fmt: skip
 
-SPELL = ["cat", "dog", "sun", "hat", "pen", "book", "tree", "fish", "bird", "milk", "rain", "snow", "moon", "star", "house", "water", "apple", "bread", "green", "table", "chair", "river", "music", "happy", "seven", "eight", "stone", "horse", "light", "paper", "garden", "window", "yellow", "summer", "winter", "flower", "orange", "school", "mother", "father", "sister", "banana", "animal"]
+SPELL = (
+    "cat dog sun hat pen book tree fish bird milk rain snow moon star house water apple bread "
+    "green table chair river music happy seven eight stone horse light paper garden window "
+    "yellow summer winter flower orange school mother father sister banana animal"
+).split()
 
 UNITS = [
     ("minutes", "hour", 60), ("seconds", "minute", 60), ("hours", "day", 24), ("days", "week", 7),
-    ("months", "year", 12), ("cents", "dollar", 100), ("grams", "kilogram", 1000), ("meters", "kilometer", 1000),
+    ("months", "year", 12), ("cents", "dollar", 100), ("grams", "kilogram", 1000),
+    ("meters", "kilometer", 1000),
     ("wheels", "car", 4), ("legs", "spider", 8), ("fingers", "hand", 5),
 ]  # fmt: skip
 
-BY_SIZE = ["ant", "bee", "mouse", "bird", "cat", "dog", "sheep", "pig", "lion", "cow", "horse", "bear", "elephant", "whale", "house", "mountain"]
+BY_SIZE = (
+    "ant bee mouse bird cat dog sheep pig lion cow horse bear elephant whale house mountain"
+).split()
 
 GROUPS = {
-    "animal": ["cat", "dog", "horse", "cow", "sheep", "pig", "lion", "bear", "mouse", "whale", "elephant", "frog", "duck"],
+    "animal": ("cat dog horse cow sheep pig lion bear mouse whale elephant frog duck").split(),
     "fruit": ["apple", "banana", "orange", "lemon", "cherry", "pear", "strawberry"],
     "tool": ["hammer", "knife", "spoon", "pen", "saw"],
     "vehicle": ["car", "train", "bus", "boat", "plane", "bicycle", "truck"],

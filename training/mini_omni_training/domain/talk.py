@@ -36,7 +36,7 @@ SMALL_TALK = {
     "food": (["What do you eat?", "Are you hungry?"], "I do not eat, but I like numbers."),
 }  # fmt: skip
 
-CITIES = ["Paris", "Berlin", "Rome", "Madrid", "London", "Tokyo", "Moscow", "Cairo", "Athens", "Vienna", "Dublin", "Beijing"]
+CITIES = ("Paris Berlin Rome Madrid London Tokyo Moscow Cairo Athens Vienna Dublin Beijing").split()
 ROOMS = ["kitchen", "bedroom", "garden", "bathroom", "hall", "office", "garage"]
 DEVICES = ["light", "lamp", "fan", "heater", "radio", "television", "music", "alarm"]
 REPLY = "Okay"
@@ -89,15 +89,28 @@ def volume() -> Iterator[Fact]:
         yield str(n), ways, f"{capital(REPLY)}, the volume is {number(n)}."
 
 
+def _repeat_ways(a: str, b: str) -> list[str]:
+    return [f"Say {a} and {b}.", f"Repeat {a} and {b}."]
+
+
 def repeat() -> Iterator[Fact]:
-    words = ["hello", "water", "music", "yellow", "garden", "summer", "river", "window", "morning", "flower", "orange"]
+    words = ("hello water music yellow garden summer river window morning flower orange").split()
     for a in words:
         for b in words:
             if a != b:
-                yield f"{a}{b}", [f"Say {a} and {b}.", f"Repeat {a} and {b}."], f"{capital(a)}, {b}."
+                yield f"{a}{b}", _repeat_ways(a, b), f"{capital(a)}, {b}."
 
 
-OUTSIDE_SUBJECTS = ["the king of Spain", "the price of gold", "the name of my dog", "the best phone", "the speed of sound", "the last world cup", "the president", "my birthday", "the stock market", "quantum physics", "the theory of evolution", "my lost keys", "the meaning of life", "a good film", "the news", "the traffic", "cooking rice", "chess", "the deepest lake", "the oldest bridge", "my doctor", "ancient Rome", "black holes", "the first computer", "the guitar", "my neighbor", "the national team", "fishing", "volcanoes", "painting", "the human brain", "your favorite movie", "taxes", "the airport", "the internet", "dinosaurs", "the pyramids", "Shakespeare", "football", "electric cars", "the ocean floor", "yoga", "sailing", "vaccines", "the war", "poetry"]
+OUTSIDE_SUBJECTS = (
+    "the king of Spain|the price of gold|the name of my dog|the best phone|"
+    "the speed of sound|the last world cup|the president|my birthday|the stock market|"
+    "quantum physics|the theory of evolution|my lost keys|the meaning of life|a good film|"
+    "the news|the traffic|cooking rice|chess|the deepest lake|the oldest bridge|my doctor|"
+    "ancient Rome|black holes|the first computer|the guitar|my neighbor|the national team|"
+    "fishing|volcanoes|painting|the human brain|your favorite movie|taxes|the airport|"
+    "the internet|dinosaurs|the pyramids|Shakespeare|football|electric cars|"
+    "the ocean floor|yoga|sailing|vaccines|the war|poetry"
+).split("|")
 
 
 def outside() -> Iterator[Fact]:
@@ -112,6 +125,5 @@ def outside() -> Iterator[Fact]:
 
 
 KINDS = {
-    f.__name__: f
-    for f in (small_talk, like_city, switch, timer, alarm, volume, repeat, outside)
+    f.__name__: f for f in (small_talk, like_city, switch, timer, alarm, volume, repeat, outside)
 }
