@@ -30,7 +30,11 @@ impl Noise {
             if i == 0 || position.rem_euclid(2) == 0 {
                 pair = normals(key, position.div_euclid(2));
             }
-            *draw = if position < 0 { 0.0 } else { pair[position.rem_euclid(2) as usize] };
+            *draw = if position < 0 {
+                0.0
+            } else {
+                pair[position.rem_euclid(2) as usize]
+            };
         }
     }
 }
