@@ -1,0 +1,124 @@
+"""How a task's columns are laid out: prompt, delayed answer, and what each column must predict.
+
+The six tasks of the runtime, and `READ`: a text prompt that is repeated aloud, the text-to-speech
+task of phase 1.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .config import AUDIO_STREAMS, STREAMS, Config
+
+IGNORE = -100  # no loss here
+
+
+@dataclass(frozen=True)
+class Task:
+    """What goes in, what comes out, and the two marks that end the prompt."""
+
+    hears: bool
+    speaks: bool
+    audio_mark: str
+    text_mark: str
+
+
+TASKS = {
+    "A1A2": Task(True, True, "answer_a", "answer_t"),
+    "A1T2": Task(True, False, "pad_a", "answer_t"),
+    "A1T1": Task(True, False, "pad_a", "asr"),
+    "T1A2": Task(False, True, "answer_a", "answer_t"),
+    "T1T2": Task(False, False, "pad_a", "answer_t"),
+    "READ": Task(False, True, "answer_a", "asr"),
+}
+
+
+@dataclass
+class Row:
+    """One training row, unpadded: ids and labels [8, s], features [f, whisper] at columns 1..f."""
+
+    ids: Tensor
+    labels: Tensor
+    features: Tensor | None
+
+
+def prompt(config: Config, task: Task, text: list[int], n_features: int) -> Tensor:
+    """The prompt's ids, [8, n]: `text` for a text source, `n_features` for an audio source."""
+    n = n_features if task.hears else len(text)
+    ids = torch.full((STREAMS, n + 3), config.audio_id("pad_a"))
+    ids[AUDIO_STREAMS] = config.text_id("pad_t")
+    if task.hears:
+        ids[:AUDIO_STREAMS, 0] = config.audio_id("input_a")
+        ids[:AUDIO_STREAMS, n + 1] = config.audio_id("eoa")
+    else:
+        ids[AUDIO_STREAMS, 1 : n + 1] = torch.tensor(text, dtype=torch.long)
+    ids[AUDIO_STREAMS, 0] = config.text_id("input_t")
+    ids[AUDIO_STREAMS, n + 1] = config.text_id("eot")
+    ids[:AUDIO_STREAMS, n + 2] = config.audio_id(task.audio_mark)
+    ids[AUDIO_STREAMS, n + 2] = config.text_id(task.text_mark)
+    return ids
+
+
+def answer(config: Config, text: list[int], frames: Tensor | None) -> Tensor:
+    """What the model says, [8, steps]: text ids, eot, pad_t; stream j's codes delayed by j + 1,
+    then eoa. frames [n, 7], or None for text alone."""
+    n = 0 if frames is None else len(frames)
+    steps = max(len(text) + 1, n + STREAMS if n else 0)
+    ids = torch.full((STREAMS, steps), config.audio_id("pad_a"))
+    ids[AUDIO_STREAMS] = config.text_id("pad_t")
+    ids[AUDIO_STREAMS, : len(text)] = torch.tensor(text, dtype=torch.long)
+    ids[AUDIO_STREAMS, len(text)] = config.text_id("eot")
+    for j in range(AUDIO_STREAMS if n else 0):
+        ids[j, j + 1 : j + 1 + n] = frames[:, j]
+        ids[j, j + 1 + n] = config.audio_id("eoa")
+    return ids
+
+
+def undelay(steps: Tensor) -> Tensor:
+    """Kept steps [8, n + 7] -> frames [n, 7]."""
+    n = max(0, steps.shape[1] - AUDIO_STREAMS)
+    return torch.stack([steps[j, j + 1 : j + 1 + n] for j in range(AUDIO_STREAMS)], dim=1)
+
+
+def row(config: Config, task: Task, source: list[int] | Tensor, said: Tensor) -> Row:
+    """source: text ids or audio features; said: `answer`'s ids."""
+    features = source if task.hears else None
+    text = [] if task.hears else source
+    before = prompt(config, task, text, len(source))
+    ids = torch.cat([before, said[:, :-1]], dim=1)
+    labels = torch.full_like(ids, IGNORE)
+    labels[:, before.shape[1] - 1 :] = said
+    if not task.speaks:
+        labels[:AUDIO_STREAMS] = IGNORE
+    return Row(ids, labels, features)
+
+
+@dataclass
+class Batch:
+    """Rows padded on the right: ids, labels [b, 8, s]; features [b, s, whisper], heard [b, s]."""
+
+    ids: Tensor
+    labels: Tensor
+    features: Tensor | None
+    heard: Tensor | None
+
+
+def collate(config: Config, rows: list[Row]) -> Batch:
+    """Pads rows to the longest."""
+    longest = max(r.ids.shape[1] for r in rows)
+    ids = torch.full((len(rows), STREAMS, longest), config.audio_id("pad_a"))
+    ids[:, AUDIO_STREAMS] = config.text_id("pad_t")
+    labels = torch.full_like(ids, IGNORE)
+    heard = torch.zeros(len(rows), longest, dtype=torch.bool)
+    features = torch.zeros(len(rows), longest, config.whisper_adapter_dim)
+    for i, r in enumerate(rows):
+        ids[i, :, : r.ids.shape[1]] = r.ids
+        labels[i, :, : r.ids.shape[1]] = r.labels
+        if r.features is not None:
+            n = len(r.features)
+            features[i, 1 : n + 1] = r.features
+            heard[i, 1 : n + 1] = True
+    if not heard.any():
+        return Batch(ids, labels, None, None)
+    return Batch(ids, labels, features, heard)

@@ -1,0 +1,172 @@
+"""The language model for training, with the published parameter names (lit-gpt's).
+
+    ids [b, 8, s] --8 tables, summed / 8--> x [b, s, e] --n_layer blocks--> heads: text and 7 audio
+
+`state_dict()` is the published `lit_model.pth`.
+"""
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .config import AUDIO_STREAMS, STREAMS, Config
+
+
+class SwiGlu(nn.Module):
+    """proj(silu(fc_1 x) * fc_2 x); also the audio adapter."""
+
+    def __init__(self, into: int, hidden: int, out: int) -> None:
+        super().__init__()
+        self.fc_1 = nn.Linear(into, hidden, bias=False)
+        self.fc_2 = nn.Linear(into, hidden, bias=False)
+        self.proj = nn.Linear(hidden, out, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.proj(F.silu(self.fc_1(x)) * self.fc_2(x))
+
+
+class Attention(nn.Module):
+    """Causal, rotary, grouped queries; the rows of `attn` are interleaved by query group."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        rows = (config.n_head + 2 * config.n_query_groups) * config.head_size
+        self.attn = nn.Linear(config.n_embd, rows, bias=config.add_qkv_bias)
+        self.proj = nn.Linear(config.n_head * config.head_size, config.n_embd, bias=False)
+
+    def forward(self, x: Tensor, turn: tuple[Tensor, Tensor], past: "Past | None") -> Tensor:
+        """x [b, s, e]; turn: cos and sin [s, head_size] -> [b, s, e]."""
+        groups, size = self.config.n_query_groups, self.config.head_size
+        per_group = self.config.n_head // groups
+        qkv = self.attn(x).unflatten(-1, (groups, per_group + 2, size)).permute(0, 2, 3, 1, 4)
+        q, k, v = qkv.split([per_group, 1, 1], dim=2)  # [b, groups, heads, s, size]
+        q, k, v = _rotate(q, turn), _rotate(k, turn)[:, :, 0], v[:, :, 0]
+        causal = past is None or not past.keys
+        if past is not None:
+            k, v = past.extend(self, k, v)
+        k, v = (t.repeat_interleave(per_group, dim=1) for t in (k, v))
+        out = F.scaled_dot_product_attention(q.flatten(1, 2), k, v, is_causal=causal)
+        return self.proj(out.transpose(1, 2).flatten(2))
+
+
+class Past:
+    """Keys and values of earlier columns; prefill in one piece, then one column a call."""
+
+    def __init__(self) -> None:
+        self.length = 0
+        self.keys: dict[nn.Module, tuple[Tensor, Tensor]] = {}
+
+    def extend(self, layer: nn.Module, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Appends to a layer's keys and values [b, groups, s, size] and returns them whole."""
+        if layer in self.keys:
+            before = self.keys[layer]
+            k, v = torch.cat([before[0], k], dim=2), torch.cat([before[1], v], dim=2)
+        self.keys[layer] = (k, v)
+        return k, v
+
+
+class Block(nn.Module):
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.norm_1 = nn.RMSNorm(config.n_embd, eps=config.norm_eps)
+        self.attn = Attention(config)
+        self.norm_2 = nn.RMSNorm(config.n_embd, eps=config.norm_eps)
+        self.mlp = SwiGlu(config.n_embd, config.intermediate_size, config.n_embd)
+
+    def forward(self, x: Tensor, turn: tuple[Tensor, Tensor], past: Past | None) -> Tensor:
+        x = x + self.attn(self.norm_1(x), turn, past)
+        return x + self.mlp(self.norm_2(x))
+
+
+class Omni(nn.Module):
+    """The decoder with its audio adapter."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        e = config.n_embd
+        self.whisper_adapter = SwiGlu(config.whisper_adapter_dim, config.intermediate_size, e)
+        self.lm_head = nn.Linear(e, config.padded_vocab_size, bias=False)
+        self.transformer = nn.ModuleDict(
+            {
+                "wte": nn.Embedding(config.padded_vocab_size, e),
+                "h": nn.ModuleList(Block(config) for _ in range(config.n_layer)),
+                "ln_f": nn.RMSNorm(e, eps=config.norm_eps),
+            }
+        )
+        self.apply(self._start)
+        if config.tie_word_embeddings:
+            self.lm_head.weight = self.transformer["wte"].weight
+
+    def _start(self, module: nn.Module) -> None:
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=0.05)
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+    def embed(self, ids: Tensor, features: Tensor | None, heard: Tensor | None) -> Tensor:
+        """ids [b, 8, s]; features [b, s, whisper] count where heard [b, s] is set."""
+        text, audio = self.config.text_vocab_size, self.config.audio_vocab_size
+        shift = text + audio * torch.arange(AUDIO_STREAMS, device=ids.device)[None, :, None]
+        wte = self.transformer["wte"]
+        streams = wte(ids[:, :AUDIO_STREAMS] + shift).sum(dim=1)
+        if features is not None:
+            adapted = AUDIO_STREAMS * self.whisper_adapter(features)
+            streams = torch.where(heard[..., None], adapted.to(streams.dtype), streams)
+        return (streams + wte(ids[:, AUDIO_STREAMS])) / STREAMS
+
+    def forward(
+        self,
+        ids: Tensor,
+        features: Tensor | None = None,
+        heard: Tensor | None = None,
+        past: Past | None = None,
+    ) -> Tensor:
+        """-> the last layer's normed output [b, s, e]; see `text_logits` and `audio_logits`."""
+        x = self.embed(ids, features, heard)
+        first = past.length if past is not None else 0
+        turn = self._turn(first, ids.shape[-1], x.device)
+        for block in self.transformer["h"]:
+            x = block(x, turn, past)
+        if past is not None:
+            past.length += ids.shape[-1]
+        return self.transformer["ln_f"](x)
+
+    def text_logits(self, x: Tensor) -> Tensor:
+        """[…, e] -> […, text_vocab_size]."""
+        return F.linear(x, self.lm_head.weight[: self.config.text_vocab_size])
+
+    def audio_logits(self, x: Tensor) -> Tensor:
+        """[…, e] -> […, 7, audio_vocab_size]."""
+        logits = F.linear(x, self.lm_head.weight[self.config.text_vocab_size :])
+        return logits.unflatten(-1, (AUDIO_STREAMS, self.config.audio_vocab_size))
+
+    def _turn(self, first: int, n: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        size = self.config.head_size
+        theta = self.config.rope_base ** -(torch.arange(0, size, 2, device=device) / size)
+        angles = torch.outer(torch.arange(first, first + n, device=device).float(), theta)
+        angles = angles.repeat(1, 2)
+        return angles.cos(), angles.sin()
+
+    def save(self, folder: Path) -> None:
+        """Writes the published layout: lit_model.pth and model_config.yaml."""
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.save(self.state_dict(), folder / "lit_model.pth")
+        self.config.save(folder / "model_config.yaml")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Omni":
+        """Reads the published layout."""
+        model = cls(Config.load(folder / "model_config.yaml"))
+        model.load_state_dict(torch.load(folder / "lit_model.pth", weights_only=True))
+        return model
+
+
+def _rotate(x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
+    """Rotate-half over the whole head: x […, s, head_size]."""
+    first, second = x.chunk(2, dim=-1)
+    turned = torch.cat([-second, first], dim=-1)
+    return (x * turn[0] + turned * turn[1]).to(x.dtype)
