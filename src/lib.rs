@@ -25,6 +25,7 @@ pub mod output;
 pub mod prompt;
 pub mod sampling;
 pub mod speech;
+pub mod stats;
 pub mod task;
 pub mod text;
 pub mod trace;

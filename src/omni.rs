@@ -13,7 +13,7 @@ use crate::delay::{DelayPattern, Frame};
 use crate::error::{Error, Result};
 use crate::graph::decoder::{Call, Decoder};
 use crate::graph::{CodecDecoder, Encoder, KvCache, Runtime};
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, MelDims};
 use crate::mel::{self, MelSpectrogram};
 use crate::noise::Noise;
 use crate::prompt::{FEATURES_START, Prompt};
@@ -41,6 +41,15 @@ impl Question {
     }
 }
 
+/// How much of the encoder's window a clip fills.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EncoderWindow {
+    /// All of it, padded with silence, as published.
+    Full,
+    /// The clip and a second of silence: several times less work, slightly other features.
+    Short,
+}
+
 /// How it is to be answered.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -49,12 +58,19 @@ pub struct Options {
     pub max_steps: Option<usize>,
     pub sampling: SamplingConfig,
     pub noise: Noise,
+    pub window: EncoderWindow,
 }
 
 impl Options {
     /// Greedy, seeded noise, as long as the model allows.
     pub fn for_task(task: &'static Task) -> Options {
-        Options { task, max_steps: None, sampling: SamplingConfig::greedy(), noise: Noise::Seeded(0) }
+        Options {
+            task,
+            max_steps: None,
+            sampling: SamplingConfig::greedy(),
+            noise: Noise::Seeded(0),
+            window: EncoderWindow::Full,
+        }
     }
 }
 
@@ -109,7 +125,7 @@ impl Omni {
     pub fn stream(&mut self, question: &Question, options: &Options, sink: &mut Sink) -> Result<Trace> {
         let start = Instant::now();
         let mut timings = Timings { load: self.load, ..Timings::default() };
-        let heard = self.hear(question, options.task, &mut timings)?;
+        let heard = self.hear(question, options, &mut timings)?;
         let steps = self.steps_allowed(&heard.prompt, options)?;
         let mut cache = self.prefill(&heard, steps, &mut timings)?;
         let mut answer = Answer::new(self, &heard.prompt, options, steps, timings, start);
@@ -163,7 +179,8 @@ impl Omni {
     }
 
     /// Question to prompt: mel and encoder, or tokenizer.
-    fn hear(&mut self, question: &Question, task: &Task, timings: &mut Timings) -> Result<Heard> {
+    fn hear(&mut self, question: &Question, options: &Options, timings: &mut Timings) -> Result<Heard> {
+        let task = options.task;
         if question.source() != task.source {
             let (wants, flag) = match task.source {
                 Source::Audio => ("a spoken question", "an audio file"),
@@ -177,18 +194,18 @@ impl Omni {
                 features: None,
             }),
             Question::Audio(pcm) => {
-                let features = self.features(pcm, timings)?;
+                let features = self.features(pcm, options.window, timings)?;
                 let prompt = Prompt::from_audio(task, &self.manifest.ids, features.nrows());
                 Ok(Heard { prompt, features: Some(features) })
             }
         }
     }
 
-    fn features(&mut self, pcm: &Pcm, timings: &mut Timings) -> Result<Array2<f32>> {
+    fn features(&mut self, pcm: &Pcm, window: EncoderWindow, timings: &mut Timings) -> Result<Array2<f32>> {
         let start = Instant::now();
         let dims = &self.manifest.mel;
         let pcm = audio::resample(pcm, dims.sample_rate)?;
-        let frames = dims.max_frames();
+        let frames = window_frames(dims, window, pcm.samples.len());
         let n_features = mel::n_features(dims, pcm.samples.len()).min(frames / dims.frames_per_feature);
         let spectrogram = self.mel.compute(&pcm.samples, frames);
         timings.mel = millis(start);
@@ -326,6 +343,18 @@ impl Answer {
 
 fn select(cache: &KvCache, rows: &[usize]) -> Result<KvCache> {
     cache.select(rows).map_err(|source| Error::Graph { graph: "decoder", source })
+}
+
+/// Mel frames the encoder gets: even, so that they make whole features.
+fn window_frames(dims: &MelDims, window: EncoderWindow, n_samples: usize) -> usize {
+    let second = dims.sample_rate as usize / dims.hop_length;
+    match window {
+        EncoderWindow::Full => dims.max_frames(),
+        EncoderWindow::Short => {
+            let clip = n_samples.div_ceil(dims.hop_length) + second;
+            clip.next_multiple_of(dims.frames_per_feature).min(dims.max_frames())
+        }
+    }
 }
 
 fn millis(since: Instant) -> Millis {

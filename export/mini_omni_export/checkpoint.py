@@ -8,6 +8,7 @@ Tensors are views of the mapped file, so a 2.8 GB checkpoint costs no memory unt
 from __future__ import annotations
 
 import collections
+import mmap
 import pickle
 import struct
 import zipfile
@@ -149,6 +150,20 @@ def load(path: Path) -> Any:
         raise ExportError(f"{path} cannot be read as a checkpoint: {error}") from error
 
 
+def _release(tensor: np.ndarray) -> None:
+    """Lets go of the pages of the mapped file that were read so far.
+
+    They count as this process's memory until then; what is still needed comes back from the
+    system's cache.
+    """
+    base: Any = tensor
+    while getattr(base, "base", None) is not None:
+        base = base.base
+    base = base.obj if isinstance(base, memoryview) else base
+    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        base.madvise(mmap.MADV_DONTNEED)
+
+
 class Tensors:
     """Named tensors of one checkpoint, given out as float32."""
 
@@ -163,7 +178,9 @@ class Tensors:
 
     def __call__(self, name: str, *shape: int) -> np.ndarray:
         """The tensor `name` as float32, checked against `shape` when one is given."""
-        return self.stored(name, *shape).astype(np.float32, copy=False)
+        tensor = self.stored(name, *shape)
+        _release(tensor)
+        return tensor.astype(np.float32, copy=False)
 
     def stored(self, name: str, *shape: int) -> np.ndarray:
         """The tensor `name` in its own type, checked in the same way."""

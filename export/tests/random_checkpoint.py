@@ -127,12 +127,14 @@ def lm_tensors(draw: Draw, sizes: Sizes) -> Iterator[tuple[str, Tensor]]:
     table = draw.normal(sizes.vocab_size, n_embd, std=0.1 if sizes.tied else 1.0)
     yield "transformer.wte.weight", table
     yield "lm_head.weight", table.clone() if sizes.tied else draw.linear(*table.shape, 3)
+    # attention averages the prompt: full strength in many layers makes all columns alike
+    mild = min(1.0, 7 / sizes.n_layer)
     for layer in range(sizes.n_layer):
         name = f"transformer.h.{layer}"
         yield f"{name}.norm_1.weight", draw.normal(n_embd, std=0.1, mean=1)
         yield f"{name}.attn.attn.weight", draw.linear(qkv, n_embd, 2)
         yield f"{name}.attn.attn.bias", draw.normal(qkv, std=0.1)
-        yield f"{name}.attn.proj.weight", draw.linear(n_embd, heads)
+        yield f"{name}.attn.proj.weight", draw.linear(n_embd, heads, mild)
         yield f"{name}.norm_2.weight", draw.normal(n_embd, std=0.1, mean=1)
         yield f"{name}.mlp.fc_1.weight", draw.linear(wide, n_embd)
         yield f"{name}.mlp.fc_2.weight", draw.linear(wide, n_embd)

@@ -10,6 +10,7 @@ use mini_omni::audio::{self, WavSink};
 use mini_omni::manifest::{MelDims, Weights};
 use mini_omni::output::{Output, is_stdio};
 use mini_omni::task::{Source, TASKS, Task};
+use mini_omni::omni::EncoderWindow;
 use mini_omni::{Event, Manifest, Noise, Omni, Options, Pcm, Question, SamplingConfig, Trace};
 
 use super::Compute;
@@ -54,8 +55,37 @@ pub struct Ask {
     /// The codec's noise: seeded as the model has it, or zero
     #[arg(long, value_enum, default_value_t = NoiseArg::Seeded)]
     noise: NoiseArg,
+    /// What the encoder hears: its full window as published, or only the clip, which is several
+    /// times faster and changes the features a little
+    #[arg(long, value_enum, default_value_t = WindowArg::Full)]
+    encoder_window: WindowArg,
     #[command(flatten)]
     compute: Compute,
+}
+
+/// How much the encoder hears.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum WindowArg {
+    Full,
+    Short,
+}
+
+impl WindowArg {
+    pub fn name(self) -> &'static str {
+        match self {
+            WindowArg::Full => "full",
+            WindowArg::Short => "short",
+        }
+    }
+}
+
+impl From<WindowArg> for EncoderWindow {
+    fn from(arg: WindowArg) -> EncoderWindow {
+        match arg {
+            WindowArg::Full => EncoderWindow::Full,
+            WindowArg::Short => EncoderWindow::Short,
+        }
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -64,7 +94,7 @@ enum NoiseArg {
     Zero,
 }
 
-fn task_parser() -> impl TypedValueParser<Value = &'static Task> {
+pub fn task_parser() -> impl TypedValueParser<Value = &'static Task> {
     PossibleValuesParser::new(TASKS.map(|task| task.name))
         .map(|name| Task::by_name(&name).expect("only names of tasks are possible"))
 }
@@ -111,7 +141,13 @@ impl Ask {
             NoiseArg::Seeded => Noise::Seeded(self.seed),
             NoiseArg::Zero => Noise::Zero,
         };
-        Ok(Options { task, max_steps: self.max_steps.map(|n| n as usize), sampling, noise })
+        Ok(Options {
+            task,
+            max_steps: self.max_steps.map(|n| n as usize),
+            sampling,
+            noise,
+            window: self.encoder_window.into(),
+        })
     }
 
     fn question(&self, mel: &MelDims) -> Result<Question> {

@@ -4,6 +4,7 @@
 //! script can take either. Exit code 2: something given was wrong, and the sentence says what.
 
 mod ask;
+mod bench;
 mod inspect;
 
 use std::process::ExitCode;
@@ -27,6 +28,8 @@ pub struct Cli {
 enum Command {
     /// Answer one question, spoken or written
     Ask(ask::Ask),
+    /// Time every stage of an answer on this machine
+    Bench(bench::Bench),
     /// Show what a model folder holds, and check it
     Inspect(inspect::Inspect),
 }
@@ -70,6 +73,7 @@ impl Compute {
 pub fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Ask(ask) => ask.run(),
+        Command::Bench(bench) => bench.run(),
         Command::Inspect(inspect) => inspect.run(),
     }
 }

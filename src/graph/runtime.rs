@@ -71,6 +71,13 @@ impl Runtime {
         Ok(Runtime { environment, library, provider, threads })
     }
 
+    /// The library's version, as it says itself.
+    pub fn version(&self) -> String {
+        let info = ort::info();
+        let version = std::fs::read_to_string(self.library.with_file_name("VERSION"));
+        version.map_or_else(|_| info.to_string(), |version| version.trim().to_string())
+    }
+
     /// The provider to register with a session; `None` for the CPU, which is always there.
     pub(crate) fn dispatch(&self) -> Option<ExecutionProviderDispatch> {
         compiled(self.provider).map(|provider| provider.dispatch.error_on_failure())
