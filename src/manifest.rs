@@ -242,7 +242,9 @@ impl Manifest {
         let path = folder.join(FILE_NAME);
         let text = fs::read_to_string(&path).map_err(|e| missing_model(folder, &path, e))?;
         let manifest = parse(&text, &path)?;
-        manifest.check_dims().map_err(|why| bad_manifest(&path, &why))?;
+        manifest
+            .check_dims()
+            .map_err(|why| bad_manifest(&path, &why))?;
         manifest.check_files(folder)?;
         Ok(manifest)
     }
@@ -270,7 +272,9 @@ impl Manifest {
     fn check_files(&self, folder: &Path) -> Result<()> {
         for file in &self.files {
             let path = folder.join(&file.name);
-            let bytes = fs::metadata(&path).map_err(|e| missing_model(folder, &path, e))?.len();
+            let bytes = fs::metadata(&path)
+                .map_err(|e| missing_model(folder, &path, e))?
+                .len();
             if bytes != file.bytes {
                 return Err(Error::Model(format!(
                     "{} has {bytes} bytes, its manifest says {}; export or copy the model folder again",
@@ -312,11 +316,31 @@ impl Manifest {
                 self.codec.levels.len()
             ));
         }
-        if level_codes != streams || self.codec.levels.iter().any(|&l| l >= self.codec.level_strides.len()) {
-            return Err(format!("codec levels and level_strides do not make {streams} codes a frame"));
+        if level_codes != streams
+            || self
+                .codec
+                .levels
+                .iter()
+                .any(|&l| l >= self.codec.level_strides.len())
+        {
+            return Err(format!(
+                "codec levels and level_strides do not make {streams} codes a frame"
+            ));
         }
-        let text = [self.ids.eot, self.ids.pad_t, self.ids.input_t, self.ids.answer_t, self.ids.asr];
-        let audio = [self.ids.eoa, self.ids.pad_a, self.ids.input_a, self.ids.answer_a, self.ids.split];
+        let text = [
+            self.ids.eot,
+            self.ids.pad_t,
+            self.ids.input_t,
+            self.ids.answer_t,
+            self.ids.asr,
+        ];
+        let audio = [
+            self.ids.eoa,
+            self.ids.pad_a,
+            self.ids.input_a,
+            self.ids.answer_a,
+            self.ids.split,
+        ];
         check_ids("text", &text, self.ids.text_vocab_size)?;
         check_ids("audio", &audio, self.ids.audio_vocab_size)?;
         if self.codec.codebook_size > self.ids.audio_vocab_size {
@@ -328,9 +352,11 @@ impl Manifest {
 
 fn parse(text: &str, path: &Path) -> Result<Manifest> {
     // The version first, so that another format is named as such and not as a missing field.
-    let value: serde_json::Value =
-        serde_json::from_str(text).map_err(|e| bad_manifest(path, &format!("it is not JSON: {e}")))?;
-    let version = value.get("format_version").and_then(serde_json::Value::as_u64);
+    let value: serde_json::Value = serde_json::from_str(text)
+        .map_err(|e| bad_manifest(path, &format!("it is not JSON: {e}")))?;
+    let version = value
+        .get("format_version")
+        .and_then(serde_json::Value::as_u64);
     if version != Some(u64::from(FORMAT_VERSION)) {
         let found = version.map_or("none".to_string(), |v| v.to_string());
         return Err(bad_manifest(
@@ -343,7 +369,9 @@ fn parse(text: &str, path: &Path) -> Result<Manifest> {
 
 fn check_ids(what: &str, ids: &[i64], vocab: usize) -> std::result::Result<(), String> {
     match ids.iter().find(|&&id| id < 0 || id as usize >= vocab) {
-        Some(id) => Err(format!("special {what} id {id} lies outside its vocabulary of {vocab}")),
+        Some(id) => Err(format!(
+            "special {what} id {id} lies outside its vocabulary of {vocab}"
+        )),
         None => Ok(()),
     }
 }
@@ -364,7 +392,11 @@ fn missing_model(folder: &Path, path: &Path, source: std::io::Error) -> Error {
             folder.display()
         ));
     }
-    Error::File { action: "read", path: path.to_path_buf(), source }
+    Error::File {
+        action: "read",
+        path: path.to_path_buf(),
+        source,
+    }
 }
 
 /// Hex sha256 of a file, read in pieces.

@@ -122,15 +122,26 @@ impl Omni {
     }
 
     /// Answers, giving the answer to `sink` as it comes.
-    pub fn stream(&mut self, question: &Question, options: &Options, sink: &mut Sink) -> Result<Trace> {
+    pub fn stream(
+        &mut self,
+        question: &Question,
+        options: &Options,
+        sink: &mut Sink,
+    ) -> Result<Trace> {
         let start = Instant::now();
-        let mut timings = Timings { load: self.load, ..Timings::default() };
+        let mut timings = Timings {
+            load: self.load,
+            ..Timings::default()
+        };
         let heard = self.hear(question, options, &mut timings)?;
         let steps = self.steps_allowed(&heard.prompt, options)?;
         let mut cache = self.prefill(&heard, steps, &mut timings)?;
         let mut answer = Answer::new(self, &heard.prompt, options, steps, timings, start);
         std::thread::scope(|scope| {
-            let speech = options.task.speaks().then(|| Speech::start(scope, &mut self.codec, options.noise));
+            let speech = options
+                .task
+                .speaks()
+                .then(|| Speech::start(scope, &mut self.codec, options.noise));
             let mut text = self.text.stream();
             let mut column = heard.prompt.marks.concat();
             answer.trace.ended = loop {
@@ -146,7 +157,10 @@ impl Omni {
                     sink(Event::Text(&piece))?;
                 }
                 if let Some(speech) = &speech {
-                    answer.frame(&step.audio).into_iter().for_each(|frame| speech.push(frame));
+                    answer
+                        .frame(&step.audio)
+                        .into_iter()
+                        .for_each(|frame| speech.push(frame));
                     while let Some(chunk) = speech.ready() {
                         answer.hear_back(&chunk, sink)?;
                     }
@@ -156,12 +170,15 @@ impl Omni {
                 sink(Event::Text(&piece))?;
             }
             if let Some(speech) = speech {
-                answer.trace.timings_ms.codec = speech.finish(|chunk| answer.hear_back(chunk, sink))?;
+                answer.trace.timings_ms.codec =
+                    speech.finish(|chunk| answer.hear_back(chunk, sink))?;
             }
             Ok::<(), Error>(())
         })?;
         let mut trace = answer.trace;
-        trace.text = self.text.decode(&trace.tokens[self.manifest.ids.audio_streams]);
+        trace.text = self
+            .text
+            .decode(&trace.tokens[self.manifest.ids.audio_streams]);
         trace.timings_ms.total = millis(start);
         Ok(trace)
     }
@@ -179,14 +196,22 @@ impl Omni {
     }
 
     /// Question to prompt: mel and encoder, or tokenizer.
-    fn hear(&mut self, question: &Question, options: &Options, timings: &mut Timings) -> Result<Heard> {
+    fn hear(
+        &mut self,
+        question: &Question,
+        options: &Options,
+        timings: &mut Timings,
+    ) -> Result<Heard> {
         let task = options.task;
         if question.source() != task.source {
             let (wants, flag) = match task.source {
                 Source::Audio => ("a spoken question", "an audio file"),
                 Source::Text => ("a written question", "--text"),
             };
-            return Err(Error::Input(format!("task {} answers {wants}: give it {flag}", task.name)));
+            return Err(Error::Input(format!(
+                "task {} answers {wants}: give it {flag}",
+                task.name
+            )));
         }
         match question {
             Question::Text(text) => Ok(Heard {
@@ -196,17 +221,26 @@ impl Omni {
             Question::Audio(pcm) => {
                 let features = self.features(pcm, options.window, timings)?;
                 let prompt = Prompt::from_audio(task, &self.manifest.ids, features.nrows());
-                Ok(Heard { prompt, features: Some(features) })
+                Ok(Heard {
+                    prompt,
+                    features: Some(features),
+                })
             }
         }
     }
 
-    fn features(&mut self, pcm: &Pcm, window: EncoderWindow, timings: &mut Timings) -> Result<Array2<f32>> {
+    fn features(
+        &mut self,
+        pcm: &Pcm,
+        window: EncoderWindow,
+        timings: &mut Timings,
+    ) -> Result<Array2<f32>> {
         let start = Instant::now();
         let dims = &self.manifest.mel;
         let pcm = audio::resample(pcm, dims.sample_rate)?;
         let frames = window_frames(dims, window, pcm.samples.len());
-        let n_features = mel::n_features(dims, pcm.samples.len()).min(frames / dims.frames_per_feature);
+        let n_features =
+            mel::n_features(dims, pcm.samples.len()).min(frames / dims.frames_per_feature);
         let spectrogram = self.mel.compute(&pcm.samples, frames);
         timings.mel = millis(start);
         let start = Instant::now();
@@ -270,7 +304,9 @@ impl Answer {
         start: Instant,
     ) -> Answer {
         let ids = &omni.manifest.ids;
-        let samplers = (0..ids.streams()).map(|stream| Sampler::new(&options.sampling, stream)).collect();
+        let samplers = (0..ids.streams())
+            .map(|stream| Sampler::new(&options.sampling, stream))
+            .collect();
         Answer {
             turn: Turn::new(options.task, ids, samplers, steps),
             delay: DelayPattern::new(&omni.manifest.delays),
@@ -292,7 +328,12 @@ impl Answer {
     }
 
     /// One pass of the decoder; `column` [rows × streams] goes in and becomes the next one.
-    fn step(&mut self, decoder: &mut Decoder, cache: &mut KvCache, column: &mut Vec<i64>) -> Result<Outcome> {
+    fn step(
+        &mut self,
+        decoder: &mut Decoder,
+        cache: &mut KvCache,
+        column: &mut Vec<i64>,
+    ) -> Result<Outcome> {
         let start = Instant::now();
         let heads = self.turn.heads();
         if self.turn.rows() < cache.rows() {
@@ -310,8 +351,10 @@ impl Answer {
             audio_rows: audio_row.as_slice(),
         };
         let logits = decoder.run(cache, call)?;
-        let outcome =
-            self.turn.accept(text_row.is_some().then_some(logits.text), audio_row.is_some().then_some(logits.audio));
+        let outcome = self.turn.accept(
+            text_row.is_some().then_some(logits.text),
+            audio_row.is_some().then_some(logits.audio),
+        );
         if let Outcome::Kept(step) = &outcome {
             self.trace.push(step);
             for (row, column) in column.chunks_exact_mut(self.streams).enumerate() {
@@ -335,14 +378,20 @@ impl Answer {
     }
 
     fn hear_back(&mut self, chunk: &[f32], sink: &mut Sink) -> Result<()> {
-        self.trace.timings_ms.first_audio.get_or_insert_with(|| millis(self.start));
+        self.trace
+            .timings_ms
+            .first_audio
+            .get_or_insert_with(|| millis(self.start));
         self.trace.pcm_samples += chunk.len();
         sink(Event::Audio(chunk))
     }
 }
 
 fn select(cache: &KvCache, rows: &[usize]) -> Result<KvCache> {
-    cache.select(rows).map_err(|source| Error::Graph { graph: "decoder", source })
+    cache.select(rows).map_err(|source| Error::Graph {
+        graph: "decoder",
+        source,
+    })
 }
 
 /// Mel frames the encoder gets: even, so that they make whole features.
@@ -352,7 +401,8 @@ fn window_frames(dims: &MelDims, window: EncoderWindow, n_samples: usize) -> usi
         EncoderWindow::Full => dims.max_frames(),
         EncoderWindow::Short => {
             let clip = n_samples.div_ceil(dims.hop_length) + second;
-            clip.next_multiple_of(dims.frames_per_feature).min(dims.max_frames())
+            clip.next_multiple_of(dims.frames_per_feature)
+                .min(dims.max_frames())
         }
     }
 }

@@ -14,7 +14,10 @@ pub enum Output {
     /// Flushed at every write, so that a listener hears at once.
     Stream(Box<dyn Write>),
     /// Renamed to `place` at the end.
-    File { file: BufWriter<NamedTempFile>, place: PathBuf },
+    File {
+        file: BufWriter<NamedTempFile>,
+        place: PathBuf,
+    },
 }
 
 /// Whether a path means standard input or output.
@@ -38,7 +41,10 @@ impl Output {
             _ => {
                 // Behind a link the file is replaced, not the link.
                 let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-                Ok(Output::File { file: BufWriter::new(beside(&place)?), place })
+                Ok(Output::File {
+                    file: BufWriter::new(beside(&place)?),
+                    place,
+                })
             }
         }
     }
@@ -71,7 +77,10 @@ impl Output {
 }
 
 fn beside(path: &Path) -> io::Result<NamedTempFile> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = path
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     builder.prefix(".mini-omni-");
     // Temporary files are private by default; an answer is an ordinary file.

@@ -34,7 +34,11 @@ impl Prompt {
         };
         let mut shared = vec![stream(ids.input_a, ids.pad_a, ids.eoa); ids.audio_streams];
         shared.push(stream(ids.input_t, ids.pad_t, ids.eot));
-        Prompt { shared, marks: marks(task, ids), n_features }
+        Prompt {
+            shared,
+            marks: marks(task, ids),
+            n_features,
+        }
     }
 
     /// The prompt for a written question.
@@ -45,7 +49,11 @@ impl Prompt {
         text.extend_from_slice(text_ids);
         text.push(ids.eot);
         shared.push(text);
-        Prompt { shared, marks: marks(task, ids), n_features: 0 }
+        Prompt {
+            shared,
+            marks: marks(task, ids),
+            n_features: 0,
+        }
     }
 
     /// Columns in all, the mark included.
@@ -104,8 +112,14 @@ mod tests {
         assert_eq!(prompt.len(), 5);
         assert_eq!(prompt.shared[0], [4098, 4097, 4097, 4096]);
         assert_eq!(prompt.shared[7], [151_938, 151_937, 151_937, 151_936]);
-        assert_eq!(prompt.marks[0], [4099, 4099, 4099, 4099, 4099, 4099, 4099, 151_939]);
-        assert_eq!(prompt.marks[1], [4097, 4097, 4097, 4097, 4097, 4097, 4097, 151_939]);
+        assert_eq!(
+            prompt.marks[0],
+            [4099, 4099, 4099, 4099, 4099, 4099, 4099, 151_939]
+        );
+        assert_eq!(
+            prompt.marks[1],
+            [4097, 4097, 4097, 4097, 4097, 4097, 4097, 151_939]
+        );
     }
 
     #[test]
@@ -120,6 +134,9 @@ mod tests {
     #[test]
     fn transcription_has_its_own_mark() {
         let prompt = Prompt::from_audio(&task::A1T1, &ids(), 1);
-        assert_eq!(prompt.marks, [[4097, 4097, 4097, 4097, 4097, 4097, 4097, 151_940]]);
+        assert_eq!(
+            prompt.marks,
+            [[4097, 4097, 4097, 4097, 4097, 4097, 4097, 151_940]]
+        );
     }
 }

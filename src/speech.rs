@@ -31,7 +31,11 @@ impl<'scope> Speech<'scope> {
         let (frames, frames_in) = channel();
         let (pcm_out, pcm) = channel();
         let thread = scope.spawn(move || speak(codec, noise, &frames_in, &pcm_out));
-        Speech { frames, pcm, thread }
+        Speech {
+            frames,
+            pcm,
+            thread,
+        }
     }
 
     /// Hands a frame over.
@@ -51,7 +55,9 @@ impl<'scope> Speech<'scope> {
         while let Ok(chunk) = self.pcm.recv() {
             sink(&chunk)?;
         }
-        self.thread.join().map_err(|_| Error::Sink("the codec's thread panicked".into()))?
+        self.thread
+            .join()
+            .map_err(|_| Error::Sink("the codec's thread panicked".into()))?
     }
 }
 

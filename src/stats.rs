@@ -43,7 +43,10 @@ mod tests {
     #[test]
     fn quantiles_lie_between_their_neighbours() {
         let stats = Stats::of((1..=101).rev().map(f64::from).collect()).expect("values");
-        assert_eq!((stats.n, stats.mean, stats.p50, stats.p95, stats.p99), (101, 51.0, 51.0, 96.0, 100.0));
+        assert_eq!(
+            (stats.n, stats.mean, stats.p50, stats.p95, stats.p99),
+            (101, 51.0, 51.0, 96.0, 100.0)
+        );
         let two = Stats::of(vec![2.0, 1.0]).expect("values");
         assert_eq!((two.p50, two.p95), (1.5, 1.95));
         assert_eq!(Stats::of(vec![]), None);

@@ -26,15 +26,23 @@ impl Text {
     pub fn open(folder: &Path, manifest: &Manifest) -> Result<Text> {
         let path = folder.join(&manifest.tokenizer);
         let tokenizer = Tokenizer::from_file(&path).map_err(|e| {
-            Error::Model(format!("{} is no tokenizer this runtime can read: {e}", path.display()))
+            Error::Model(format!(
+                "{} is no tokenizer this runtime can read: {e}",
+                path.display()
+            ))
         })?;
-        Ok(Text { tokenizer, ids: manifest.ids.clone() })
+        Ok(Text {
+            tokenizer,
+            ids: manifest.ids.clone(),
+        })
     }
 
     /// The ids of a written question, with nothing put before or after.
     pub fn encode(&self, text: &str) -> Result<Vec<i64>> {
         if text.trim().is_empty() {
-            return Err(Error::Input("the question has no words; give --text something to answer".into()));
+            return Err(Error::Input(
+                "the question has no words; give --text something to answer".into(),
+            ));
         }
         let encoding = self
             .tokenizer
@@ -46,7 +54,9 @@ impl Text {
                 "the tokenizer makes id {id}, the model's text ids end at {}; tokenizer.json belongs to another model",
                 self.ids.eot - 1
             ))),
-            None if ids.is_empty() => Err(Error::Input("the question has no words the model knows".into())),
+            None if ids.is_empty() => Err(Error::Input(
+                "the question has no words the model knows".into(),
+            )),
             None => Ok(ids),
         }
     }
@@ -64,7 +74,12 @@ impl Text {
 
     /// A decoder for ids that come one by one.
     pub fn stream(&self) -> TextStream<'_> {
-        TextStream { text: self, ids: Vec::new(), given: 0, ended: false }
+        TextStream {
+            text: self,
+            ids: Vec::new(),
+            given: 0,
+            ended: false,
+        }
     }
 }
 
@@ -106,6 +121,8 @@ impl TextStream<'_> {
         let start = self.given.saturating_sub(LOOK_BACK);
         let before = self.text.decode(&self.ids[start..self.given]);
         let all = self.text.decode(&self.ids[start..]);
-        all.strip_prefix(before.as_str()).unwrap_or_default().to_string()
+        all.strip_prefix(before.as_str())
+            .unwrap_or_default()
+            .to_string()
     }
 }

@@ -48,7 +48,10 @@ pub struct Timings {
 
 impl Trace {
     pub(crate) fn push(&mut self, step: &Step) {
-        let (text, audio) = self.tokens.split_last_mut().expect("a trace has its text stream");
+        let (text, audio) = self
+            .tokens
+            .split_last_mut()
+            .expect("a trace has its text stream");
         for (stream, &id) in audio.iter_mut().zip(&step.audio) {
             stream.push(id);
         }

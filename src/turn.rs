@@ -78,7 +78,12 @@ pub struct Turn {
 
 impl Turn {
     /// A turn that will take at most `max_steps` steps. `samplers`: one a stream, text last.
-    pub fn new(task: &'static Task, ids: &SpecialIds, samplers: Vec<Sampler>, max_steps: usize) -> Turn {
+    pub fn new(
+        task: &'static Task,
+        ids: &SpecialIds,
+        samplers: Vec<Sampler>,
+        max_steps: usize,
+    ) -> Turn {
         debug_assert_eq!(samplers.len(), ids.streams());
         Turn {
             task,
@@ -134,7 +139,9 @@ impl Turn {
     /// Only to be called once a step was accepted.
     pub fn feed(&self, row: usize, column: &mut [i64]) {
         let Some(last) = &self.last else { return };
-        let (text, audio) = column.split_last_mut().expect("a column has its text stream");
+        let (text, audio) = column
+            .split_last_mut()
+            .expect("a column has its text stream");
         if self.task.audio_row == Some(row) {
             audio.copy_from_slice(&last.audio);
         } else {
@@ -161,7 +168,10 @@ impl Turn {
     }
 
     fn choose(&mut self, text: Option<&[f32]>, audio: Option<&[f32]>) -> Step {
-        let (text_sampler, audio_samplers) = self.samplers.split_last_mut().expect("one sampler a stream");
+        let (text_sampler, audio_samplers) = self
+            .samplers
+            .split_last_mut()
+            .expect("one sampler a stream");
         let audio = audio.map_or_else(Vec::new, |logits| {
             audio_samplers
                 .iter_mut()
@@ -216,7 +226,9 @@ mod tests {
     }
 
     fn turn(task: &'static Task, max_steps: usize) -> Turn {
-        let samplers = (0..8).map(|i| Sampler::new(&SamplingConfig::greedy(), i)).collect();
+        let samplers = (0..8)
+            .map(|i| Sampler::new(&SamplingConfig::greedy(), i))
+            .collect();
         Turn::new(task, &ids(), samplers, max_steps)
     }
 
@@ -235,14 +247,21 @@ mod tests {
     fn said(turn: &mut Turn, text_id: usize, last: usize) -> Outcome {
         let (t, a) = (text(text_id), audio(last));
         let heads = turn.heads();
-        turn.accept(heads.text_row.map(|_| &t[..]), heads.audio_row.map(|_| &a[..]))
+        turn.accept(
+            heads.text_row.map(|_| &t[..]),
+            heads.audio_row.map(|_| &a[..]),
+        )
     }
 
     #[test]
     fn the_first_step_is_kept_whatever_it_says() {
         let mut turn = turn(&task::A1A2, 9);
         assert!(matches!(said(&mut turn, 16, 6), Outcome::Kept(_)));
-        assert_eq!(turn.heads().text_row, Some(0), "an eot in the first step is not acted on");
+        assert_eq!(
+            turn.heads().text_row,
+            Some(0),
+            "an eot in the first step is not acted on"
+        );
         assert_eq!(said(&mut turn, 1, 6), Outcome::Ended(Ended::Eoa));
     }
 
@@ -253,7 +272,9 @@ mod tests {
         assert_eq!((turn.rows(), turn.heads().text_row), (2, Some(1)));
         said(&mut turn, 16, 1);
         assert_eq!((turn.rows(), turn.heads().text_row), (1, None));
-        let Outcome::Kept(step) = said(&mut turn, 1, 2) else { panic!("kept") };
+        let Outcome::Kept(step) = said(&mut turn, 1, 2) else {
+            panic!("kept")
+        };
         assert_eq!(step.text, 17);
     }
 

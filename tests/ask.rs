@@ -29,27 +29,64 @@ fn lists(trace: &Value) -> Vec<Vec<i64>> {
 #[test]
 fn a_spoken_question_is_answered_in_a_wav_and_a_trace() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (wav, trace_file) = (folder.path().join("answer.wav"), folder.path().join("trace.json"));
+    let (wav, trace_file) = (
+        folder.path().join("answer.wav"),
+        folder.path().join("trace.json"),
+    );
     let (model, question) = (model(), question());
     let output = mini_omni(&[
-        "ask", text(&model), text(&question), "--max-steps", "30",
-        "--out", text(&wav), "--trace", text(&trace_file),
+        "ask",
+        text(&model),
+        text(&question),
+        "--max-steps",
+        "30",
+        "--out",
+        text(&wav),
+        "--trace",
+        text(&trace_file),
     ]);
     assert!(output.status.success(), "{}", stderr(&output));
     assert!(stderr(&output).contains("its speech are noise"));
-    assert!(stderr(&output).lines().last().expect("a last line").contains("real-time factor"));
-    let trace: Value = serde_json::from_slice(&fs::read(&trace_file).expect("trace")).expect("JSON");
+    assert!(
+        stderr(&output)
+            .lines()
+            .last()
+            .expect("a last line")
+            .contains("real-time factor")
+    );
+    let trace: Value =
+        serde_json::from_slice(&fs::read(&trace_file).expect("trace")).expect("JSON");
     let reader = hound::WavReader::open(&wav).expect("a wav");
-    assert_eq!((reader.spec().sample_rate, reader.spec().channels), (24_000, 1));
+    assert_eq!(
+        (reader.spec().sample_rate, reader.spec().channels),
+        (24_000, 1)
+    );
     assert_eq!(trace["pcm_samples"], reader.duration());
     assert_eq!(trace["task"], "a1a2-batch");
     assert_eq!(trace["prompt_length"], 101);
-    for part in ["load", "mel", "encoder", "prefill", "first_audio", "codec", "total"] {
+    for part in [
+        "load",
+        "mel",
+        "encoder",
+        "prefill",
+        "first_audio",
+        "codec",
+        "total",
+    ] {
         assert!(trace["timings_ms"][part].is_number(), "{part}");
     }
     let steps = lists(&trace)[7].len();
-    assert!(trace["timings_ms"]["steps"].as_array().expect("steps").len() >= steps);
-    assert_eq!(trace["frames"].as_u64().expect("frames") * 2048, trace["pcm_samples"].as_u64().expect("n"));
+    assert!(
+        trace["timings_ms"]["steps"]
+            .as_array()
+            .expect("steps")
+            .len()
+            >= steps
+    );
+    assert_eq!(
+        trace["frames"].as_u64().expect("frames") * 2048,
+        trace["pcm_samples"].as_u64().expect("n")
+    );
 }
 
 #[test]
@@ -81,11 +118,29 @@ fn greedy_answers_repeat_and_seeds_differ() {
     let greedy = || lists(&trace(&["--text", "Hello", "--max-steps", "12"]));
     assert_eq!(greedy(), greedy());
     let seeded = |seed| {
-        lists(&trace(&["--text", "Hello", "--max-steps", "12", "--temperature", "1", "--seed", seed]))
+        lists(&trace(&[
+            "--text",
+            "Hello",
+            "--max-steps",
+            "12",
+            "--temperature",
+            "1",
+            "--seed",
+            seed,
+        ]))
     };
     assert_eq!(seeded("1"), seeded("1"));
     assert_ne!(seeded("1"), seeded("2"));
-    let one = lists(&trace(&["--text", "Hello", "--max-steps", "12", "--temperature", "1", "--top-k", "1"]));
+    let one = lists(&trace(&[
+        "--text",
+        "Hello",
+        "--max-steps",
+        "12",
+        "--temperature",
+        "1",
+        "--top-k",
+        "1",
+    ]));
     assert_eq!(one, greedy(), "top-k 1 is greedy");
 }
 
@@ -99,11 +154,20 @@ fn sound_goes_through_pipes() {
         .spawn()
         .expect("the binary starts");
     let bytes = fs::read(question()).expect("a question");
-    child.stdin.take().expect("a pipe").write_all(&bytes).expect("written");
+    child
+        .stdin
+        .take()
+        .expect("a pipe")
+        .write_all(&bytes)
+        .expect("written");
     let output = child.wait_with_output().expect("an end");
     assert!(output.status.success(), "{}", stderr(&output));
     assert_eq!(&output.stdout[..4], b"RIFF");
-    assert!(output.stdout.len() > 44 + 2 * 2048, "{} bytes", output.stdout.len());
+    assert!(
+        output.stdout.len() > 44 + 2 * 2048,
+        "{} bytes",
+        output.stdout.len()
+    );
 }
 
 #[test]
@@ -146,7 +210,15 @@ fn a_long_clip_is_cut_only_for_those_who_insist() {
     let folder = tempfile::tempdir().expect("a folder");
     let long = folder.path().join("long.wav");
     write_wav(&long, 16_000, &vec![0.1; 31 * 16_000]);
-    let trace = trace(&[text(&long), "--task", "a1t1", "--max-steps", "2", "--max-seconds", "30"]);
+    let trace = trace(&[
+        text(&long),
+        "--task",
+        "a1t1",
+        "--max-steps",
+        "2",
+        "--max-seconds",
+        "30",
+    ]);
     assert_eq!(trace["prompt_length"], 1503);
 }
 
@@ -157,13 +229,31 @@ fn contradictions_are_refused_in_a_sentence() {
     for (args, what) in [
         (vec![model, "--text", "   "], "no words"),
         (vec![model, question, "--task", "t1t2"], "--text"),
-        (vec![model, "--text", "hi", "--task", "a1t1"], "an audio file"),
-        (vec![model, question, "--task", "a1t1", "--out", "x.wav"], "does not speak"),
-        (vec![model, question, "--temperature", "-1"], "--temperature"),
+        (
+            vec![model, "--text", "hi", "--task", "a1t1"],
+            "an audio file",
+        ),
+        (
+            vec![model, question, "--task", "a1t1", "--out", "x.wav"],
+            "does not speak",
+        ),
+        (
+            vec![model, question, "--temperature", "-1"],
+            "--temperature",
+        ),
         (vec![model, question, "--top-p", "0"], "--top-p"),
-        (vec![model, question, "--out", "-", "--trace", "-"], "standard output"),
-        (vec![model, question, "--out", "/nowhere/at/all.wav"], "cannot write"),
-        (vec![model, question, "--trace", "/nowhere/at/all.json"], "cannot write"),
+        (
+            vec![model, question, "--out", "-", "--trace", "-"],
+            "standard output",
+        ),
+        (
+            vec![model, question, "--out", "/nowhere/at/all.wav"],
+            "cannot write",
+        ),
+        (
+            vec![model, question, "--trace", "/nowhere/at/all.json"],
+            "cannot write",
+        ),
         (vec![model, question, "--provider", "cuda"], "cuda"),
         (vec![model], "required"),
         (vec!["/nowhere", question], "manifest.json"),
@@ -177,7 +267,10 @@ fn contradictions_are_refused_in_a_sentence() {
 fn a_question_longer_than_the_cache_is_refused() {
     let model = model();
     let long = "word ".repeat(3000);
-    assert_refused(&mini_omni(&["ask", text(&model), "--text", &long]), "positions");
+    assert_refused(
+        &mini_omni(&["ask", text(&model), "--text", &long]),
+        "positions",
+    );
 }
 
 #[test]

@@ -64,22 +64,39 @@ fn ids_are_the_references(profile: &str) {
     let mut omni = Omni::load(&fixture(profile), runtime()).expect("a model");
     for case in cases() {
         let task = Task::by_name(&case.task).expect("a task");
-        let options =
-            Options { max_steps: Some(case.max_steps), noise: Noise::Zero, ..Options::for_task(task) };
-        let (trace, pcm) = omni.run(&question(&case, task), &options).expect("an answer");
-        let sure = case.margins.iter().take_while(|gaps| gaps.iter().all(|&gap| gap > SMALLEST_MARGIN)).count();
+        let options = Options {
+            max_steps: Some(case.max_steps),
+            noise: Noise::Zero,
+            ..Options::for_task(task)
+        };
+        let (trace, pcm) = omni
+            .run(&question(&case, task), &options)
+            .expect("an answer");
+        let sure = case
+            .margins
+            .iter()
+            .take_while(|gaps| gaps.iter().all(|&gap| gap > SMALLEST_MARGIN))
+            .count();
         let name = format!("{profile} {} {:?}", case.task, case.input);
         assert_eq!(trace.prompt_length, case.prompt_length, "{name}");
         for (stream, (found, expected)) in trace.tokens.iter().zip(&case.tokens).enumerate() {
             let n = sure.min(expected.len());
-            assert_eq!(found[..n.min(found.len())], expected[..n], "{name}, stream {stream}");
+            assert_eq!(
+                found[..n.min(found.len())],
+                expected[..n],
+                "{name}, stream {stream}"
+            );
         }
         if sure >= case.margins.len() {
             assert_eq!(trace.tokens, case.tokens, "{name}");
             assert_eq!(trace.ended.name(), case.ended, "{name}");
         }
         assert_eq!(trace.pcm_samples, pcm.len());
-        assert_eq!(pcm.len(), trace.frames * 2048, "{name}: no sample of the answer is lost");
+        assert_eq!(
+            pcm.len(),
+            trace.frames * 2048,
+            "{name}: no sample of the answer is lost"
+        );
     }
 }
 
@@ -106,7 +123,10 @@ fn decode(codec: &mut CodecDecoder, frames: &[Frame], stride: usize, noise: Nois
 
 fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
-    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    a.iter()
+        .zip(b)
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, f32::max)
 }
 
 #[test]
@@ -114,8 +134,9 @@ fn streamed_sound_is_the_whole_sound() {
     let folder = fixture("fused");
     let manifest = Manifest::load(&folder).expect("a manifest");
     let mut codec = CodecDecoder::open(runtime(), &folder, &manifest).expect("a codec");
-    let frames: Vec<Frame> =
-        (0..23).map(|m| Frame::from((0..7).map(|j| (m * 37 + j * 11) % 128).collect::<Vec<_>>())).collect();
+    let frames: Vec<Frame> = (0..23)
+        .map(|m| Frame::from((0..7).map(|j| (m * 37 + j * 11) % 128).collect::<Vec<_>>()))
+        .collect();
     for noise in [Noise::Zero, Noise::Seeded(5)] {
         for n in [1, 2, 3, 23] {
             let whole = decode(&mut codec, &frames[..n], n, noise);
@@ -128,18 +149,26 @@ fn streamed_sound_is_the_whole_sound() {
         }
     }
     let seeds = [1, 2].map(|seed| decode(&mut codec, &frames, 23, Noise::Seeded(seed)));
-    assert!(largest_difference(&seeds[0], &seeds[1]) > 0.0, "the noise is heard");
+    assert!(
+        largest_difference(&seeds[0], &seeds[1]) > 0.0,
+        "the noise is heard"
+    );
 }
 
 #[test]
 fn the_sound_is_the_references() {
-    let expected: Array1<f32> = ndarray_npy::read_npy(fixture("expected/pcm.npy")).expect("fixture");
+    let expected: Array1<f32> =
+        ndarray_npy::read_npy(fixture("expected/pcm.npy")).expect("fixture");
     let frames: ndarray::Array2<i64> =
         ndarray_npy::read_npy(fixture("expected/frames.npy")).expect("fixture");
     let folder = fixture("fused");
     let manifest = Manifest::load(&folder).expect("a manifest");
     let mut codec = CodecDecoder::open(runtime(), &folder, &manifest).expect("a codec");
-    let frames: Vec<Frame> = frames.rows().into_iter().map(|row| Frame::from(row.to_vec())).collect();
+    let frames: Vec<Frame> = frames
+        .rows()
+        .into_iter()
+        .map(|row| Frame::from(row.to_vec()))
+        .collect();
     let pcm = decode(&mut codec, &frames, frames.len(), Noise::Zero);
     assert!(largest_difference(&pcm, expected.as_slice().expect("flat")) < PCM_TOLERANCE);
 }

@@ -26,7 +26,10 @@ fn a_changed_file_is_found_by_verify() {
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
     fs::write(&tokenizer, bytes).expect("written");
-    assert_refused(&mini_omni(&["inspect", text(folder.path()), "--verify"]), "tokenizer.json differ");
+    assert_refused(
+        &mini_omni(&["inspect", text(folder.path()), "--verify"]),
+        "tokenizer.json differ",
+    );
 }
 
 #[test]
@@ -50,8 +53,14 @@ fn incomplete_and_foreign_models_are_refused_in_a_sentence() {
     assert_refused(&missing, "decoder.onnx is missing");
     let cut = damaged(&|folder| fs::write(folder.join("decoder.onnx"), "x").expect("written"));
     assert_refused(&cut, "bytes");
-    assert_refused(&damaged(&edit("\"format_version\": 1", "\"format_version\": 9")), "format_version is 9");
-    assert_refused(&damaged(&edit("\"text_logits\"", "\"other_logits\"")), "disagree");
+    assert_refused(
+        &damaged(&edit("\"format_version\": 1", "\"format_version\": 9")),
+        "format_version is 9",
+    );
+    assert_refused(
+        &damaged(&edit("\"text_logits\"", "\"other_logits\"")),
+        "disagree",
+    );
     assert_refused(&damaged(&edit("\"int32\"", "\"int64\"")), "disagree");
     let garbage = damaged(&|folder| {
         let path = folder.join("decoder.onnx");

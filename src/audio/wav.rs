@@ -86,10 +86,13 @@ fn header(sample_rate: u32, data_length: u32) -> [u8; HEADER_LENGTH] {
     header
 }
 
-
 fn unwritable(path: &Path) -> impl FnOnce(io::Error) -> AudioError {
     let stdout = path.as_os_str() == "-";
-    let path = if stdout { PathBuf::from("standard output") } else { path.to_path_buf() };
+    let path = if stdout {
+        PathBuf::from("standard output")
+    } else {
+        path.to_path_buf()
+    };
     move |source| AudioError::Unwritable { path, source }
 }
 

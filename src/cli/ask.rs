@@ -8,9 +8,9 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum, builder::PossibleValuesParser, builder::TypedValueParser};
 use mini_omni::audio::{self, WavSink};
 use mini_omni::manifest::{MelDims, Weights};
+use mini_omni::omni::EncoderWindow;
 use mini_omni::output::{Output, is_stdio};
 use mini_omni::task::{Source, TASKS, Task};
-use mini_omni::omni::EncoderWindow;
 use mini_omni::{Event, Manifest, Noise, Omni, Options, Pcm, Question, SamplingConfig, Trace};
 
 use super::Compute;
@@ -41,13 +41,23 @@ pub struct Ask {
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     max_seconds: Option<f64>,
     /// 0 always takes the likeliest id
-    #[arg(long, default_value_t = 0.0, value_name = "F", allow_negative_numbers = true)]
+    #[arg(
+        long,
+        default_value_t = 0.0,
+        value_name = "F",
+        allow_negative_numbers = true
+    )]
     temperature: f32,
     /// Sample among the N likeliest ids; 0 means all
     #[arg(long, default_value_t = 0, value_name = "N")]
     top_k: usize,
     /// Sample among the likeliest ids that make up this share of the probability
-    #[arg(long, default_value_t = 1.0, value_name = "F", allow_negative_numbers = true)]
+    #[arg(
+        long,
+        default_value_t = 1.0,
+        value_name = "F",
+        allow_negative_numbers = true
+    )]
     top_p: f32,
     /// Seed of sampling and of the codec's noise
     #[arg(long, default_value_t = 0, value_name = "N")]
@@ -116,7 +126,11 @@ impl Ask {
     }
 
     fn options(&self) -> Result<Options> {
-        let source = if self.text.is_some() { Source::Text } else { Source::Audio };
+        let source = if self.text.is_some() {
+            Source::Text
+        } else {
+            Source::Audio
+        };
         let task = self.task.unwrap_or_else(|| Task::default_for(source));
         let sampling = SamplingConfig {
             temperature: self.temperature,
@@ -125,15 +139,26 @@ impl Ask {
             seed: self.seed,
         };
         if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
-            bail!("--temperature {} makes no sense; give 0 or more", self.temperature);
+            bail!(
+                "--temperature {} makes no sense; give 0 or more",
+                self.temperature
+            );
         }
         if !(self.top_p > 0.0 && self.top_p <= 1.0) {
-            bail!("--top-p {} makes no sense; give more than 0 and at most 1", self.top_p);
+            bail!(
+                "--top-p {} makes no sense; give more than 0 and at most 1",
+                self.top_p
+            );
         }
         if self.out.is_some() && !task.speaks() {
-            bail!("task {} does not speak, so there is no sound for --out; leave --out away", task.name);
+            bail!(
+                "task {} does not speak, so there is no sound for --out; leave --out away",
+                task.name
+            );
         }
-        let both_to_stdout = [&self.out, &self.trace].iter().all(|p| p.as_deref().is_some_and(is_stdio));
+        let both_to_stdout = [&self.out, &self.trace]
+            .iter()
+            .all(|p| p.as_deref().is_some_and(is_stdio));
         if both_to_stdout {
             bail!("--out - and --trace - both want standard output; give one of them a file");
         }
@@ -164,7 +189,9 @@ impl Ask {
         let seconds = pcm.samples.len() as f64 / rate;
         let hears = mel.max_seconds as f64;
         let limit = match self.max_seconds {
-            Some(limit) if !(limit > 0.0) => bail!("--max-seconds {limit} leaves nothing to hear"),
+            Some(limit) if limit.is_nan() || limit <= 0.0 => {
+                bail!("--max-seconds {limit} leaves nothing to hear")
+            }
             Some(limit) => limit.min(hears),
             None if seconds > hears => bail!(
                 "{} lasts {seconds:.1} s and only {hears} s are heard; cut it, or give --max-seconds {hears} to ask with its beginning",
@@ -185,7 +212,9 @@ fn read(path: &Path) -> Result<Pcm> {
         return Ok(audio::read(path)?);
     }
     let mut bytes = Vec::new();
-    std::io::stdin().read_to_end(&mut bytes).context("cannot read standard input")?;
+    std::io::stdin()
+        .read_to_end(&mut bytes)
+        .context("cannot read standard input")?;
     Ok(audio::read_bytes(bytes, "standard input")?)
 }
 
@@ -201,9 +230,15 @@ impl Outputs {
     fn open(ask: &Ask, options: &Options, manifest: &Manifest) -> Result<Outputs> {
         debug_assert!(ask.out.is_none() || options.task.speaks());
         Ok(Outputs {
-            wav: ask.out.as_deref().map(|p| WavSink::create(p, manifest.codec.sample_rate)).transpose()?,
+            wav: ask
+                .out
+                .as_deref()
+                .map(|p| WavSink::create(p, manifest.codec.sample_rate))
+                .transpose()?,
             trace: ask.trace.as_deref().map(open).transpose()?,
-            text_to_stderr: [&ask.out, &ask.trace].iter().any(|p| p.as_deref().is_some_and(is_stdio)),
+            text_to_stderr: [&ask.out, &ask.trace]
+                .iter()
+                .any(|p| p.as_deref().is_some_and(is_stdio)),
         })
     }
 
@@ -213,7 +248,9 @@ impl Outputs {
                 Some(wav) => Ok(wav.write(pcm)?),
                 None => Ok(()),
             },
-            Event::Text(piece) => self.print(piece).map_err(|e| mini_omni::Error::Sink(e.to_string())),
+            Event::Text(piece) => self
+                .print(piece)
+                .map_err(|e| mini_omni::Error::Sink(e.to_string())),
         }
     }
 
@@ -252,13 +289,20 @@ fn open(path: &Path) -> Result<(PathBuf, Output)> {
 /// The last line: how soon, how fast, how long.
 fn summary(trace: &Trace, sample_rate: u32) -> String {
     let total = trace.timings_ms.total / 1000.0;
-    match (trace.timings_ms.first_audio, trace.real_time_factor(sample_rate)) {
+    match (
+        trace.timings_ms.first_audio,
+        trace.real_time_factor(sample_rate),
+    ) {
         (Some(first), Some(factor)) => format!(
             "first audio after {:.2} s, real-time factor {factor:.2} ({:.1} s of speech in {total:.1} s, ended by {})",
             first / 1000.0,
             trace.pcm_samples as f64 / f64::from(sample_rate),
             trace.ended.name()
         ),
-        _ => format!("no audio, {} ids of text in {total:.2} s, ended by {}", trace.tokens[trace.tokens.len() - 1].len(), trace.ended.name()),
+        _ => format!(
+            "no audio, {} ids of text in {total:.2} s, ended by {}",
+            trace.tokens[trace.tokens.len() - 1].len(),
+            trace.ended.name()
+        ),
     }
 }

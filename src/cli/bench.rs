@@ -77,11 +77,22 @@ impl Bench {
     pub fn run(&self) -> Result<ExitCode> {
         let task = self.task.unwrap_or(&A1A2_BATCH);
         if task.source != Source::Audio {
-            bail!("bench asks a spoken question; task {} takes a written one", task.name);
+            bail!(
+                "bench asks a spoken question; task {} takes a written one",
+                task.name
+            );
         }
         let before = self.compare.as_deref().map(read_report).transpose()?;
-        let output = self.json.as_deref().map(Output::open).transpose().context("cannot write the results")?;
-        let pcm = self.input.as_deref().map_or_else(|| Ok(hum()), audio::read)?;
+        let output = self
+            .json
+            .as_deref()
+            .map(Output::open)
+            .transpose()
+            .context("cannot write the results")?;
+        let pcm = self
+            .input
+            .as_deref()
+            .map_or_else(|| Ok(hum()), audio::read)?;
         let runtime = self.compute.runtime()?;
         let mut omni = Omni::load(&self.model_dir, &runtime)?;
         let options = Options {
@@ -94,15 +105,27 @@ impl Bench {
         let report = self.report(&omni, &runtime, &options, &pcm, &rounds);
         if let Some(mut output) = output {
             let json = serde_json::to_string_pretty(&report)? + "\n";
-            output.put(json.as_bytes()).and_then(|()| output.finish(&[])).context("cannot write the results")?;
+            output
+                .put(json.as_bytes())
+                .and_then(|()| output.finish(&[]))
+                .context("cannot write the results")?;
         }
-        if self.json.as_deref().is_none_or(|path| path.as_os_str() != "-") {
+        if self
+            .json
+            .as_deref()
+            .is_none_or(|path| path.as_os_str() != "-")
+        {
             std::io::stdout().write_all(table(&report, before.as_ref()).as_bytes())?;
         }
         Ok(ExitCode::SUCCESS)
     }
 
-    fn rounds(&self, omni: &mut Omni, question: &Question, options: &Options) -> Result<Vec<Round>> {
+    fn rounds(
+        &self,
+        omni: &mut Omni,
+        question: &Question,
+        options: &Options,
+    ) -> Result<Vec<Round>> {
         let mut rounds = Vec::new();
         for round in 0..=self.rounds {
             eprint!("\rround {round} of {}", self.rounds);
@@ -115,9 +138,19 @@ impl Bench {
         Ok(rounds)
     }
 
-    fn report(&self, omni: &Omni, runtime: &Runtime, options: &Options, pcm: &Pcm, rounds: &[Round]) -> Report {
+    fn report(
+        &self,
+        omni: &Omni,
+        runtime: &Runtime,
+        options: &Options,
+        pcm: &Pcm,
+        rounds: &[Round],
+    ) -> Report {
         let rate = omni.manifest.codec.sample_rate;
-        let factors = rounds.iter().filter_map(|r| r.trace.real_time_factor(rate)).collect();
+        let factors = rounds
+            .iter()
+            .filter_map(|r| r.trace.real_time_factor(rate))
+            .collect();
         Report {
             version: env!("CARGO_PKG_VERSION").into(),
             onnxruntime: runtime.version(),
@@ -168,9 +201,25 @@ impl Round {
 }
 
 fn stages(rounds: &[Round]) -> Vec<(String, Stats)> {
-    let of = |pick: &dyn Fn(&Trace) -> Vec<f64>| Stats::of(rounds.iter().flat_map(|r| pick(&r.trace)).collect());
-    let per_frame = |t: &Trace| if t.frames > 0 { vec![t.timings_ms.codec / t.frames as f64] } else { vec![] };
-    let late = |t: &Trace| t.timings_ms.steps.iter().rev().take(POSITION_BAND).copied().collect();
+    let of = |pick: &dyn Fn(&Trace) -> Vec<f64>| {
+        Stats::of(rounds.iter().flat_map(|r| pick(&r.trace)).collect())
+    };
+    let per_frame = |t: &Trace| {
+        if t.frames > 0 {
+            vec![t.timings_ms.codec / t.frames as f64]
+        } else {
+            vec![]
+        }
+    };
+    let late = |t: &Trace| {
+        t.timings_ms
+            .steps
+            .iter()
+            .rev()
+            .take(POSITION_BAND)
+            .copied()
+            .collect()
+    };
     [
         ("mel", of(&|t| vec![t.timings_ms.mel])),
         ("encoder", of(&|t| vec![t.timings_ms.encoder])),
@@ -178,7 +227,10 @@ fn stages(rounds: &[Round]) -> Vec<(String, Stats)> {
         ("step", of(&|t| t.timings_ms.steps.clone())),
         ("last steps", of(&late)),
         ("codec a frame", of(&per_frame)),
-        ("first audio", of(&|t| t.timings_ms.first_audio.into_iter().collect())),
+        (
+            "first audio",
+            of(&|t| t.timings_ms.first_audio.into_iter().collect()),
+        ),
         ("whole answer", of(&|t| vec![t.timings_ms.total])),
     ]
     .into_iter()
@@ -203,7 +255,10 @@ fn table(report: &Report, before: Option<&Report>) -> String {
         report.task,
         report.encoder_window,
     );
-    text += &format!("{:<14} {:>9} {:>9} {:>9} {:>9} {:>6}\n", "ms", "mean", "p50", "p95", "p99", "n");
+    text += &format!(
+        "{:<14} {:>9} {:>9} {:>9} {:>9} {:>6}\n",
+        "ms", "mean", "p50", "p95", "p99", "n"
+    );
     for (name, s) in &report.stages_ms {
         let change = before.map_or(String::new(), |b| change(name, s, b));
         text += &format!(
@@ -213,7 +268,10 @@ fn table(report: &Report, before: Option<&Report>) -> String {
     }
     text += &format!("{:<14} {:>9.0}\n\n", "load", report.load_ms);
     if let Some(factor) = &report.real_time_factor {
-        text += &format!("real-time factor {:.3} (below 1 is faster than speech)\n", factor.p50);
+        text += &format!(
+            "real-time factor {:.3} (below 1 is faster than speech)\n",
+            factor.p50
+        );
     }
     text += &format!("underruns {}\n", report.underruns);
     if let Some(peak) = report.peak_memory_mib {
@@ -229,31 +287,47 @@ fn change(name: &str, now: &Stats, before: &Report) -> String {
     };
     let percent = (now.p50 / then.p50 - 1.0) * 100.0;
     let spread = ((now.p95 - now.p50) / now.p50).max((then.p95 - then.p50) / then.p50) * 100.0;
-    let verdict = if percent.abs() > spread { "" } else { ", within the noise" };
+    let verdict = if percent.abs() > spread {
+        ""
+    } else {
+        ", within the noise"
+    };
     format!("  {percent:+.1} % (spread {spread:.1} %{verdict})")
 }
 
 fn read_report(path: &Path) -> Result<Report> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("{} is no result of bench --json", path.display()))
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_str(&text)
+        .with_context(|| format!("{} is no result of bench --json", path.display()))
 }
 
 /// Two seconds of quiet hum: time does not depend on what is heard.
 fn hum() -> Pcm {
     let sample = |i: usize| 0.1 * (i as f32 * 0.05).sin();
-    Pcm { samples: (0..32_000).map(sample).collect(), sample_rate: 16_000 }
+    Pcm {
+        samples: (0..32_000).map(sample).collect(),
+        sample_rate: 16_000,
+    }
 }
 
 fn cpu() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    name.map_or_else(|| std::env::consts::ARCH.to_string(), |(_, name)| name.to_string())
+    let name = info
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    name.map_or_else(
+        || std::env::consts::ARCH.to_string(),
+        |(_, name)| name.to_string(),
+    )
 }
 
 /// The most memory this process held at once, where the system tells (Linux).
 fn peak_memory_mib() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib / 1024.0)
 }

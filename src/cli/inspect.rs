@@ -30,17 +30,34 @@ impl Inspect {
                     differing.join(", ")
                 );
             }
-            writeln!(stdout, "verified     {} files, all as the manifest says", manifest.files.len())?;
+            writeln!(
+                stdout,
+                "verified     {} files, all as the manifest says",
+                manifest.files.len()
+            )?;
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
 fn table(m: &Manifest) -> String {
-    let noise = if m.weights == Weights::Random { " (its speech is noise)" } else { "" };
+    let noise = if m.weights == Weights::Random {
+        " (its speech is noise)"
+    } else {
+        ""
+    };
     let mut rows = vec![
-        ("model", format!("{}, {:?} weights{noise}", m.name, m.weights).to_lowercase()),
-        ("exporter", format!("{} {}, opset {}", m.exporter.name, m.exporter.version, m.exporter.opset)),
+        (
+            "model",
+            format!("{}, {:?} weights{noise}", m.name, m.weights).to_lowercase(),
+        ),
+        (
+            "exporter",
+            format!(
+                "{} {}, opset {}",
+                m.exporter.name, m.exporter.version, m.exporter.opset
+            ),
+        ),
         ("profile", m.profile.clone()),
         (
             "precision",
@@ -70,7 +87,10 @@ fn table(m: &Manifest) -> String {
         ),
         (
             "sound in",
-            format!("{} Hz, {} mels, up to {} s", m.mel.sample_rate, m.mel.n_mels, m.mel.max_seconds),
+            format!(
+                "{} Hz, {} mels, up to {} s",
+                m.mel.sample_rate, m.mel.n_mels, m.mel.max_seconds
+            ),
         ),
         (
             "sound out",
@@ -84,13 +104,30 @@ fn table(m: &Manifest) -> String {
         ("hash", m.hash()),
     ];
     for source in &m.source {
-        rows.push(("made from", format!("{} ({}, {})", source.name, size(source.bytes), &source.sha256)));
+        rows.push((
+            "made from",
+            format!(
+                "{} ({}, {})",
+                source.name,
+                size(source.bytes),
+                &source.sha256
+            ),
+        ));
     }
     for file in &m.files {
-        let licence = file.licence.as_ref().map_or(String::new(), |l| format!(", {l}"));
-        rows.push(("file", format!("{:<24} {:>10}{licence}", file.name, size(file.bytes))));
+        let licence = file
+            .licence
+            .as_ref()
+            .map_or(String::new(), |l| format!(", {l}"));
+        rows.push((
+            "file",
+            format!("{:<24} {:>10}{licence}", file.name, size(file.bytes)),
+        ));
     }
-    let mut text: String = rows.iter().map(|(name, value)| format!("{name:<12} {value}\n")).collect();
+    let mut text: String = rows
+        .iter()
+        .map(|(name, value)| format!("{name:<12} {value}\n"))
+        .collect();
     let graphs = &m.graphs;
     for (name, graph) in [
         ("encoder", &graphs.encoder),

@@ -38,9 +38,17 @@ pub struct CodecState {
 impl CodecDecoder {
     /// Opens the codec of the model in `folder`; it runs on one thread beside the decoder.
     pub fn open(runtime: &Runtime, folder: &Path, manifest: &Manifest) -> Result<CodecDecoder> {
-        let options = SessionOptions { threads: 1, spin: false };
+        let options = SessionOptions {
+            threads: 1,
+            spin: false,
+        };
         let spec = &manifest.graphs.codec_decoder;
-        let state = spec.inputs.iter().filter(|input| input.name.starts_with(STATE_IN)).cloned().collect();
+        let state = spec
+            .inputs
+            .iter()
+            .filter(|input| input.name.starts_with(STATE_IN))
+            .cloned()
+            .collect();
         Ok(CodecDecoder {
             session: session::open(runtime, folder, spec, options)?,
             dims: manifest.codec.clone(),
@@ -50,8 +58,16 @@ impl CodecDecoder {
 
     /// The beginning of a clip.
     pub fn start(&self, noise: Noise) -> Result<CodecState> {
-        let tensors = self.state.iter().map(|spec| zeros(&fixed_shape(spec)?)).collect::<ort::Result<_>>();
-        Ok(CodecState { tensors: tensors.map_err(failed)?, frames: 0, noise })
+        let tensors = self
+            .state
+            .iter()
+            .map(|spec| zeros(&fixed_shape(spec)?))
+            .collect::<ort::Result<_>>();
+        Ok(CodecState {
+            tensors: tensors.map_err(failed)?,
+            frames: 0,
+            noise,
+        })
     }
 
     /// The samples that `frames` complete; fewer than 2048 a frame at the clip's start.
@@ -73,10 +89,17 @@ impl CodecDecoder {
 
     /// Samples of a clip of `frames` that are not final before the flush.
     fn samples_left(&self, frames: usize) -> usize {
-        self.dims.delay_samples.min(frames * self.dims.samples_per_frame)
+        self.dims
+            .delay_samples
+            .min(frames * self.dims.samples_per_frame)
     }
 
-    fn run(&mut self, state: &mut CodecState, frames: &[Frame], clip: i64) -> ort::Result<Vec<f32>> {
+    fn run(
+        &mut self,
+        state: &mut CodecState,
+        frames: &[Frame],
+        clip: i64,
+    ) -> ort::Result<Vec<f32>> {
         if frames.is_empty() {
             return Ok(Vec::new());
         }
@@ -91,12 +114,17 @@ impl CodecDecoder {
         let mut outputs = self.session.run(inputs)?;
         let (_, pcm) = outputs["pcm"].try_extract_tensor::<f32>()?;
         // Samples before the clip's first are the delay line filling up.
-        let early = self.dims.delay_samples.saturating_sub(before * self.dims.samples_per_frame);
+        let early = self
+            .dims
+            .delay_samples
+            .saturating_sub(before * self.dims.samples_per_frame);
         let pcm = pcm[early.min(pcm.len())..].to_vec();
         let mut next = Vec::with_capacity(self.state.len());
         for spec in &self.state {
             let name = spec.name.replacen(STATE_IN, STATE_OUT, 1);
-            let value = outputs.remove(&name).ok_or_else(|| ort::Error::new(format!("no output {name}")))?;
+            let value = outputs
+                .remove(&name)
+                .ok_or_else(|| ort::Error::new(format!("no output {name}")))?;
             next.push(value.downcast()?);
         }
         drop(outputs);
@@ -105,14 +133,20 @@ impl CodecDecoder {
         Ok(pcm)
     }
 
-    fn code_inputs(&self, frames: &[Frame]) -> ort::Result<Vec<(String, SessionInputValue<'static>)>> {
+    fn code_inputs(
+        &self,
+        frames: &[Frame],
+    ) -> ort::Result<Vec<(String, SessionInputValue<'static>)>> {
         let codes = Codes::of(frames, &self.dims.levels, self.dims.level_strides.len());
         codes
             .levels
             .into_iter()
             .enumerate()
             .map(|(level, codes)| {
-                Ok((format!("codes_{level}"), Tensor::from_array(([1, codes.len()], codes))?.into()))
+                Ok((
+                    format!("codes_{level}"),
+                    Tensor::from_array(([1, codes.len()], codes))?.into(),
+                ))
             })
             .collect()
     }
@@ -130,7 +164,10 @@ impl CodecDecoder {
                 let mut draws = vec![0.0; frames * dims.per_frame];
                 let start = (state.frames * dims.per_frame) as i64 - dims.delay as i64;
                 state.noise.fill(block, start, &mut draws);
-                Ok((format!("noise_{block}"), Tensor::from_array(([1, 1, draws.len()], draws))?.into()))
+                Ok((
+                    format!("noise_{block}"),
+                    Tensor::from_array(([1, 1, draws.len()], draws))?.into(),
+                ))
             })
             .collect()
     }
@@ -141,7 +178,10 @@ fn fixed_shape(spec: &TensorSpec) -> ort::Result<Vec<usize>> {
         .iter()
         .map(|dim| match dim {
             Dim::Fixed(n) => Ok(*n as usize),
-            Dim::Named(name) => Err(ort::Error::new(format!("{} has an open dimension {name}", spec.name))),
+            Dim::Named(name) => Err(ort::Error::new(format!(
+                "{} has an open dimension {name}",
+                spec.name
+            ))),
         })
         .collect()
 }
@@ -151,5 +191,8 @@ fn scalar(value: i64) -> ort::Result<Tensor<i64>> {
 }
 
 fn failed(source: ort::Error) -> Error {
-    Error::Graph { graph: "codec decoder", source }
+    Error::Graph {
+        graph: "codec decoder",
+        source,
+    }
 }

@@ -77,12 +77,18 @@ struct Shape {
 impl Decoder {
     /// Opens the decoder of the model in `folder`.
     pub fn open(runtime: &Runtime, folder: &Path, manifest: &Manifest) -> Result<Decoder> {
-        let options = SessionOptions { threads: runtime.threads, spin: true };
+        let options = SessionOptions {
+            threads: runtime.threads,
+            spin: true,
+        };
         let session = session::open(runtime, folder, &manifest.graphs.decoder, options)?;
         let names = (0..manifest.decoder.n_layer)
             .flat_map(|layer| ["key", "value"].map(|kind| (layer, kind)))
             .map(|(layer, kind)| {
-                (format!("past_key_values.{layer}.{kind}"), format!("present.{layer}.{kind}"))
+                (
+                    format!("past_key_values.{layer}.{kind}"),
+                    format!("present.{layer}.{kind}"),
+                )
             })
             .collect();
         Ok(Decoder {
@@ -114,7 +120,10 @@ impl Decoder {
             KvLayout::Concat => self.run_concat(cache, call),
         }
         .map_err(failed)?;
-        cache.lengths.iter_mut().for_each(|length| *length += call.seq);
+        cache
+            .lengths
+            .iter_mut()
+            .for_each(|length| *length += call.seq);
         let bound = self.bound.as_ref().expect("a run leaves its logits");
         Ok(Logits {
             text: bound.text_logits.extract_tensor().1,
@@ -137,7 +146,11 @@ impl Decoder {
     /// Allocates inputs and outputs of the call's shape.
     fn tensors(&self, shape: Shape) -> ort::Result<Bound> {
         let (rows, seq, embd) = (shape.rows, shape.seq, self.dims.n_embd);
-        let audio = [shape.audio_rows.len(), self.ids.audio_streams, self.ids.audio_vocab_size];
+        let audio = [
+            shape.audio_rows.len(),
+            self.ids.audio_streams,
+            self.ids.audio_vocab_size,
+        ];
         Ok(Bound {
             binding: self.session.create_binding()?,
             ids: zeros(&[rows, self.ids.streams(), seq])?,
@@ -192,7 +205,9 @@ impl Decoder {
         copy_logits(&outputs["audio_logits"], &mut bound.audio_logits)?;
         let mut present = Vec::with_capacity(self.names.len());
         for (_, name) in &self.names {
-            let value = outputs.remove(name).ok_or_else(|| ort::Error::new(format!("no output {name}")))?;
+            let value = outputs
+                .remove(name)
+                .ok_or_else(|| ort::Error::new(format!("no output {name}")))?;
             present.push(value.downcast()?);
         }
         drop(outputs);
@@ -224,7 +239,10 @@ impl Bound {
             let target = self.features.extract_tensor_mut().1;
             for (row, feature) in features.rows().into_iter().enumerate() {
                 let at = (start + row) * width;
-                target[at..at + width].iter_mut().zip(feature).for_each(|(t, &v)| *t = v);
+                target[at..at + width]
+                    .iter_mut()
+                    .zip(feature)
+                    .for_each(|(t, &v)| *t = v);
             }
             self.feature_mask.extract_tensor_mut().1[start..start + features.nrows()].fill(1.0);
         }
@@ -246,8 +264,15 @@ fn rows_tensor(rows: &[i64]) -> ort::Result<Tensor<i64>> {
 /// [rows, seq]: positions count from each row's own length.
 fn position_ids(lengths: &[usize], seq: usize) -> ort::Result<Tensor<i64>> {
     let mut tensor = zeros(&[lengths.len(), seq])?;
-    for (row, &length) in tensor.extract_tensor_mut().1.chunks_exact_mut(seq).zip(lengths) {
-        row.iter_mut().enumerate().for_each(|(i, id)| *id = (length + i) as i64);
+    for (row, &length) in tensor
+        .extract_tensor_mut()
+        .1
+        .chunks_exact_mut(seq)
+        .zip(lengths)
+    {
+        row.iter_mut()
+            .enumerate()
+            .for_each(|(i, id)| *id = (length + i) as i64);
     }
     Ok(tensor)
 }
@@ -256,7 +281,12 @@ fn position_ids(lengths: &[usize], seq: usize) -> ort::Result<Tensor<i64>> {
 fn attention_bias(rows: usize, seq: usize, past: usize) -> ort::Result<Tensor<f32>> {
     let total = past + seq;
     let mut tensor = zeros(&[rows, 1, seq, total])?;
-    for (i, scores) in tensor.extract_tensor_mut().1.chunks_exact_mut(total).enumerate() {
+    for (i, scores) in tensor
+        .extract_tensor_mut()
+        .1
+        .chunks_exact_mut(total)
+        .enumerate()
+    {
         scores[..CONCAT_FILLER].fill(HIDDEN);
         scores[past + i % seq + 1..].fill(HIDDEN);
     }
@@ -267,12 +297,19 @@ fn copy_logits(from: &ort::value::DynValue, to: &mut Tensor<f32>) -> ort::Result
     let (_, logits) = from.try_extract_tensor::<f32>()?;
     let target = to.extract_tensor_mut().1;
     if logits.len() != target.len() {
-        return Err(ort::Error::new(format!("{} logits came, {} expected", logits.len(), target.len())));
+        return Err(ort::Error::new(format!(
+            "{} logits came, {} expected",
+            logits.len(),
+            target.len()
+        )));
     }
     target.copy_from_slice(logits);
     Ok(())
 }
 
 fn failed(source: ort::Error) -> Error {
-    Error::Graph { graph: "decoder", source }
+    Error::Graph {
+        graph: "decoder",
+        source,
+    }
 }

@@ -20,7 +20,10 @@ pub struct Encoder {
 impl Encoder {
     /// Opens the encoder of the model in `folder`.
     pub fn open(runtime: &Runtime, folder: &Path, manifest: &Manifest) -> Result<Encoder> {
-        let options = SessionOptions { threads: runtime.threads, spin: false };
+        let options = SessionOptions {
+            threads: runtime.threads,
+            spin: false,
+        };
         Ok(Encoder {
             session: session::open(runtime, folder, &manifest.graphs.encoder, options)?,
             frames_per_feature: manifest.mel.frames_per_feature,
@@ -31,7 +34,10 @@ impl Encoder {
     /// frames / frames_per_feature of them.
     pub fn encode(&mut self, mel: ArrayView2<f32>, n_features: usize) -> Result<Array2<f32>> {
         debug_assert!(n_features <= mel.ncols() / self.frames_per_feature);
-        self.run(mel, n_features).map_err(|source| Error::Graph { graph: "encoder", source })
+        self.run(mel, n_features).map_err(|source| Error::Graph {
+            graph: "encoder",
+            source,
+        })
     }
 
     fn run(&mut self, mel: ArrayView2<f32>, n_features: usize) -> ort::Result<Array2<f32>> {

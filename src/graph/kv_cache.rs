@@ -34,7 +34,9 @@ impl KvCache {
             KvLayout::Concat => CONCAT_FILLER,
         };
         let shape = [rows, dims.n_kv_head, positions, dims.head_size];
-        let tensors = (0..2 * dims.n_layer).map(|_| zeros(&shape)).collect::<ort::Result<_>>()?;
+        let tensors = (0..2 * dims.n_layer)
+            .map(|_| zeros(&shape))
+            .collect::<ort::Result<_>>()?;
         Ok(KvCache {
             layout: dims.kv_cache,
             tensors,
@@ -94,7 +96,10 @@ impl KvCache {
         };
         let (head, used) = (positions * self.head_size, used * self.head_size);
         for h in 0..self.n_kv_head {
-            let (source, sink) = ((from * self.n_kv_head + h) * head, (to * self.n_kv_head + h) * head);
+            let (source, sink) = (
+                (from * self.n_kv_head + h) * head,
+                (to * self.n_kv_head + h) * head,
+            );
             target[sink..sink + used].copy_from_slice(&data[source..source + used]);
         }
     }

@@ -68,7 +68,12 @@ impl Runtime {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             n => n,
         };
-        Ok(Runtime { environment, library, provider, threads })
+        Ok(Runtime {
+            environment,
+            library,
+            provider,
+            threads,
+        })
     }
 
     /// The library's version, as it says itself.
@@ -103,9 +108,14 @@ fn compiled(provider: Provider) -> Option<Compiled> {
 
 #[cfg(any(feature = "cuda", feature = "coreml"))]
 impl Compiled {
-    fn of<E: ort::ep::ExecutionProvider + Into<ExecutionProviderDispatch>>(provider: E) -> Compiled {
+    fn of<E: ort::ep::ExecutionProvider + Into<ExecutionProviderDispatch>>(
+        provider: E,
+    ) -> Compiled {
         let in_library = provider.is_available().unwrap_or(false);
-        Compiled { dispatch: provider.into(), in_library }
+        Compiled {
+            dispatch: provider.into(),
+            in_library,
+        }
     }
 }
 
@@ -145,10 +155,15 @@ pub fn find_library() -> Result<PathBuf> {
         return if path.is_file() {
             Ok(path)
         } else {
-            Err(Error::Runtime(format!("ORT_DYLIB_PATH names {}, which is not a file", path.display())))
+            Err(Error::Runtime(format!(
+                "ORT_DYLIB_PATH names {}, which is not a file",
+                path.display()
+            )))
         };
     }
-    let beside = std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_path_buf));
+    let beside = std::env::current_exe()
+        .ok()
+        .and_then(|exe| exe.parent().map(Path::to_path_buf));
     beside
         .iter()
         .map(PathBuf::as_path)
@@ -176,7 +191,11 @@ fn library_in(folder: &Path) -> Option<PathBuf> {
     let mut versioned: Vec<_> = fs::read_dir(folder)
         .ok()?
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.starts_with(&prefix)))
+        .filter(|path| {
+            path.file_name()
+                .and_then(|n| n.to_str())
+                .is_some_and(|n| n.starts_with(&prefix))
+        })
         .collect();
     versioned.sort();
     versioned.pop()

@@ -72,12 +72,22 @@ fn check(path: &Path, kind: &str, found: &[Outlet], expected: &[TensorSpec]) -> 
                 "{kind} {} is {dtype} {shape:?} in the graph, expected {} [{}]",
                 spec.name,
                 spec.dtype,
-                spec.shape.iter().map(Dim::to_string).collect::<Vec<_>>().join(", ")
+                spec.shape
+                    .iter()
+                    .map(Dim::to_string)
+                    .collect::<Vec<_>>()
+                    .join(", ")
             )));
         }
     }
-    match found.iter().find(|outlet| expected.iter().all(|spec| spec.name != outlet.name())) {
-        Some(extra) => Err(differs(format!("the manifest does not know {kind} {}", extra.name()))),
+    match found
+        .iter()
+        .find(|outlet| expected.iter().all(|spec| spec.name != outlet.name()))
+    {
+        Some(extra) => Err(differs(format!(
+            "the manifest does not know {kind} {}",
+            extra.name()
+        ))),
         None => Ok(()),
     }
 }

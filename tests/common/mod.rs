@@ -54,7 +54,9 @@ pub fn write_wav(path: &Path, sample_rate: u32, samples: &[f32]) {
         sample_format: hound::SampleFormat::Float,
     };
     let mut writer = hound::WavWriter::create(path, spec).expect("a wav");
-    samples.iter().for_each(|&s| writer.write_sample(s).expect("a sample"));
+    samples
+        .iter()
+        .for_each(|&s| writer.write_sample(s).expect("a sample"));
     writer.finalize().expect("a whole wav");
 }
 
