@@ -1,58 +1,127 @@
-"""The command line: one subcommand a phase."""
+"""The command line: one subcommand a step, each a few lines; see the README for their order."""
 
 import argparse
 from pathlib import Path
 
-from . import codec, speech
+from . import codec, evaluate, phases, prepare, speech, tokenizer, whisper
+from .config import Config
+from .judge import Judge
 from .loop import Schedule
+from .runners import Binary, Torch
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Runs one phase."""
+    """Runs one step."""
     parser = argparse.ArgumentParser("mini_omni_training", description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("work"), help="data and checkpoints")
-    phases = parser.add_subparsers(required=True, metavar="PHASE")
-    _data(phases)
-    _codec(phases)
+    commands = parser.add_subparsers(required=True, metavar="STEP")
+    for add in (_read_aloud, _ask, _codec, _prepare, _phase, _evaluate):
+        add(commands)
     arguments = parser.parse_args(argv)
     arguments.run(arguments)
 
 
-def _data(phases: argparse._SubParsersAction) -> None:
-    read = phases.add_parser("read-aloud", help="speech of free sentences, the answering voice")
-    read.add_argument("--hours", type=float, default=20)
-    read.add_argument("--part", type=int, default=0)
-    read.add_argument("--parts", type=int, default=1)
-    read.add_argument("--name", default="reading")
-    read.add_argument("--seed", type=int, default=speech.SEED)
-    read.set_defaults(
-        run=lambda a: speech.read_aloud(a.work / a.name, a.hours, a.part, a.parts, a.seed)
-    )
-    ask = phases.add_parser("ask", help="spoken questions of the domain, every voice")
-    ask.add_argument("--rounds", type=int, default=1)
-    ask.set_defaults(run=lambda a: speech.ask(a.work / "questions", a.rounds))
+def _read_aloud(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("read-aloud", help="speech of free sentences")
+    parser.add_argument("--hours", type=float, default=20)
+    parser.add_argument("--part", type=int, default=0, help="this process's part of --parts")
+    parser.add_argument("--parts", type=int, default=1)
+    parser.add_argument("--unseen", action="store_true", help="sentences to test with")
+
+    def run(a: argparse.Namespace) -> None:
+        name, seed = ("unseen", speech.UNSEEN_SEED) if a.unseen else ("reading", speech.SEED)
+        speech.read_aloud(a.work / name, a.hours, a.part, a.parts, seed)
+
+    parser.set_defaults(run=run)
 
 
-def _codec(phases: argparse._SubParsersAction) -> None:
-    parser = phases.add_parser("codec", help="the SNAC-shaped codec, stages a, b and c")
+def _ask(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("ask", help="spoken questions of the domain, every voice")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.set_defaults(run=lambda a: speech.ask(a.work / "questions", a.rounds))
+
+
+def _codec(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("codec", help="the SNAC-shaped codec, stages a, b and c")
     parser.add_argument("stage", choices="abc")
-    _schedule(parser, steps=3000, lr=1e-3)
+    _schedule(parser, steps=1500, lr=2e-3)
     parser.set_defaults(
         run=lambda a: codec.train(a.work / "reading", a.work / "codec", a.stage, _read(a))
     )
 
 
+def _prepare(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("prepare", help="tokenizer, codes, Whisper features")
+    parser.add_argument("what", choices=["tokenizer", "whisper", "codes", "features"])
+    parser.add_argument("--ctranslate2", type=Path, help="model.bin to take the encoder from")
+    parser.add_argument("--limit", type=int, help="features of at most so many questions")
+
+    def run(a: argparse.Namespace) -> None:
+        if a.what == "tokenizer":
+            tokenizer.train(a.work / "tokenizer.json", Config())
+        elif a.what == "whisper":
+            whisper.convert(a.ctranslate2, _whisper(a))
+        elif a.what == "codes":
+            for name in ("reading", "unseen"):
+                prepare.encode_speech(a.work, name)
+        else:
+            for name in ("test", "train"):
+                prepare.hear_questions(a.work, name, _whisper(a), a.limit)
+
+    parser.set_defaults(run=run)
+
+
+def _phase(commands: argparse._SubParsersAction) -> None:
+    for number in phases.PHASES:
+        parser = commands.add_parser(f"phase{number}", help=f"phase {number} of the recipe")
+        parser.add_argument("--base", type=Path, help="a published layout to start from")
+        parser.add_argument("--frozen-base", action="store_true", help="phase 1 of a real base")
+        parser.add_argument("--columns", type=int, default=phases.Plan.columns)
+        parser.add_argument("--corrupt", type=float, default=phases.Plan.corrupt)
+        _schedule(parser, steps=5000, lr=1.5e-3)
+
+        def run(a: argparse.Namespace, number: int = number) -> None:
+            plan = phases.Plan(a.columns, a.corrupt, from_scratch=not a.frozen_base)
+            base = a.base or (a.work / f"phase{number - 1}" if number > 1 else None)
+            phases.train(a.work, number, Config(), _read(a), plan, base)
+
+        parser.set_defaults(run=run)
+
+
+def _evaluate(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("eval", help="the figures of the model card")
+    parser.add_argument("--items", type=int, default=100, help="of each cell")
+    parser.add_argument("--checkpoint", type=Path, help="a phase's folder; default phase3")
+    parser.add_argument("--model", type=Path, help="an exported folder, run by --binary instead")
+    parser.add_argument("--binary", type=Path, default=Path("target/release/mini-omni"))
+    parser.add_argument("--codec-only", action="store_true")
+    parser.set_defaults(run=_run_evaluation)
+
+
+def _run_evaluation(a: argparse.Namespace) -> None:
+    judge = Judge(a.work / "judge")
+    scores = evaluate.codec_scores(a.work, judge, a.items)
+    if not a.codec_only:
+        if a.model:
+            runner = Binary(a.binary, a.model)
+        else:
+            runner = Torch(a.work, a.checkpoint or a.work / "phase3", _whisper(a))
+            scores |= evaluate.reading_scores(a.work, runner, judge, a.items)
+        scores |= evaluate.text_scores(runner, judge, a.items)
+        scores |= evaluate.spoken_scores(a.work, runner, judge, a.items)
+    print(evaluate.write(a.work, scores))
+
+
+def _whisper(a: argparse.Namespace) -> Path:
+    return a.work / "whisper" / "tiny.pt"
+
+
 def _schedule(parser: argparse.ArgumentParser, steps: int, lr: float) -> None:
     parser.add_argument("--steps", type=int, default=steps)
     parser.add_argument("--lr", type=float, default=lr)
-    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=0, help="0: as torch likes")
     parser.add_argument("--pause-file", type=Path, help="idle while this file exists")
 
 
-def _read(arguments: argparse.Namespace) -> Schedule:
-    return Schedule(
-        steps=arguments.steps,
-        lr=arguments.lr,
-        threads=arguments.threads,
-        pause_file=arguments.pause_file,
-    )
+def _read(a: argparse.Namespace) -> Schedule:
+    return Schedule(steps=a.steps, lr=a.lr, threads=a.threads, pause_file=a.pause_file)

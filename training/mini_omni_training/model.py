@@ -44,11 +44,10 @@ class Attention(nn.Module):
         qkv = self.attn(x).unflatten(-1, (groups, per_group + 2, size)).permute(0, 2, 3, 1, 4)
         q, k, v = qkv.split([per_group, 1, 1], dim=2)  # [b, groups, heads, s, size]
         q, k, v = _rotate(q, turn), _rotate(k, turn)[:, :, 0], v[:, :, 0]
-        causal = past is None or not past.keys
         if past is not None:
             k, v = past.extend(self, k, v)
         k, v = (t.repeat_interleave(per_group, dim=1) for t in (k, v))
-        out = F.scaled_dot_product_attention(q.flatten(1, 2), k, v, is_causal=causal)
+        out = F.scaled_dot_product_attention(q.flatten(1, 2), k, v, is_causal=x.shape[1] > 1)
         return self.proj(out.transpose(1, 2).flatten(2))
 
 

@@ -1,0 +1,138 @@
+"""The three phases of "Any Model Can Talk": what learns in each, on which tasks.
+
+phase 1  modality alignment: the base language model is frozen; the adapter and the new embeddings
+         (and, for a base that starts from nothing, everything: `--from-scratch`) learn ASR and TTS
+phase 2  adaptation: the adapter is frozen; the language model learns text and audio questions
+phase 3  fine-tuning of everything, on every task
+"""
+
+import random
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from . import tokenizer as tokenizers
+from .config import AUDIO_STREAMS, Config
+from .items import Items
+from .layout import IGNORE, Batch, collate
+from .loop import Losses, Schedule, Trainer, draw_curves
+from .model import Omni
+
+LEVEL_WEIGHTS = (1.0, 0.7, 0.4, 0.4, 0.7, 0.4, 0.4)  # of the seven streams' losses
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A mix of tasks (shares of rows) and which parts learn."""
+
+    tasks: dict[str, float]
+    base: bool
+    adapter: bool
+
+
+PHASES = {
+    1: Phase({"READ": 0.8, "A1T1": 0.2}, base=False, adapter=True),
+    2: Phase({"T1T2": 0.4, "A1T2": 0.4, "A1T1": 0.2}, base=True, adapter=False),
+    3: Phase(
+        {"READ": 0.3, "A1A2": 0.25, "T1A2": 0.15, "A1T2": 0.15, "T1T2": 0.1, "A1T1": 0.05},
+        base=True,
+        adapter=True,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a phase is run."""
+
+    columns: int = 3000  # of a batch, padding included
+    corrupt: float = 0.3  # mean share of fed-back audio ids that are replaced at random
+    from_scratch: bool = True  # phase 1 trains the base too
+    tasks: dict[str, float] | None = None  # instead of the phase's own mix
+
+
+def freeze(model: Omni, phase: Phase, everything: bool) -> None:
+    """Sets what learns. The embeddings (and the tied head) hold the new ids: they always learn."""
+    model.requires_grad_(phase.base or everything)
+    model.whisper_adapter.requires_grad_(phase.adapter or everything)
+    model.transformer["wte"].requires_grad_(True)
+    model.lm_head.requires_grad_(True)
+
+
+def corrupt(config: Config, batch: Batch, mean: float) -> Tensor:
+    """Replaces a random share (0..2 x mean a row) of the audio codes that are fed back, so that
+    speech must be read off the text and not continued."""
+    audio = batch.ids[:, :AUDIO_STREAMS]
+    share = torch.rand(len(audio), 1, 1) * 2 * mean
+    codes = audio < config.audio_id("eoa")
+    hit = codes & (torch.rand(audio.shape) < share)
+    ids = batch.ids.clone()
+    noise = torch.randint(config.audio_id("eoa"), audio.shape)
+    ids[:, :AUDIO_STREAMS] = torch.where(hit, noise, audio)
+    return ids
+
+
+def losses(model: Omni, batch: Batch, ids: Tensor) -> tuple[Tensor, Losses]:
+    """Mean cross-entropies: text plus the weighted mean of the audio streams."""
+    with torch.autocast(ids.device.type, torch.bfloat16):
+        x = model(ids, batch.features, batch.heard)
+        text_at = batch.labels[:, AUDIO_STREAMS] != IGNORE
+        text_logits = model.text_logits(x[text_at])
+        audio_at = batch.labels[:, 0] != IGNORE
+        audio_logits = model.audio_logits(x[audio_at]) if audio_at.any() else None
+    text = F.cross_entropy(text_logits.float(), batch.labels[:, AUDIO_STREAMS][text_at])
+    if audio_logits is None:
+        return text, {"text": float(text.detach())}
+    wanted = batch.labels[:, :AUDIO_STREAMS].transpose(1, 2)[audio_at]
+    each = torch.stack(
+        [F.cross_entropy(audio_logits[:, j].float(), wanted[:, j]) for j in range(AUDIO_STREAMS)]
+    )
+    weights = torch.tensor(LEVEL_WEIGHTS, device=each.device)
+    audio = (each * weights).sum() / weights.sum()
+    levels = {"level0": each[0], "level1": each[[1, 4]].mean(), "level2": each[[2, 3, 5, 6]].mean()}
+    named = {k: float(v.detach()) for k, v in {"text": text, **levels}.items()}
+    return text + 2 * audio, named
+
+
+def train(
+    work: Path, number: int, config: Config, schedule: Schedule, plan: Plan, base: Path | None
+) -> Omni:
+    """Runs a phase from `base` (a published layout, or an earlier phase's folder)."""
+    phase = replace(PHASES[number], tasks=plan.tasks or PHASES[number].tasks)
+    model = Omni.load(base) if base else Omni(config)
+    freeze(model, phase, everything=number == 1 and plan.from_scratch)
+    items = Items(work, model.config, tokenizers.load(work / "tokenizer.json"))
+    folder = work / f"phase{number}"
+
+    def step(_: int, rng: random.Random) -> tuple[Tensor, Losses]:
+        batch = collate(model.config, items.draw(rng, phase.tasks, plan.columns))
+        return losses(model, batch, corrupt(model.config, batch, plan.corrupt))
+
+    trainer = Trainer(folder, model, schedule)
+    trainer.run(step, lambda: held_out(model, items, phase))
+    model.save(folder)
+    tokenizers.load(work / "tokenizer.json").save(str(folder / "tokenizer.json"))
+    draw_curves(folder)
+    return model
+
+
+@torch.inference_mode()
+def held_out(model: Omni, items: Items, phase: Phase) -> Losses:
+    """Cross-entropy on unseen sentences and questions, nothing corrupted; for speech also with
+    another row's text in the text stream, which must cost more if the text is read at all."""
+    found: Losses = {}
+    for task in phase.tasks:
+        rows = items.unseen(task, 32)
+        if not rows:
+            continue
+        batch = collate(model.config, rows)
+        _, named = losses(model, batch, batch.ids)
+        found |= {f"{task}/{k}": v for k, v in named.items()}
+        if task == "READ":
+            wrong = batch.ids.clone()
+            wrong[:, AUDIO_STREAMS] = wrong[:, AUDIO_STREAMS].roll(1, dims=0)
+            found["READ/level0_wrong_text"] = losses(model, batch, wrong)[1]["level0"]
+    return found

@@ -1,0 +1,90 @@
+"""Clips -> what the language model learns from: codes of spoken text, features of questions.
+
+Both stores are memory-mapped flat files with one line of JSON an item, made once and resumable.
+"""
+
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from . import codec as codecs
+from .augment import augment
+from .clips import SAMPLE_RATE, Clips, parts
+from .codec import FRAME
+from .snac import to_frames
+from .voices import resample
+from .whisper import Encoder
+
+
+class Store:
+    """Arrays [n, width] of one dtype behind each other; `meta[i]` has offset, rows and more."""
+
+    def __init__(self, folder: Path, dtype: type, width: int) -> None:
+        self.folder, self.dtype, self.width = Path(folder), np.dtype(dtype), width
+        self.folder.mkdir(parents=True, exist_ok=True)
+        index = self.folder / "index.jsonl"
+        lines = index.read_text().splitlines() if index.exists() else []
+        self.meta = [json.loads(line) for line in lines]
+        self._rows: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.meta)
+
+    def __getitem__(self, i: int) -> Tensor:
+        if self._rows is None:
+            flat = np.memmap(self.folder / "rows.bin", self.dtype, "r")
+            self._rows = flat[: len(flat) // self.width * self.width].reshape(-1, self.width)
+        at = self.meta[i]["offset"]
+        return torch.from_numpy(self._rows[at : at + self.meta[i]["rows"]].copy())
+
+    def append(self, rows: np.ndarray, **meta: object) -> None:
+        """Adds one array; the data before its line, so that a kill loses one item at most."""
+        offset = self.meta[-1]["offset"] + self.meta[-1]["rows"] if self.meta else 0
+        with open(self.folder / "rows.bin", "r+b" if offset else "wb") as file:
+            file.seek(offset * self.width * self.dtype.itemsize)
+            file.write(np.ascontiguousarray(rows, self.dtype).tobytes())
+        self.meta.append({**meta, "offset": offset, "rows": len(rows)})
+        with open(self.folder / "index.jsonl", "a") as file:
+            file.write(json.dumps(self.meta[-1]) + "\n")
+
+
+def codes_store(work: Path, name: str) -> Store:
+    """frames [n, 7] of the spoken texts called `name`."""
+    return Store(work / "codes" / name, np.int16, 7)
+
+
+def features_store(work: Path, name: str, width: int) -> Store:
+    """Audio features [n, width] of the questions called `name` ("train" or "test")."""
+    return Store(work / "features" / name, np.float16, width)
+
+
+def encode_speech(work: Path, name: str) -> None:
+    """Codes of every clip under `work`/`name`."""
+    codec, store = codecs.load(work / "codec"), codes_store(work, name)
+    clips = [(part, i) for part in parts(work / name) for i in range(len(part))]
+    for part, i in tqdm(clips[len(store) :], unit="clip", mininterval=10):
+        pcm = torch.from_numpy(part[i])
+        pcm = F.pad(pcm, (0, -len(pcm) % FRAME))
+        frames = to_frames([c[0] for c in codec.encode(pcm[None])])
+        store.append(frames.numpy(), text=part.meta[i]["text"])
+
+
+def hear_questions(work: Path, name: str, whisper: Path, limit: int | None = None) -> None:
+    """Whisper features of question clips, augmented for training and clean for tests; frozen, so
+    computed once."""
+    encoder = Encoder(whisper)
+    clips = Clips(work / "questions" / name)
+    store = features_store(work, name, encoder.dims["n_audio_state"])
+    wanted = range(len(store), min(len(clips), limit or len(clips)))
+    for i in tqdm(wanted, unit="clip", mininterval=10):
+        pcm = resample(clips[i], SAMPLE_RATE, 16_000)
+        if name == "train":
+            pcm = augment(pcm, random.Random(f"augment/{i}"), 16_000)
+        meta = {k: v for k, v in clips.meta[i].items() if k not in ("offset", "samples")}
+        store.append(encoder.hear(pcm).numpy(), **meta)

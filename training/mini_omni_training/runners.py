@@ -1,0 +1,77 @@
+"""What answers in an evaluation: the torch model, or the exported folder in the Rust binary."""
+
+import json
+import subprocess
+import tempfile
+import wave
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from . import codec as codecs
+from . import tokenizer as tokenizers
+from .clips import SAMPLE_RATE
+from .generate import generate
+from .model import Omni
+from .snac import from_frames
+from .voices import read_wav, resample
+from .whisper import Encoder
+
+
+class Runner(Protocol):
+    """Answers one question, spoken (24 kHz) or written: the text, and speech where the task
+    speaks."""
+
+    def __call__(self, task: str, source: str | np.ndarray) -> tuple[str, np.ndarray | None]: ...
+
+
+class Torch:
+    """The checkpoint itself, in fp32."""
+
+    def __init__(self, work: Path, folder: Path, whisper: Path) -> None:
+        self.model = Omni.load(folder).eval()
+        self.tokenizer = tokenizers.load(work / "tokenizer.json")
+        self.codec, self.encoder = codecs.load(work / "codec"), Encoder(whisper)
+
+    def __call__(self, task: str, source: str | np.ndarray) -> tuple[str, np.ndarray | None]:
+        if isinstance(source, str):
+            ids, frames = generate(self.model, task, self.tokenizer.encode(source).ids)
+        else:
+            features = self.encoder.hear(resample(source, SAMPLE_RATE, 16_000))
+            ids, frames = generate(self.model, task, features)
+        return self.tokenizer.decode(ids), self.say(frames) if len(frames) else None
+
+    @torch.inference_mode()
+    def say(self, frames: torch.Tensor) -> np.ndarray:
+        """frames [n, 7] -> pcm."""
+        latents = self.codec.snac.quantizer.decode(from_frames(frames))
+        return self.codec.snac.decoder(latents)[0, 0].numpy()
+
+
+class Binary:
+    """`mini-omni ask MODEL …` on an exported folder."""
+
+    def __init__(self, program: Path, model: Path) -> None:
+        self.program, self.model = program, model
+
+    def __call__(self, task: str, source: str | np.ndarray) -> tuple[str, np.ndarray | None]:
+        with tempfile.TemporaryDirectory() as folder:
+            asked, said = Path(folder, "asked.wav"), Path(folder, "said.wav")
+            words = ["--text", source] if isinstance(source, str) else [str(asked)]
+            if not isinstance(source, str):
+                _write_wav(asked, source)
+            command = [self.program, "ask", self.model, *words, "--task", task, "--json"]
+            done = subprocess.run(
+                [*map(str, command), "--out", str(said)], check=True, capture_output=True, text=True
+            )
+            return json.loads(done.stdout)["text"], read_wav(said) if said.exists() else None
+
+
+def _write_wav(path: Path, pcm: np.ndarray) -> None:
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE)
+        file.writeframes((np.clip(pcm, -1, 1) * 32767).astype(np.int16).tobytes())

@@ -1,0 +1,159 @@
+"""A toy run of every part: seconds, random data, no network."""
+
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mini_omni_training import codec, layout, phases, tokenizer
+from mini_omni_training.clips import Clips
+from mini_omni_training.config import Config
+from mini_omni_training.domain import questions
+from mini_omni_training.generate import generate
+from mini_omni_training.judge import errors
+from mini_omni_training.loop import Schedule, Trainer
+from mini_omni_training.model import Omni, Past
+from mini_omni_training.prepare import codes_store, features_store
+from mini_omni_training.snac import Snac, SnacConfig, from_frames, to_frames
+
+TOY = Config(
+    n_layer=2, n_embd=32, n_head=2, n_query_groups=1, head_size=16, intermediate_size=48,
+    text_vocab_size=384, audio_vocab_size=96, whisper_adapter_dim=24,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Prepared toy data: a tokenizer, codes of six answers, features of six questions."""
+    work = tmp_path_factory.mktemp("work")
+    tokenizer.train(work / "tokenizer.json", TOY, sentences=50)
+    draw = np.random.default_rng(1)
+    asked = [q for q in questions() if not q.held_out][:6]
+    for name in ("reading", "unseen"):
+        store = codes_store(work, name)
+        for q in asked:
+            store.append(draw.integers(0, 32, (9, 7)), text=q.answer)
+    for name in ("train", "test"):
+        store = features_store(work, name, TOY.whisper_adapter_dim)
+        for q in asked:
+            store.append(draw.standard_normal((20, 24)), text=q.question, answer=q.answer)
+    return work
+
+
+def test_the_domain_is_wide_and_says_what_it_holds_out():
+    asked = questions()
+    assert len(asked) >= 10_000
+    assert len({q.kind for q in asked}) >= 25
+    seen = {(q.kind, q.fact) for q in asked if not q.held_out}
+    unseen = {(q.kind, q.fact) for q in asked if q.held_out}
+    assert len(unseen) > 300 and not seen & unseen
+
+
+def test_the_delay_pattern_is_undone():
+    frames = torch.arange(35).reshape(5, 7)
+    said = layout.answer(TOY, [1, 2], frames)
+    assert said.shape == (8, 13)
+    assert said[6, 12] == TOY.audio_id("eoa")
+    assert torch.equal(layout.undelay(said[:, :12]), frames)
+
+
+def test_a_row_predicts_each_next_column():
+    said = layout.answer(TOY, [1, 2], torch.zeros(3, 7, dtype=torch.long))
+    row = layout.row(TOY, layout.TASKS["T1A2"], [5, 6], said)
+    first = row.ids.shape[1] - said.shape[1]
+    assert torch.equal(row.labels[:, first:], said)
+    assert torch.equal(row.ids[:, first + 1 :], said[:, :-1])
+    assert (row.labels[:, :first] == layout.IGNORE).all()
+
+
+def test_codes_and_frames_are_each_others_inverse():
+    frames = torch.randint(9, (4, 7))
+    assert torch.equal(to_frames([c[0] for c in from_frames(frames)]), frames)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_phase_trains_only_what_it_may(work: Path, number: int, tmp_path: Path):
+    (tmp_path / "base").mkdir()
+    torch.manual_seed(0)
+    base = Omni(TOY)
+    base.save(tmp_path / "base")
+    schedule = Schedule(steps=3, eval_every=3, log_every=1, warmup=1)
+    plan = phases.Plan(columns=300, from_scratch=False)
+    made = phases.train(work, number, TOY, schedule, plan, tmp_path / "base")
+    before = base.state_dict()
+    moved = {k for k, v in made.state_dict().items() if not torch.equal(v, before[k])}
+    phase = phases.PHASES[number]
+    assert any(".attn." in k for k in moved) == phase.base
+    assert any(k.startswith("whisper_adapter") for k in moved) == phase.adapter
+    assert (work / f"phase{number}" / "curves.png").exists()
+    assert torch.equal(Omni.load(work / f"phase{number}").lm_head.weight, made.lm_head.weight)
+
+
+def _train_to(folder: Path, steps: int) -> torch.Tensor:
+    torch.manual_seed(3)
+    model = torch.nn.Linear(4, 4)
+    trainer = Trainer(folder, model, Schedule(steps=steps, warmup=2, floor=1.0))
+    trainer.run(lambda _, rng: (model(torch.randn(5, 4)).square().sum(), {}))
+    return model.weight.detach()
+
+
+def test_a_resumed_run_equals_an_unbroken_one(tmp_path: Path):
+    whole = _train_to(tmp_path / "a", 8)
+    _train_to(tmp_path / "b", 3)
+    assert torch.equal(whole, _train_to(tmp_path / "b", 8))
+
+
+def test_generation_with_a_cache_equals_generation_without():
+    torch.manual_seed(0)
+    model = Omni(TOY).eval()
+    before = layout.prompt(TOY, layout.TASKS["A1A2"], [], 5)
+    heard = torch.tensor([[False] + [True] * 5 + [False] * 2 + [False] * 3])
+    features = torch.randn(1, 11, TOY.whisper_adapter_dim)
+    ids = torch.cat([before, torch.randint(90, (8, 3))], dim=1)[None]
+    whole, past = model(ids, features, heard), Past()
+    pieces = [model(ids[..., :8], features[:, :8], heard[:, :8], past)]
+    pieces += [model(ids[..., i : i + 1], past=past) for i in range(8, 11)]
+    assert torch.allclose(torch.cat(pieces, dim=1), whole, atol=1e-5)
+
+
+def test_generation_ends_and_gives_whole_frames():
+    text, frames = generate(Omni(TOY).eval(), "T1A2", [4, 5, 6], limit=12)
+    assert frames.shape[1] == 7
+    assert all(t < TOY.text_id("eot") for t in text)
+
+
+def test_codec_stages_learn_and_are_saved_as_published(tmp_path: Path, monkeypatch):
+    draw = np.random.default_rng(0)
+    clips = Clips(tmp_path / "reading" / "part0", writable=True)
+    for _ in range(2):
+        clips.append(draw.standard_normal(60_000).astype(np.float32) * 0.1, text="hiss")
+    small = SnacConfig(encoder_dim=4, decoder_dim=16, codebook_size=32)
+    monkeypatch.setattr(codec, "SnacConfig", lambda: small)
+    for stage in "abc":
+        codec.train(tmp_path / "reading", tmp_path / "codec", stage, Schedule(steps=2, log_every=1))
+    snac = Snac.load(tmp_path / "codec" / "snac")
+    assert snac.config == small
+    assert codec.round_trip(codec.load(tmp_path / "codec"), clips, 0).shape == (61_440,)
+
+
+def test_clips_survive_being_reopened(tmp_path: Path):
+    pcm = np.linspace(-1, 1, 100, dtype=np.float32)
+    for text in ("one", "two"):
+        Clips(tmp_path, writable=True).append(pcm, text=text)
+    again = Clips(tmp_path)
+    assert [m["text"] for m in again.meta] == ["one", "two"]
+    assert np.allclose(again[1], pcm, atol=1e-4)
+
+
+def test_word_errors_are_counted():
+    assert errors("a b c".split(), "a c d".split()) == 2
+    assert errors([], ["a"]) == 1
+
+
+def test_curves_and_logs_are_lines_of_json(work: Path):
+    lines = (work / "phase1" / "log.jsonl").read_text().splitlines()
+    assert {"step", "loss", "lr"} <= set(json.loads(lines[0]))
+    assert random.Random("1/0").random() == random.Random("1/0").random()
