@@ -15,7 +15,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser("mini_omni_training", description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("work"), help="data and checkpoints")
     commands = parser.add_subparsers(required=True, metavar="STEP")
-    for add in (_read_aloud, _ask, _codec, _prepare, _phase, _evaluate):
+    for add in (_read_aloud, _ask, _codec, _prepare, _import, _phase, _evaluate):
         add(commands)
     arguments = parser.parse_args(argv)
     arguments.run(arguments)
@@ -67,6 +67,20 @@ def _prepare(commands: argparse._SubParsersAction) -> None:
         else:
             for name in ("test", "train"):
                 prepare.hear_questions(a.work, name, _whisper(a), a.limit)
+
+    parser.set_defaults(run=run)
+
+
+def _import(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("import", help="rows of a public data set, .parquet or .jsonl")
+    parser.add_argument("layout", choices=["voice-assistant", "open-orca"])
+    parser.add_argument("file", type=Path)
+
+    def run(a: argparse.Namespace) -> None:
+        if a.layout == "open-orca":
+            prepare.import_text(a.work, a.file)
+        else:
+            prepare.import_spoken(a.work, a.file, _whisper(a))
 
     parser.set_defaults(run=run)
 

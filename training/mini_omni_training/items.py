@@ -1,5 +1,6 @@
 """Draws training rows for any mix of tasks from the prepared stores."""
 
+import json
 import random
 from collections import defaultdict
 from pathlib import Path
@@ -23,7 +24,7 @@ class Items:
         self.said = _by_text(self.reading, codes_store(work, "answers"))
         width = config.whisper_adapter_dim
         self.heard = {name: features_store(work, name, width) for name in ("train", "test")}
-        domain = questions()
+        domain = questions() + _imported(work / "text.jsonl")
         self.train = [q for q in domain if not q.held_out]
         self.test = [q for q in domain if q.held_out]
         self.spoken = [q for q in self.train if q.answer in self.said]
@@ -96,3 +97,10 @@ def _by_text(*stores: Store) -> dict[str, list[tuple[Store, int]]]:
         for i, meta in enumerate(store.meta):
             found[meta["text"]].append((store, i))
     return found
+
+
+def _imported(path: Path) -> list[Question]:
+    """Pairs that `import-text` left, if any."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    pairs = [json.loads(line) for line in lines]
+    return [Question("imported", q, q, a, held_out=False) for q, a in pairs]

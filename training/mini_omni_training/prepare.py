@@ -17,6 +17,7 @@ from . import codec as codecs
 from .augment import augment
 from .clips import SAMPLE_RATE, Clips, parts
 from .codec import FRAME
+from .readers import open_orca, voice_assistant
 from .snac import to_frames
 from .voices import resample
 from .whisper import Encoder
@@ -88,3 +89,23 @@ def hear_questions(work: Path, name: str, whisper: Path, limit: int | None = Non
             pcm = augment(pcm, random.Random(f"augment/{i}"), 16_000)
         meta = {k: v for k, v in clips.meta[i].items() if k not in ("offset", "samples")}
         store.append(encoder.hear(pcm).numpy(), **meta)
+
+
+def import_spoken(work: Path, path: Path, whisper: Path) -> None:
+    """VoiceAssistant-400K rows into the stores of questions heard and answers said."""
+    encoder = Encoder(whisper)
+    heard = features_store(work, "train", encoder.dims["n_audio_state"])
+    said = codes_store(work, "answers")
+    for row in tqdm(voice_assistant(path), unit="row", mininterval=10):
+        if row.pcm is not None:
+            features = encoder.hear(row.pcm).numpy()
+            heard.append(features, text=row.question, answer=row.answer)
+        if row.frames is not None:
+            said.append(row.frames.numpy(), text=row.answer)
+
+
+def import_text(work: Path, path: Path) -> None:
+    """Open-Orca rows into text.jsonl, one (question, answer) a line."""
+    with open(work / "text.jsonl", "a") as file:
+        for pair in open_orca(path):
+            file.write(json.dumps(pair) + "\n")

@@ -19,6 +19,8 @@ from .snac import from_frames
 from .voices import read_wav, resample
 from .whisper import Encoder
 
+BATCH = {"A1A2": "a1a2-batch"}  # the default for speech to speech
+
 
 class Runner(Protocol):
     """Answers one question, spoken (24 kHz) or written: the text, and speech where the task
@@ -62,11 +64,12 @@ class Binary:
             words = ["--text", source] if isinstance(source, str) else [str(asked)]
             if not isinstance(source, str):
                 _write_wav(asked, source)
-            command = [self.program, "ask", self.model, *words, "--task", task, "--json"]
-            done = subprocess.run(
-                [*map(str, command), "--out", str(said)], check=True, capture_output=True, text=True
-            )
-            return json.loads(done.stdout)["text"], read_wav(said) if said.exists() else None
+            trace = Path(folder, "trace.json")
+            how = ["--task", BATCH.get(task, task.lower()), "--out", said, "--trace", trace]
+            command = [self.program, "ask", self.model, *words, *how]
+            subprocess.run(list(map(str, command)), check=True, capture_output=True)
+            text = json.loads(trace.read_text())["text"]
+            return text, read_wav(said) if said.exists() else None
 
 
 def _write_wav(path: Path, pcm: np.ndarray) -> None:

@@ -8,6 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mini_omni_training import prepare, tokenizer
+from mini_omni_training.config import Config
+from mini_omni_training.items import Items
 from mini_omni_training.readers import open_orca, snac_frames, voice_assistant
 
 SPOKEN = {
@@ -65,3 +68,11 @@ def test_no_frames_is_fine():
 def test_other_files_are_refused_with_a_sentence(tmp_path: Path):
     with pytest.raises(ValueError, match="parquet or .jsonl"):
         list(open_orca(tmp_path / "rows.csv"))
+
+
+def test_imported_text_becomes_questions(tmp_path: Path):
+    row = {"system_prompt": "", "question": "Why?", "response": "So."}
+    prepare.import_text(tmp_path, _write(tmp_path / "rows.jsonl", row))
+    tokenizer.train(tmp_path / "tokenizer.json", Config(), sentences=10)
+    items = Items(tmp_path, Config(), tokenizer.load(tmp_path / "tokenizer.json"))
+    assert ("Why?", "So.") in {(q.question, q.answer) for q in items.train}
