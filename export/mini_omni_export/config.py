@@ -12,6 +12,7 @@ import yaml
 from .errors import ExportError
 
 AUDIO_STREAMS = 7
+LARGEST_SIZE = 10**7  # of any size in a config
 SPECIALS = 64  # rows kept free for special ids above each vocabulary's own
 LEVELS = [0, 1, 2, 2, 1, 2, 2]  # the codec level of each audio stream
 
@@ -74,24 +75,24 @@ def read_decoder_config(path: Path) -> DecoderConfig:
         if raw.get(key) not in allowed:
             raise ExportError(f"{path}: {key} {raw[key]!r} is not supported, only {allowed[0]!r}")
     get = _getter(raw, path)
-    n_embd, n_head = get("n_embd", int), get("n_head", int)
-    audio = get("audio_vocab_size", int, 4160)
-    padded = get("padded_vocab_size", int)
+    n_embd, n_head = get("n_embd", positive_number), get("n_head", positive_number)
+    audio = get("audio_vocab_size", positive_number, 4160)
+    padded = get("padded_vocab_size", positive_number)
     config = DecoderConfig(
-        n_layer=get("n_layer", int),
+        n_layer=get("n_layer", positive_number),
         n_embd=n_embd,
         n_head=n_head,
-        n_query_groups=get("n_query_groups", int, n_head),
-        head_size=get("head_size", int, n_embd // n_head),
-        intermediate_size=get("intermediate_size", int),
+        n_query_groups=get("n_query_groups", positive_number, n_head),
+        head_size=get("head_size", positive_number, n_embd // n_head),
+        intermediate_size=get("intermediate_size", positive_number),
         norm_eps=get("norm_eps", float, 1e-5),  # "1e-06" is a string to YAML
         rope_base=get("rope_base", float, 10000.0),
         rope_condense_ratio=get("rope_condense_ratio", float, 1.0),
         qkv_bias=get("add_qkv_bias", bool, False),
-        block_size=get("block_size", int),
-        text_vocab_size=get("text_vocab_size", int, padded - AUDIO_STREAMS * audio),
+        block_size=get("block_size", positive_number),
+        text_vocab_size=get("text_vocab_size", positive_number, padded - AUDIO_STREAMS * audio),
         audio_vocab_size=audio,
-        whisper_adapter_dim=get("whisper_adapter_dim", int, 768),
+        whisper_adapter_dim=get("whisper_adapter_dim", positive_number, 768),
         tied=get("tie_word_embeddings", bool, False),
     )
     _check_decoder(config, padded, path)
@@ -130,7 +131,8 @@ def read_whisper_config(dims: Any, path: Path) -> WhisperConfig:
     if not isinstance(dims, dict):
         raise ExportError(f"{path} has no dims; it is no OpenAI Whisper checkpoint")
     get = _getter(dims, path)
-    return WhisperConfig(*(get(name, int) for name in WhisperConfig.__dataclass_fields__))
+    sizes = (get(name, positive_number) for name in WhisperConfig.__dataclass_fields__)
+    return WhisperConfig(*sizes)
 
 
 @dataclass(frozen=True)
@@ -200,6 +202,14 @@ def _read(path: Path, parse) -> dict[str, Any]:
     return raw
 
 
+def positive_number(value: Any) -> int:
+    """A size: a whole number from 1 to a bound that no model reaches."""
+    number = int(value)
+    if not 1 <= number <= LARGEST_SIZE:
+        raise ValueError(value)
+    return number
+
+
 def _getter(raw: dict[str, Any], path: Path):
     def get(key: str, kind: type, default: Any = None) -> Any:
         value = raw.get(key)
@@ -209,6 +219,7 @@ def _getter(raw: dict[str, Any], path: Path):
         try:
             return kind(value)
         except (TypeError, ValueError):
-            raise ExportError(f"{path}: {key} {value!r} is not a {kind.__name__}") from None
+            wanted = kind.__name__.replace("_", " ")
+            raise ExportError(f"{path}: {key} {value!r} is not a {wanted}") from None
 
     return get

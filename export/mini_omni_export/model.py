@@ -145,9 +145,13 @@ def export(source: Source, options: Options, out: Path, force: bool = False) -> 
     try:
         folder.chmod(0o755)
         write(source, options, folder)
-        if out.exists():
-            shutil.rmtree(out)
-        folder.rename(out)
+        if out.exists():  # moved aside first: at no moment is there no model
+            old = folder.with_name(f"{folder.name}.old")
+            out.rename(old)
+            folder.rename(out)
+            shutil.rmtree(old)
+        else:
+            folder.rename(out)
     finally:
         if folder.exists():
             shutil.rmtree(folder)

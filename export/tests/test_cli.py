@@ -125,6 +125,14 @@ def test_a_codec_with_attention_is_refused(tmp_path, refuse):
     assert "attn_window_size 32 is not supported" in refuse(*files.arguments)
 
 
+def test_sizes_that_no_model_has_are_refused(tmp_path, refuse):
+    for name, value in [("none", 0), ("negative", -4), ("endless", 10**12)]:
+        files = Toy().write(tmp_path / name)
+        config = files.checkpoint / "model_config.yaml"
+        config.write_text(config.read_text() + f"\nn_head: {value}\n")
+        assert f"n_head {value} is not a positive number" in refuse(*files.arguments)
+
+
 def test_another_number_of_codes_is_refused(tmp_path, refuse):
     files = Toy(codec={"vq_strides": [8, 4, 2, 1]}).write(tmp_path / "files")
     assert "do not make 7 codes a frame" in refuse(*files.arguments)
