@@ -9,7 +9,7 @@ ASK    ?= tests/fixtures/audio/output1.wav
 TEST_VENV   := .venv-test
 PARITY_VENV := .venv-parity
 
-.PHONY: help demo test parity lint fmt onnxruntime release clean
+.PHONY: help demo test parity recipe lint fmt onnxruntime release clean
 
 help: ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -26,10 +26,13 @@ test: onnxruntime $(TEST_VENV)/.done release ## everything that needs no torch
 parity: release $(PARITY_VENV)/.done ## against an independent torch implementation, tiny and full size
 	$(PARITY_VENV)/bin/python -m pytest -q -s export/tests/parity
 
+recipe: $(PARITY_VENV)/.done ## toy runs of the training recipe (torch)
+	$(PARITY_VENV)/bin/python -m pytest -q training/tests
+
 lint: $(TEST_VENV)/.done ## formatting and warnings, as CI has them
 	cargo fmt --check
 	cargo clippy --release --all-targets -- -D warnings
-	$(TEST_VENV)/bin/python -m ruff check export
+	$(TEST_VENV)/bin/python -m ruff check export training
 
 fmt: $(TEST_VENV)/.done ## format the Rust
 	cargo fmt
@@ -45,9 +48,9 @@ $(TEST_VENV)/.done: export/pyproject.toml
 	$(TEST_VENV)/bin/python -m pip install --quiet --editable 'export[test]'
 	touch $@
 
-$(PARITY_VENV)/.done: export/pyproject.toml
+$(PARITY_VENV)/.done: export/pyproject.toml training/pyproject.toml
 	$(PYTHON) -m venv $(PARITY_VENV)
-	$(PARITY_VENV)/bin/python -m pip install --quiet --editable 'export[test,parity]'
+	$(PARITY_VENV)/bin/python -m pip install --quiet --editable 'export[test,parity]' --editable 'training[test]'
 	touch $@
 
 clean: ## remove what was built and fetched
