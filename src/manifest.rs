@@ -167,6 +167,15 @@ impl CodecDims {
         self.delay_samples.div_ceil(self.samples_per_frame)
     }
 
+    /// Whether the streams' levels are as many of each level as its stride asks for.
+    fn levels_fit(&self) -> bool {
+        let codes = |level| self.levels.iter().filter(|&&l| l == level).count();
+        let n_levels = self.level_strides.len();
+        !self.level_strides.contains(&0)
+            && self.levels.iter().all(|&level| level < n_levels)
+            && (0..n_levels).all(|level| codes(level) == self.codes_per_frame(level))
+    }
+
     /// Codes a frame holds, per level.
     pub fn codes_per_frame(&self, level: usize) -> usize {
         self.level_strides[0] / self.level_strides[level]
@@ -288,9 +297,6 @@ impl Manifest {
 
     fn check_dims(&self) -> std::result::Result<(), String> {
         let streams = self.ids.audio_streams;
-        let level_codes: usize = (0..self.codec.level_strides.len())
-            .map(|level| self.codec.codes_per_frame(level))
-            .sum();
         let positive = [
             self.mel.n_fft,
             self.mel.hop_length,
@@ -316,13 +322,7 @@ impl Manifest {
                 self.codec.levels.len()
             ));
         }
-        if level_codes != streams
-            || self
-                .codec
-                .levels
-                .iter()
-                .any(|&l| l >= self.codec.level_strides.len())
-        {
+        if !self.codec.levels_fit() {
             return Err(format!(
                 "codec levels and level_strides do not make {streams} codes a frame"
             ));

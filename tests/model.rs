@@ -62,6 +62,20 @@ fn incomplete_and_foreign_models_are_refused_in_a_sentence() {
         "disagree",
     );
     assert_refused(&damaged(&edit("\"int32\"", "\"int64\"")), "disagree");
+    assert_refused(
+        &damaged(&edit(
+            "\"samples_per_frame\": 2048",
+            "\"samples_per_frame\": 0",
+        )),
+        "a size in it is 0",
+    );
+    assert_refused(
+        &damaged(&edit(
+            "\"level_strides\": [\n   4",
+            "\"level_strides\": [\n   0",
+        )),
+        "level_strides",
+    );
     let garbage = damaged(&|folder| {
         let path = folder.join("decoder.onnx");
         let n = fs::metadata(&path).expect("a file").len() as usize;
