@@ -13,10 +13,12 @@
 //! [`turn`], [`delay`], [`sampling`], [`noise`]), files and sound at the rim ([`audio`], [`manifest`], [`output`]),
 //! and [`graph`] is the only place that knows ONNX Runtime.
 
+mod answer;
 pub mod audio;
 pub mod delay;
 pub mod error;
 pub mod graph;
+pub mod hash;
 pub mod manifest;
 pub mod mel;
 pub mod noise;

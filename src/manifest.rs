@@ -4,13 +4,13 @@
 //! anything runs. The exporter (`export/`) writes the file; DESIGN calls its fields the contract.
 
 use std::fs;
-use std::io::Read;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
+use crate::hash::{hex, sha256_hex};
 
 /// The manifest format this runtime reads.
 pub const FORMAT_VERSION: u32 = 1;
@@ -397,22 +397,4 @@ fn missing_model(folder: &Path, path: &Path, source: std::io::Error) -> Error {
         path: path.to_path_buf(),
         source,
     }
-}
-
-/// Hex sha256 of a file, read in pieces.
-pub fn sha256_hex(path: &Path) -> std::io::Result<String> {
-    let mut file = fs::File::open(path)?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0u8; 1 << 20];
-    loop {
-        let read = file.read(&mut buffer)?;
-        if read == 0 {
-            return Ok(hex(&hasher.finalize()));
-        }
-        hasher.update(&buffer[..read]);
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
