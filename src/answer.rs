@@ -8,7 +8,7 @@ use crate::delay::{DelayPattern, Frame};
 use crate::error::Result;
 use crate::graph::KvCache;
 use crate::graph::decoder::{Call, Decoder};
-use crate::omni::{Event, Omni, Options, Sink, millis, select};
+use crate::omni::{Event, Omni, Options, Sink, millis};
 use crate::prompt::Prompt;
 use crate::sampling::Sampler;
 use crate::trace::{Timings, Trace};
@@ -20,7 +20,6 @@ pub(crate) struct Answer {
     delay: DelayPattern,
     codebook_size: i64,
     streams: usize,
-    audio_ended: bool,
     pub trace: Trace,
     start: Instant,
 }
@@ -43,7 +42,6 @@ impl Answer {
             delay: DelayPattern::new(&omni.manifest.delays),
             codebook_size: omni.manifest.codec.codebook_size as i64,
             streams: ids.streams(),
-            audio_ended: false,
             trace: Trace {
                 task: options.task.name,
                 prompt_length: prompt.len(),
@@ -69,7 +67,7 @@ impl Answer {
         let heads = self.turn.heads();
         if self.turn.rows() < cache.rows() {
             let rows: Vec<_> = (0..self.turn.rows()).collect();
-            *cache = select(cache, &rows)?;
+            *cache = decoder.select(cache, &rows)?;
             column.truncate(rows.len() * self.streams);
         }
         let one = |row: Option<usize>| row.map(|row| row as i64);
@@ -98,9 +96,11 @@ impl Answer {
 
     /// The codec frame a step completes. One with an id outside the codebook ends the audio.
     pub fn frame(&mut self, audio: &[i64]) -> Option<Frame> {
-        let frame = self.delay.push(audio).filter(|_| !self.audio_ended)?;
+        let frame = self
+            .delay
+            .push(audio)
+            .filter(|_| !self.turn.audio_has_failed())?;
         if frame.ids().iter().any(|&id| id >= self.codebook_size) {
-            self.audio_ended = true;
             self.turn.audio_failed();
             return None;
         }

@@ -276,18 +276,11 @@ impl Omni {
         };
         self.decoder.run(&mut cache, call)?;
         if prompt.marks.len() > 1 {
-            cache = select(&cache, &vec![0; prompt.marks.len()])?;
+            cache = self.decoder.select(&cache, &vec![0; prompt.marks.len()])?;
         }
         timings.prefill = millis(start);
         Ok(cache)
     }
-}
-
-pub(crate) fn select(cache: &KvCache, rows: &[usize]) -> Result<KvCache> {
-    cache.select(rows).map_err(|source| Error::Graph {
-        graph: "decoder",
-        source,
-    })
 }
 
 /// Mel frames the encoder gets: even, so that they make whole features.

@@ -60,6 +60,12 @@ impl Output {
         }
     }
 
+    /// Appends the whole of a text and puts the file in its place.
+    pub fn complete(mut self, text: &str) -> io::Result<()> {
+        self.put(text.as_bytes())?;
+        self.finish(&[])
+    }
+
     /// Puts the file in its place. `header` overwrites its first bytes, for formats whose beginning
     /// says how long they are; a stream keeps the beginning it had.
     pub fn finish(self, header: &[u8]) -> io::Result<()> {

@@ -130,6 +130,11 @@ impl Turn {
         })
     }
 
+    /// Whether the answer's audio ended before the answer did.
+    pub fn audio_has_failed(&self) -> bool {
+        self.bad_audio
+    }
+
     /// Told by whoever decodes the frames that one held an id outside the codebook.
     pub fn audio_failed(&mut self) {
         self.bad_audio = true;

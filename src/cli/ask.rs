@@ -269,11 +269,10 @@ impl Outputs {
         if let Some(wav) = self.wav {
             wav.finish()?;
         }
-        if let Some((path, mut output)) = self.trace {
+        if let Some((path, output)) = self.trace {
             let json = serde_json::to_string(trace)? + "\n";
             output
-                .put(json.as_bytes())
-                .and_then(|()| output.finish(&[]))
+                .complete(&json)
                 .with_context(|| format!("cannot write {}", path.display()))?;
         }
         eprintln!("{}", summary(trace, sample_rate));

@@ -103,12 +103,9 @@ impl Bench {
         };
         let rounds = self.rounds(&mut omni, &Question::Audio(pcm.clone()), &options)?;
         let report = self.report(&omni, &runtime, &options, &pcm, &rounds);
-        if let Some(mut output) = output {
+        if let Some(output) = output {
             let json = serde_json::to_string_pretty(&report)? + "\n";
-            output
-                .put(json.as_bytes())
-                .and_then(|()| output.finish(&[]))
-                .context("cannot write the results")?;
+            output.complete(&json).context("cannot write the results")?;
         }
         if self
             .json

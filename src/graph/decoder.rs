@@ -105,6 +105,11 @@ impl Decoder {
         KvCache::new(&self.dims, rows, capacity.min(self.dims.max_length)).map_err(failed)
     }
 
+    /// A cache whose rows are copies of the given rows of `cache`.
+    pub fn select(&self, cache: &KvCache, rows: &[usize]) -> Result<KvCache> {
+        cache.select(rows).map_err(failed)
+    }
+
     /// Reads `call.ids` into `cache` and computes the heads asked for.
     pub fn run(&mut self, cache: &mut KvCache, call: Call) -> Result<Logits<'_>> {
         debug_assert_eq!(call.ids.len(), cache.rows() * self.ids.streams() * call.seq);

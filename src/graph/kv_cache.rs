@@ -52,11 +52,6 @@ impl KvCache {
         self.lengths.len()
     }
 
-    /// Positions read by `row`.
-    pub fn length(&self, row: usize) -> usize {
-        self.lengths[row]
-    }
-
     /// Positions a row can hold.
     pub fn capacity(&self) -> usize {
         self.capacity
