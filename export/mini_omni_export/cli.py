@@ -14,7 +14,7 @@ EXIT_BAD_INPUT = 2
 GRAPH_PRECISIONS = {
     "encoder": ["fp32", "fp16", "int8"],
     "decoder": ["fp32", "fp16", "int8", "int4"],
-    "codec": ["fp32"],
+    "codec": ["fp32", "int8"],
 }
 
 
@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_precisions(p: argparse.ArgumentParser) -> None:
     p.add_argument("--precision", choices=list(PRECISIONS), default="fp32",
-                   help="of the weights; int4: decoder 4 bits, encoder 8; fp16: for GPUs")
+                   help="of the weights; int4: decoder 4 bits, the rest 8; fp16: for GPUs")
     for graph, choices in GRAPH_PRECISIONS.items():
         p.add_argument(f"--{graph}-precision", choices=choices, help=f"of the {graph} alone")
     p.add_argument("--block-size", type=int, choices=[32, 128], default=128,

@@ -54,6 +54,19 @@ class _Codec:
             out.append(self.graph.weight(self.tensors(f"{name}.bias"), f"{name}.bias"))
         return out
 
+    def pointwise(self, x: str, name: str, bias: bool = True) -> str:
+        """A convolution of kernel 1: [1, channels, n]. A format with small weights wants rows."""
+        if self.graph.format.report is None:
+            return self.graph.node("Conv", x, *self.weights(name, bias), kernel_shape=[1])
+        weight = weight_norm(self.tensors, name)[:, :, 0]
+        added = self.tensors(f"{name}.bias") if bias else None
+        y = self.graph.linear(self.turned(x), weight, name, added)
+        return self.turned(y)
+
+    def turned(self, x: str) -> str:
+        """[1, channels, n] to rows [1, n, channels], or back."""
+        return self.graph.node("Transpose", x, perm=[0, 2, 1])
+
     def snake(self, name: str, x: str) -> str:
         """x + sin(alpha x)^2 / alpha."""
         graph, alpha = self.graph, self.tensors(f"{name}.alpha")
@@ -125,7 +138,7 @@ def _stem(codec: _Codec, x: _Signal) -> _Signal:
     if not codec.config.depthwise:
         return _masked(codec, _conv(codec, x, "decoder.model.0", codec.config.decoder_dim))
     x = _conv(codec, x, "decoder.model.0", x.channels, groups=x.channels)
-    value = codec.graph.node("Conv", x.value, *codec.weights("decoder.model.1"), kernel_shape=[1])
+    value = codec.pointwise(x.value, "decoder.model.1")
     return _masked(codec, _Signal(value, codec.config.decoder_dim, x.rate, x.delay))
 
 
@@ -138,9 +151,7 @@ def _decoder_block(codec: _Codec, x: _Signal, block: int, stride: int) -> tuple[
     if config.noise:
         noise.append({"per_frame": x.rate, "delay": x.delay})
         drawn = graph.input(f"noise_{block}", "float32", [1, 1, f"frames_x{x.rate}"])
-        gain = graph.node(
-            "Conv", x.value, *codec.weights(f"{name}.2.linear", bias=False), kernel_shape=[1]
-        )
+        gain = codec.pointwise(x.value, f"{name}.2.linear", bias=False)
         value = graph.node("Add", x.value, graph.node("Mul", drawn, gain))
         x, at = _Signal(value, x.channels, x.rate, x.delay), 3
     for i, dilation in enumerate(RESIDUAL_DILATIONS):
@@ -158,7 +169,7 @@ def _residual(codec: _Codec, x: _Signal, name: str, dilation: int) -> _Signal:
         kernel_shape=[KERNEL], dilations=[dilation], group=groups,
     )
     h = codec.snake(f"{name}.2", h)
-    h = graph.node("Conv", h, *codec.weights(f"{name}.3"), kernel_shape=[1])
+    h = codec.pointwise(h, f"{name}.3")
     straight = graph.slice(buffered, reach // 2, -(reach // 2), axis=2)
     value = graph.node("Add", straight, h)
     return _masked(codec, _Signal(value, x.channels, x.rate, x.delay + reach // 2))
@@ -174,17 +185,23 @@ def _conv(codec: _Codec, x: _Signal, name: str, channels: int, groups: int = 1) 
 
 
 def _upsample(codec: _Codec, x: _Signal, name: str, stride: int) -> _Signal:
-    """Transposed convolution of kernel 2 x stride: each output hears two inputs, so one input is
-    remembered, and the outputs that both sides of the chunk complete are cut out."""
-    graph = codec.graph
-    full = graph.node(
-        "ConvTranspose", _remember(codec, x, 1), *codec.weights(name),
-        kernel_shape=[2 * stride], strides=[stride],
-    )
-    value = graph.slice(full, stride, -stride, axis=2)
+    """Transposed convolution of kernel 2 x stride: the first half of an input's reach meets the
+    second half of the input's before. So it is one product of rows and one addition, which is
+    several times faster than ONNX Runtime's ConvTranspose; one input is remembered."""
+    graph, channels = codec.graph, x.channels // 2
+    weight = weight_norm(codec.tensors, name)  # [in, out, 2 x stride]
+    weight = np.ascontiguousarray(weight.transpose(2, 1, 0)).reshape(-1, x.channels)
+    reach = graph.linear(codec.turned(_remember(codec, x, 1)), weight, name)
+    half = stride * channels
+    first = graph.slice(graph.slice(reach, 1, np.iinfo(np.int64).max, axis=1), 0, half, axis=2)
+    second = graph.slice(graph.slice(reach, 0, -1, axis=1), half, 2 * half, axis=2)
+    value = graph.reshape(graph.node("Add", first, second), [1, -1, channels])
+    bias = graph.weight(codec.tensors(f"{name}.bias"), f"{name}.bias")
+    value = codec.turned(graph.node("Add", value, bias))
     padding = (stride + 1) // 2
-    x = _Signal(value, x.channels // 2, x.rate * stride, x.delay * stride + padding)
-    return _masked(codec, x)
+    return _masked(
+        codec, _Signal(value, channels, x.rate * stride, x.delay * stride + padding)
+    )
 
 
 def _remember(codec: _Codec, x: _Signal, reach: int) -> str:

@@ -11,21 +11,29 @@ import numpy as np
 
 from .checkpoint import Tensors
 from .config import DecoderConfig, WhisperConfig
-from .graph import Graph
+from .graph import MICROSOFT, Graph
 
 LAYER_NORM_EPS = 1e-5
 
 
 def build_encoder(
-    graph: Graph, whisper: Tensors, config: WhisperConfig, lm: Tensors, lm_config: DecoderConfig
+    graph: Graph,
+    whisper: Tensors,
+    config: WhisperConfig,
+    lm: Tensors,
+    lm_config: DecoderConfig,
+    fused: bool,
 ) -> None:
-    """Adds the whole graph to `graph`; `whisper` are the encoder's tensors, `lm` the adapter's."""
+    """Adds the whole graph to `graph`; `whisper` are the encoder's tensors, `lm` the adapter's.
+
+    `fused` uses ONNX Runtime's own attention, which never holds all scores (0.4 GB at full size).
+    """
     graph.input("mel", "float32", [1, config.n_mels, "frames"])
     graph.input("n_features", "int64", [1])
     x = _stem(graph, whisper, config)
     for layer in range(config.n_audio_layer):
         keep = "n_features" if layer == config.n_audio_layer - 1 else None
-        x = _block(graph, whisper, config, layer, x, keep)
+        x = _block(graph, whisper, config, layer, x, keep, fused)
     if config.n_audio_layer == 0:
         x = graph.slice(x, 0, "n_features", axis=1)
     x = _layer_norm(graph, whisper, "encoder.ln_post", x)
@@ -49,7 +57,7 @@ def _stem(graph: Graph, tensors: Tensors, config: WhisperConfig) -> str:
     return graph.node("Add", x, graph.slice(table, 0, length, axis=0))
 
 
-def _block(graph, tensors, config, layer: int, x: str, keep: str | None) -> str:
+def _block(graph, tensors, config, layer: int, x: str, keep: str | None, fused: bool) -> str:
     """One pre-norm block; with `keep`, for the first `keep` rows only."""
     name = f"encoder.blocks.{layer}"
     normed = _layer_norm(graph, tensors, f"{name}.attn_ln", x)
@@ -57,19 +65,26 @@ def _block(graph, tensors, config, layer: int, x: str, keep: str | None) -> str:
     if keep:
         x = graph.slice(x, 0, keep, axis=1)
         queries = graph.slice(normed, 0, keep, axis=1)
-    x = graph.node("Add", x, _attention(graph, tensors, config, f"{name}.attn", queries, normed))
+    heard = _attention(graph, tensors, config, f"{name}.attn", queries, normed, fused)
+    x = graph.node("Add", x, heard)
     h = _layer_norm(graph, tensors, f"{name}.mlp_ln", x)
     h = graph.node("Gelu", _linear(graph, tensors, f"{name}.mlp.0", h))
     return graph.node("Add", x, _linear(graph, tensors, f"{name}.mlp.2", h))
 
 
-def _attention(graph, tensors, config, name: str, queries: str, rows: str) -> str:
+def _attention(graph, tensors, config, name: str, queries: str, rows: str, fused: bool) -> str:
     """Every query row attends to all rows."""
     head = config.n_audio_state // config.n_audio_head
     split = [0, 0, config.n_audio_head, head]
     q = _linear(graph, tensors, f"{name}.query", queries, scale=head**-0.5)
     k = _linear(graph, tensors, f"{name}.key", rows, bias=False)
     v = _linear(graph, tensors, f"{name}.value", rows)
+    if fused:
+        out = graph.node(
+            "MultiHeadAttention", q, k, v, domain=MICROSOFT, num_heads=config.n_audio_head,
+            scale=1.0,
+        )
+        return _linear(graph, tensors, f"{name}.out", out)
     q = graph.node("Transpose", graph.reshape(q, split), perm=[0, 2, 1, 3])
     k = graph.node("Transpose", graph.reshape(k, split), perm=[0, 2, 3, 1])
     v = graph.node("Transpose", graph.reshape(v, split), perm=[0, 2, 1, 3])

@@ -34,14 +34,14 @@ EMBEDDING_BITS = 8  # of a table that is only gathered from
 
 
 def make_format(graph: str, precision: str, block: int, fused: bool) -> Float32:
-    """The format of the graph `graph` ("encoder", "decoder" or "codec")."""
+    """The format of the graph `graph` ("encoder", "decoder" or "codec_decoder")."""
     if precision == "fp32":
         return Float32()
-    if graph == "codec":
-        raise ExportError("the codec is made of convolutions, which are exported in fp32 only")
+    if graph == "codec_decoder" and precision not in ("fp32", "int8"):
+        raise ExportError("the codec is exported in fp32 or int8 only")
     if precision == "fp16":
         return Float16()
-    if graph == "encoder":
+    if graph in ("encoder", "codec_decoder"):
         if precision == "int8":
             return DynamicInt8()
         raise ExportError("the encoder loses too much at 4 bits; its smallest precision is int8")

@@ -44,8 +44,8 @@ MEL = {  # Whisper's, the same in every size
 PRECISIONS = {  # the encoder works on many rows, the decoder on one, and the codec convolves
     "fp32": {"encoder": "fp32", "decoder": "fp32", "codec": "fp32"},
     "fp16": {"encoder": "fp16", "decoder": "fp16", "codec": "fp32"},
-    "int8": {"encoder": "int8", "decoder": "int8", "codec": "fp32"},
-    "int4": {"encoder": "int8", "decoder": "int4", "codec": "fp32"},
+    "int8": {"encoder": "int8", "decoder": "int8", "codec": "int8"},
+    "int4": {"encoder": "int8", "decoder": "int4", "codec": "int8"},
 }
 GRAPHS = ["encoder", "decoder", "codec_decoder", "codec_encoder"]
 
@@ -168,7 +168,8 @@ def write(source: Source, options: Options, folder: Path) -> None:
         _set_formats(graphs, options)
         _note_tied(source)
         build_encoder(
-            graphs["encoder"], source.whisper, source.whisper_config, source.lm, source.lm_config
+            graphs["encoder"], source.whisper, source.whisper_config, source.lm, source.lm_config,
+            options.profile == "fused",
         )
         build_decoder(
             graphs["decoder"], source.lm, source.lm_config, options.profile == "fused"
@@ -184,9 +185,10 @@ def write(source: Source, options: Options, folder: Path) -> None:
 
 def _set_formats(graphs: dict[str, Graph], options: Options) -> None:
     for name, precision in options.precisions.items():
-        made = make_format(name, precision, options.block, options.profile == "fused")
-        if name in graphs:
-            graphs[name].format = made
+        graph = "codec_decoder" if name == "codec" else name  # its encoder is for tools: fp32
+        graphs[graph].format = make_format(
+            graph, precision, options.block, options.profile == "fused"
+        )
 
 
 def _report(graphs: dict[str, Graph], folder: Path) -> None:

@@ -38,7 +38,8 @@ def _read_aloud(commands: argparse._SubParsersAction) -> None:
 def _ask(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("ask", help="spoken questions of the domain, every voice")
     parser.add_argument("--rounds", type=int, default=1)
-    parser.set_defaults(run=lambda a: speech.ask(a.work / "questions", a.rounds))
+    parser.add_argument("--limit", type=int, help="at most so many clips to train with")
+    parser.set_defaults(run=lambda a: speech.ask(a.work / "questions", a.rounds, a.limit))
 
 
 def _codec(commands: argparse._SubParsersAction) -> None:

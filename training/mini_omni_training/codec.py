@@ -76,7 +76,7 @@ class Codec(nn.Module):
         with torch.no_grad():
             self.snac.decoder.model[-2].parametrizations.weight.original0.mul_(0.05)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode(self, pcm: Tensor) -> list[Tensor]:
         """24 kHz pcm [b, n frames x 2048] -> codes."""
         return self.snac.quantizer.encode(self.mel_encoder(codec_mel(pcm)))

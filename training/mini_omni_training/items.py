@@ -7,10 +7,12 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from .config import Config
+from .config import AUDIO_STREAMS, Config
 from .domain import Question, questions
-from .layout import TASKS, Row, answer, row
+from .layout import IGNORE, TASKS, Row, answer, row
 from .prepare import Store, codes_store, features_store
+
+POOL = 256  # rows to choose a batch of similar lengths from
 
 
 class Items:
@@ -33,20 +35,23 @@ class Items:
         ]
 
     def draw(self, rng: random.Random, tasks: dict[str, float], columns: int) -> list[Row]:
-        """Rows of random tasks until their padded size reaches `columns`."""
-        rows: list[Row] = []
-        longest = 0
-        while True:
-            new = self.one(rng, rng.choices(list(tasks), list(tasks.values()))[0])
-            longest = max(longest, new.ids.shape[1])
-            if rows and longest * (len(rows) + 1) > columns:
-                return rows
-            rows.append(new)
+        """Rows of random tasks and of similar lengths, whose padded size is at most `columns`."""
+        names = rng.choices(list(tasks), list(tasks.values()), k=POOL)
+        pool = [self.one(rng, name) for name in names]
+        length = len(pool[0])  # the first is as random as any
+        pool.sort(key=lambda row: abs(len(row) - length))
+        longest, n = 0, 0
+        for row in pool:
+            longest = max(longest, len(row))
+            if n and longest * (n + 1) > columns:
+                break
+            n += 1
+        return pool[:n]
 
     def one(self, rng: random.Random, name: str) -> Row:
         """A random training row of a task."""
-        if name == "READ":
-            return self._read(self.reading, rng.randrange(len(self.reading)))
+        if name in ("READ", "SAY"):
+            return self._read(name, self.reading, rng.randrange(len(self.reading)))
         if TASKS[name].hears:
             among = self.answered if TASKS[name].speaks else range(len(self.heard["train"]))
             return self._hear(rng, name, "train", rng.choice(among))
@@ -56,8 +61,9 @@ class Items:
     def unseen(self, name: str, n: int) -> list[Row]:
         """Up to n test rows of a task; none for what has no unseen speech."""
         rng = random.Random(0)
-        if name == "READ":
-            return [self._read(self.unseen_reading, i) for i in range(len(self.unseen_reading))][:n]
+        if name in ("READ", "SAY"):
+            count = min(n, len(self.unseen_reading))
+            return [self._read(name, self.unseen_reading, i) for i in range(count)]
         if TASKS[name].speaks:
             return []
         if TASKS[name].hears:
@@ -69,9 +75,13 @@ class Items:
         """Text ids, no specials."""
         return self.tokenizer.encode(text).ids
 
-    def _read(self, store: Store, i: int) -> Row:
+    def _read(self, name: str, store: Store, i: int) -> Row:
         text = self.ids(store.meta[i]["text"])
-        return row(self.config, TASKS["READ"], text, answer(self.config, text, store[i].long()))
+        said = answer(self.config, text, store[i].long())
+        found = row(self.config, TASKS[name], text if name == "READ" else [], said)
+        if name == "SAY":
+            found.labels[AUDIO_STREAMS] = IGNORE  # nothing says what will be said
+        return found
 
     def _hear(self, rng: random.Random, name: str, part: str, i: int) -> Row:
         store = self.heard[part]

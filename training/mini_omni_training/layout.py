@@ -1,7 +1,7 @@
 """How a task's columns are laid out: prompt, delayed answer, and what each column must predict.
 
-The six tasks of the runtime, and `READ`: a text prompt that is repeated aloud, the text-to-speech
-task of phase 1.
+The six tasks of the runtime, and phase 1's text to speech: `READ` repeats a text prompt aloud; `SAY`
+speaks, without a prompt, what the text stream is made to say, as a spoken answer does.
 """
 
 from dataclasses import dataclass
@@ -31,6 +31,7 @@ TASKS = {
     "T1A2": Task(False, True, "answer_a", "answer_t"),
     "T1T2": Task(False, False, "pad_a", "answer_t"),
     "READ": Task(False, True, "answer_a", "asr"),
+    "SAY": Task(False, True, "answer_a", "answer_t"),
 }
 
 
@@ -41,6 +42,9 @@ class Row:
     ids: Tensor
     labels: Tensor
     features: Tensor | None
+
+    def __len__(self) -> int:
+        return self.ids.shape[1]
 
 
 def prompt(config: Config, task: Task, text: list[int], n_features: int) -> Tensor:

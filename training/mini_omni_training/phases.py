@@ -34,10 +34,10 @@ class Phase:
 
 
 PHASES = {
-    1: Phase({"READ": 0.8, "A1T1": 0.2}, base=False, adapter=True),
+    1: Phase({"SAY": 0.6, "READ": 0.2, "A1T1": 0.2}, base=False, adapter=True),
     2: Phase({"T1T2": 0.4, "A1T2": 0.4, "A1T1": 0.2}, base=True, adapter=False),
     3: Phase(
-        {"READ": 0.3, "A1A2": 0.25, "T1A2": 0.15, "A1T2": 0.15, "T1T2": 0.1, "A1T1": 0.05},
+        {"SAY": 0.3, "A1A2": 0.25, "T1A2": 0.15, "A1T2": 0.15, "T1T2": 0.1, "A1T1": 0.05},
         base=True,
         adapter=True,
     ),
@@ -83,7 +83,9 @@ def losses(model: Omni, batch: Batch, ids: Tensor) -> tuple[Tensor, Losses]:
         text_logits = model.text_logits(x[text_at])
         audio_at = batch.labels[:, 0] != IGNORE
         audio_logits = model.audio_logits(x[audio_at]) if audio_at.any() else None
-    text = F.cross_entropy(text_logits.float(), batch.labels[:, AUDIO_STREAMS][text_at])
+    text = torch.zeros((), device=ids.device)
+    if text_at.any():
+        text = F.cross_entropy(text_logits.float(), batch.labels[:, AUDIO_STREAMS][text_at])
     if audio_logits is None:
         return text, {"text": float(text.detach())}
     wanted = batch.labels[:, :AUDIO_STREAMS].transpose(1, 2)[audio_at]
@@ -131,8 +133,8 @@ def held_out(model: Omni, items: Items, phase: Phase) -> Losses:
         batch = collate(model.config, rows)
         _, named = losses(model, batch, batch.ids)
         found |= {f"{task}/{k}": v for k, v in named.items()}
-        if task == "READ":
+        if task == "SAY":
             wrong = batch.ids.clone()
             wrong[:, AUDIO_STREAMS] = wrong[:, AUDIO_STREAMS].roll(1, dims=0)
-            found["READ/level0_wrong_text"] = losses(model, batch, wrong)[1]["level0"]
+            found["SAY/level0_wrong_text"] = losses(model, batch, wrong)[1]["level0"]
     return found

@@ -8,7 +8,7 @@ from tqdm import tqdm
 from .clips import Clips
 from .domain import Question, questions
 from .sentences import sentence
-from .voices import HELD_OUT_VOICE, hibari, question_voices
+from .voices import HELD_OUT_VOICE, answering, question_voices
 
 SEED = 1
 UNSEEN_SEED = 7_000_001  # sentences to test with
@@ -18,7 +18,7 @@ def read_aloud(
     folder: Path, hours: float, part: int = 0, n_parts: int = 1, seed: int = SEED
 ) -> None:
     """Adds sentences until a part of the corpus has its share of `hours`."""
-    clips, speak = Clips(folder / f"part{part}", writable=True), hibari()
+    clips, speak = Clips(folder / f"part{part}", writable=True), answering()
     share = hours * 3600 / n_parts
     seconds = clips.seconds
     with tqdm(total=round(share), initial=round(seconds), unit="s", mininterval=10) as bar:
@@ -31,7 +31,9 @@ def read_aloud(
             bar.update(said)
 
 
-def ask(folder: Path, rounds: int, held_out_clips: int = 300) -> None:
+def ask(
+    folder: Path, rounds: int, limit: int | None = None, held_out_clips: int = 300
+) -> None:
     """Questions by all voices: `rounds` clips for each training question, in a random voice of the
     training ones; then test clips of held-out questions, half of them in the held-out voice."""
     voices = {name: make() for name, make in question_voices().items()}
@@ -40,7 +42,7 @@ def ask(folder: Path, rounds: int, held_out_clips: int = 300) -> None:
     train = [q for q in questions() if not q.held_out]
     plan = [(q, random.Random(f"ask/{r}/{q.question}")) for r in range(rounds) for q in train]
     random.Random(SEED).shuffle(plan)
-    for question, rng in tqdm(plan[len(clips) :], unit="clip", mininterval=10):
+    for question, rng in tqdm(plan[len(clips) : limit], unit="clip", mininterval=10):
         _add(clips, question, rng.choice(known), voices, rng)
     test = Clips(folder / "test", writable=True)
     held_out = [q for q in questions() if q.held_out]

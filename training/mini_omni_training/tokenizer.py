@@ -1,6 +1,7 @@
 """A small byte-level BPE tokenizer in `tokenizer.json`, Qwen2's kind.
 
-Ids of two to three letters, so that the text runs only slightly ahead of the speech.
+Ids of one or two letters: about 1.7 letters an id against the voice's 1.5 letters a frame, so the
+text runs slightly and evenly ahead of the speech, which makes reading aloud easy to learn.
 """
 
 from pathlib import Path
@@ -21,6 +22,7 @@ def train(path: Path, config: Config, seed: int = 1, sentences: int = 20_000) ->
     trainer = trainers.BpeTrainer(
         vocab_size=config.text_vocab_size - SPECIALS,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        max_token_length=2,
         show_progress=False,
     )
     texts = [text for q in questions() for text in (q.question, q.answer)]

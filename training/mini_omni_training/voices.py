@@ -42,8 +42,17 @@ def resample(pcm: np.ndarray, rate: int, wanted: int) -> np.ndarray:
     return resample_poly(pcm, wanted // common, rate // common).astype(np.float32)
 
 
-def hibari(speeds: tuple[float, float] = (0.92, 1.15)) -> Speak:
-    """The answering voice, at a random speed."""
+def trimmed(pcm: np.ndarray, kept: float = 0.2) -> np.ndarray:
+    """Leaves `kept` seconds of the silence before and after: it costs steps and says nothing."""
+    loud = np.nonzero(np.abs(pcm) > 0.01)[0]
+    if not len(loud):
+        return pcm
+    around = int(kept * SAMPLE_RATE)
+    return pcm[max(0, loud[0] - around) : loud[-1] + around]
+
+
+def hibari(speeds: tuple[float, float] = (0.85, 1.2)) -> Speak:
+    """hibari, at a random speed."""
     from hibari import Hibari
 
     tts = Hibari(threads=1)
@@ -52,6 +61,12 @@ def hibari(speeds: tuple[float, float] = (0.92, 1.15)) -> Speak:
         return tts(text, speed=rng.uniform(*speeds), seed=rng.randrange(2**31))
 
     return speak
+
+
+def answering() -> Speak:
+    """The answering voice: hibari, calm, at nearly one speed."""
+    speak = hibari((0.9, 1.0))
+    return lambda text, rng: trimmed(speak(text, rng))
 
 
 def _program(arguments: Callable[[str, str, random.Random], list[str]]) -> Speak:
