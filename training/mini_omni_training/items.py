@@ -39,14 +39,23 @@ class Items:
         names = rng.choices(list(tasks), list(tasks.values()), k=POOL)
         pool = [self.one(rng, name) for name in names]
         length = len(pool[0])  # the first is as random as any
-        pool.sort(key=lambda row: abs(len(row) - length))
+        pool.sort(key=lambda one: abs(len(one) - length))
         longest, n = 0, 0
-        for row in pool:
-            longest = max(longest, len(row))
+        for one in pool:
+            longest = max(longest, len(one))
             if n and longest * (n + 1) > columns:
                 break
             n += 1
         return pool[:n]
+
+    def has(self, name: str) -> bool:
+        """Whether anything is prepared to train a task with."""
+        task = TASKS[name]
+        if name in ("READ", "SAY"):
+            return len(self.reading) > 0
+        if task.hears:
+            return len(self.answered if task.speaks else self.heard["train"]) > 0
+        return len(self.spoken if task.speaks else self.train) > 0
 
     def one(self, rng: random.Random, name: str) -> Row:
         """A random training row of a task."""

@@ -1,7 +1,7 @@
 """How a task's columns are laid out: prompt, delayed answer, and what each column must predict.
 
-The six tasks of the runtime, and phase 1's text to speech: `READ` repeats a text prompt aloud; `SAY`
-speaks, without a prompt, what the text stream is made to say, as a spoken answer does.
+The six tasks of the runtime, and phase 1's text to speech: `READ` repeats a text prompt aloud;
+`SAY` speaks, without a prompt, what the text stream is made to say, as a spoken answer does.
 """
 
 from dataclasses import dataclass

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from tqdm import tqdm
 
 from . import tokenizer as tokenizers
 from .config import AUDIO_STREAMS, Config
@@ -51,7 +52,6 @@ class Plan:
     columns: int = 3000  # of a batch, padding included
     corrupt: float = 0.3  # mean share of fed-back audio ids that are replaced at random
     from_scratch: bool = True  # phase 1 trains the base too
-    tasks: dict[str, float] | None = None  # instead of the phase's own mix
 
 
 def freeze(model: Omni, phase: Phase, everything: bool) -> None:
@@ -103,11 +103,16 @@ def train(
     work: Path, number: int, config: Config, schedule: Schedule, plan: Plan, base: Path | None
 ) -> Omni:
     """Runs a phase from `base` (a published layout, or an earlier phase's folder)."""
-    phase = replace(PHASES[number], tasks=plan.tasks or PHASES[number].tasks)
+    phase = PHASES[number]
     model = Omni.load(base) if base else Omni(config)
     freeze(model, phase, everything=number == 1 and plan.from_scratch)
     items = Items(work, model.config, tokenizers.load(work / "tokenizer.json"))
     folder = work / f"phase{number}"
+    missing = [name for name in phase.tasks if not items.has(name)]
+    if missing:
+        tqdm.write(f"left out, since nothing is prepared for them: {', '.join(missing)}")
+        kept = {name: share for name, share in phase.tasks.items() if name not in missing}
+        phase = replace(phase, tasks=kept)
 
     def step(_: int, rng: random.Random) -> tuple[Tensor, Losses]:
         batch = collate(model.config, items.draw(rng, phase.tasks, plan.columns))
