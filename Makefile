@@ -8,8 +8,10 @@ ASK    ?= tests/fixtures/audio/output1.wav
 
 TEST_VENV   := .venv-test
 PARITY_VENV := .venv-parity
+EVAL_VENV   := .venv-eval
+EVAL_WORK   := .eval
 
-.PHONY: help demo test parity recipe lint fmt onnxruntime release clean
+.PHONY: help demo test parity recipe eval lint fmt onnxruntime release clean
 
 help: ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -28,6 +30,10 @@ parity: release $(PARITY_VENV)/.done ## against an independent torch implementat
 
 recipe: $(PARITY_VENV)/.done ## toy runs of the training recipe (torch)
 	$(PARITY_VENV)/bin/python -m pytest -q training/tests
+
+eval: release $(EVAL_VENV)/.done ## the model's figures, by a speech recogniser that judges (about an hour)
+	$(EVAL_VENV)/bin/python -m mini_omni_training --work $(EVAL_WORK) ask --limit 0
+	$(EVAL_VENV)/bin/python -m mini_omni_training --work $(EVAL_WORK) eval --model $(MODEL) --binary $(BINARY)
 
 lint: $(TEST_VENV)/.done ## formatting and warnings, as CI has them
 	cargo fmt --check
@@ -53,5 +59,10 @@ $(PARITY_VENV)/.done: export/pyproject.toml training/pyproject.toml
 	$(PARITY_VENV)/bin/python -m pip install --quiet --editable 'export[test,parity]' --editable 'training[test]'
 	touch $@
 
+$(EVAL_VENV)/.done: training/pyproject.toml
+	$(PYTHON) -m venv $(EVAL_VENV)
+	$(EVAL_VENV)/bin/python -m pip install --quiet --editable 'training[eval]'
+	touch $@
+
 clean: ## remove what was built and fetched
-	rm -rf target $(ORT) $(TEST_VENV) $(PARITY_VENV) answer.wav
+	rm -rf target $(ORT) $(TEST_VENV) $(PARITY_VENV) $(EVAL_VENV) $(EVAL_WORK) answer.wav

@@ -109,22 +109,28 @@ def _evaluate(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--checkpoint", type=Path, help="a phase's folder; default phase3")
     parser.add_argument("--model", type=Path, help="an exported folder, run by --binary instead")
     parser.add_argument("--binary", type=Path, default=Path("target/release/mini-omni"))
-    parser.add_argument("--codec-only", action="store_true")
+    parser.add_argument("--recorded", type=Path, help="recorded questions, transcripts.json")
+    parser.add_argument("--only", choices=["codec", "reading"], help="the gates of codec, phase 1")
+    parser.add_argument("--out", type=Path, help="the figures' JSON file")
     parser.set_defaults(run=_run_evaluation)
 
 
 def _run_evaluation(a: argparse.Namespace) -> None:
-    judge = Judge(a.work / "judge")
-    scores = evaluate.codec_scores(a.work, judge, a.items)
-    if not a.codec_only:
+    judge, scores, recorded = Judge(a.work / "judge"), {}, {}
+    if not a.model:
+        scores |= evaluate.codec_scores(a.work, judge, a.items)
+    if a.only != "codec":
         if a.model:
             runner = Binary(a.binary, a.model)
         else:
             runner = Torch(a.work, a.checkpoint or a.work / "phase3", _whisper(a))
             scores |= evaluate.reading_scores(a.work, runner, judge, a.items)
-        scores |= evaluate.text_scores(runner, judge, a.items)
-        scores |= evaluate.spoken_scores(a.work, runner, judge, a.items)
-    print(evaluate.write(a.work, scores))
+        if not a.only:
+            scores |= evaluate.text_scores(runner, judge, a.items)
+            scores |= evaluate.spoken_scores(a.work, runner, judge, a.items)
+        if a.recorded:
+            recorded = evaluate.recorded_answers(runner, judge, a.recorded)
+    print(evaluate.write(a.out or a.work / "evaluation.json", scores, recorded))
 
 
 def _whisper(a: argparse.Namespace) -> Path:

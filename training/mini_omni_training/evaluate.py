@@ -15,7 +15,7 @@ from tqdm import tqdm
 from . import codec as codecs
 from .clips import Clips, parts
 from .codec import round_trip
-from .domain import UNKNOWN, questions
+from .domain import UNKNOWN, Question, questions
 from .judge import Judge, Score
 from .runners import Runner, Torch
 from .voices import HELD_OUT_VOICE, read_wav
@@ -39,8 +39,9 @@ def reading_scores(work: Path, runner: Torch, judge: Judge, n: int) -> Scores:
     scores = defaultdict(Score)
     for clips, i in _first(work / "unseen", n):
         text = clips.meta[i]["text"]
-        _, pcm = runner("READ", text)
-        scores["READ speech"].add(_heard(judge, pcm), judge.words(text))
+        for task in ("SAY", "READ"):
+            _, pcm = runner(task, text)
+            scores[f"{task}, unseen sentences"].add(_heard(judge, pcm), judge.words(text))
     return scores
 
 
@@ -48,10 +49,12 @@ def text_scores(runner: Runner, judge: Judge, n: int) -> Scores:
     """Held-out written questions, and those outside of the domain."""
     scores = defaultdict(Score)
     asked = [q for q in questions() if q.held_out]
-    for q in tqdm(asked[:: max(1, len(asked) // n)][:n], unit="question"):
-        said, _ = runner("T1T2", q.question)
-        cell = "outside, T1T2" if q.answer == UNKNOWN else "T1T2"
-        scores[cell].add(judge.words(said), judge.words(q.answer))
+    inside = [q for q in asked if q.answer != UNKNOWN]
+    outside = [q for q in asked if q.answer == UNKNOWN]
+    for cell, among in (("T1T2", _spread(inside, n)), ("T1T2, outside", _spread(outside, n))):
+        for q in tqdm(among, unit="question", desc=cell):
+            said, _ = runner("T1T2", q.question)
+            scores[cell].add(judge.words(said), judge.words(q.answer))
     return scores
 
 
@@ -60,7 +63,9 @@ def spoken_scores(work: Path, runner: Runner, judge: Judge, n: int) -> Scores:
     scores, clips = defaultdict(Score), Clips(work / "questions" / "test")
     for i in tqdm(range(min(n, len(clips))), unit="question"):
         meta = clips.meta[i]
-        voice = "held-out voice" if meta["voice"] == HELD_OUT_VOICE else "known voice"
+        voice = "held-out voice" if meta["voice"] == HELD_OUT_VOICE else "known voices"
+        if meta["answer"] == UNKNOWN:
+            voice = "outside"
         for task, wanted in (("A1T1", meta["text"]), ("A1T2", meta["answer"])):
             said, _ = runner(task, clips[i])
             scores[f"{task}, {voice}"].add(judge.words(said), judge.words(wanted))
@@ -71,23 +76,40 @@ def spoken_scores(work: Path, runner: Runner, judge: Judge, n: int) -> Scores:
     return scores
 
 
-def recorded_answers(runner: Runner, folder: Path) -> dict[str, str]:
-    """What is answered to recorded human questions; a person judges whether it is sensible."""
+def recorded_answers(runner: Runner, judge: Judge, folder: Path) -> dict[str, dict[str, str]]:
+    """What is answered to recorded human questions (`folder`: transcripts.json and its WAV files);
+    a person judges whether it is sensible."""
     asked = json.loads((folder / "transcripts.json").read_text())
-    return {
-        text: runner("A1T2", read_wav(folder / f"{name}.wav"))[0] for name, text in asked.items()
-    }
+    answers = {}
+    for name, question in asked.items():
+        pcm = read_wav(folder / f"{name}.wav")
+        text, said = runner("A1A2", pcm)
+        heard = "" if said is None else judge.hear(said)
+        understood, _ = runner("A1T1", pcm)
+        answers[question] = {"understood": understood, "text": text, "heard": heard}
+    return answers
 
 
-def write(work: Path, scores: Scores) -> str:
-    """Writes evaluation.json and returns its table."""
-    path = work / "evaluation.json"
-    known = json.loads(path.read_text()) if path.exists() else {}
-    known |= {name: score.result() for name, score in scores.items()}
-    path.write_text(json.dumps(known, indent=2) + "\n")
+def write(path: Path, scores: Scores, recorded: dict[str, dict[str, str]]) -> str:
+    """Writes the figures as JSON, through a temporary name, and returns them as a table."""
+    figures = {name: score.result() for name, score in scores.items()}
+    beside = path.with_suffix(".tmp")
+    beside.write_text(json.dumps({"figures": figures, "recorded": recorded}, indent=1) + "\n")
+    beside.replace(path)
     lines = ["| what | items | exact % | WER % |", "|---|---|---|---|"]
-    lines += [f"| {k} | {v['items']} | {v['exact']} | {v['wer']} |" for k, v in known.items()]
+    lines += [f"| {k} | {v['items']} | {v['exact']} | {v['wer']} |" for k, v in figures.items()]
+    if recorded:
+        lines += ["", "| recorded question | understood | answer | heard by the judge |"]
+        lines += ["|---|---|---|---|"]
+        lines += [
+            f"| {k} | {v['understood']} | {v['text']} | {v['heard']} |" for k, v in recorded.items()
+        ]
     return "\n".join(lines)
+
+
+def _spread(among: list[Question], n: int) -> list[Question]:
+    """At most n, evenly from the whole list."""
+    return [among[i * len(among) // n] for i in range(n)] if len(among) > n else among
 
 
 def _first(folder: Path, n: int) -> Iterator[tuple[Clips, int]]:

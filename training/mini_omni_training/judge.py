@@ -43,7 +43,7 @@ class Judge:
         """float32 [n] -> text."""
         heard, _ = self.model.transcribe(
             resample(pcm, SAMPLE_RATE, 16_000), language="en", beam_size=5,
-            condition_on_previous_text=False,
+            condition_on_previous_text=False, temperature=0.0,
         )  # fmt: skip
         return " ".join(segment.text.strip() for segment in heard)
 

@@ -3,6 +3,7 @@
 phase 1  modality alignment: the base language model is frozen; the adapter and the new embeddings
          (and, for a base that starts from nothing, everything: `--from-scratch`) learn ASR and TTS
 phase 2  adaptation: the adapter is frozen; the language model learns text and audio questions
+         (a quarter of it keeps speaking, which so small a model would forget)
 phase 3  fine-tuning of everything, on every task
 """
 
@@ -36,7 +37,7 @@ class Phase:
 
 PHASES = {
     1: Phase({"SAY": 0.6, "READ": 0.2, "A1T1": 0.2}, base=False, adapter=True),
-    2: Phase({"T1T2": 0.4, "A1T2": 0.4, "A1T1": 0.2}, base=True, adapter=False),
+    2: Phase({"T1T2": 0.3, "A1T2": 0.3, "A1T1": 0.15, "SAY": 0.25}, base=True, adapter=False),
     3: Phase(
         {"SAY": 0.3, "A1A2": 0.25, "T1A2": 0.15, "A1T2": 0.15, "T1T2": 0.1, "A1T1": 0.05},
         base=True,

@@ -38,7 +38,10 @@ class Torch:
         self.codec, self.encoder = codecs.load(work / "codec"), Encoder(whisper)
 
     def __call__(self, task: str, source: str | np.ndarray) -> tuple[str, np.ndarray | None]:
-        if isinstance(source, str):
+        if task == "SAY":
+            text = self.tokenizer.encode(source).ids
+            ids, frames = generate(self.model, task, [], force=text)
+        elif isinstance(source, str):
             ids, frames = generate(self.model, task, self.tokenizer.encode(source).ids)
         else:
             features = self.encoder.hear(resample(source, SAMPLE_RATE, 16_000))

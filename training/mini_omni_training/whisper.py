@@ -127,11 +127,15 @@ class Encoder(nn.Module):
         }
 
     @torch.inference_mode()
-    def hear(self, pcm: np.ndarray) -> Tensor:
-        """16 kHz pcm [n] -> features [n // 320 + 1, width], exactly as the runtime hears it."""
+    def hear(self, pcm: np.ndarray, short: bool = False) -> Tensor:
+        """16 kHz pcm [n] -> features [n // 320 + 1, width], exactly as the runtime hears it in the
+        full window, or in the short one (the clip and a second, a tenth of the work)."""
         kept = int(len(pcm) / 16000 * 1000 / 20) + 1  # the original's float expression
         padded = F.pad(torch.from_numpy(pcm[:SAMPLES]), (0, max(0, SAMPLES - len(pcm))))
         mel = whisper_mel(padded[None], self.dims["n_mels"])
+        if short:
+            frames = -(-len(pcm) // 160) + 100
+            mel = mel[..., : frames + frames % 2]
         with torch.autocast("cpu", torch.bfloat16):
             return self.forward(mel)[0, :kept].float()
 
@@ -140,7 +144,8 @@ class Encoder(nn.Module):
         w = self.weights
         x = F.gelu(F.conv1d(mel, w["conv1.weight"], w["conv1.bias"], padding=1))
         x = F.gelu(F.conv1d(x, w["conv2.weight"], w["conv2.bias"], stride=2, padding=1))
-        x = x.transpose(1, 2) + w["positional_embedding"]
+        x = x.transpose(1, 2)
+        x = x + w["positional_embedding"][: x.shape[1]]
         for i in range(self.dims["n_audio_layer"]):
             x = x + self._attention(f"blocks.{i}.attn", self._normed(f"blocks.{i}.attn_ln", x))
             x = x + self._mlp(f"blocks.{i}.mlp", self._normed(f"blocks.{i}.mlp_ln", x))
