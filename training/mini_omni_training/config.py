@@ -29,7 +29,7 @@ class Config:
     norm_eps: float = 1e-6
     rope_base: int = 10_000
     add_qkv_bias: bool = True
-    tie_word_embeddings: bool = True
+    tie_word_embeddings: bool = False
     block_size: int = 2048
     text_vocab_size: int = 512
     audio_vocab_size: int = 1088

@@ -18,6 +18,8 @@ from .codec import round_trip
 from .domain import UNKNOWN, Question, questions
 from .judge import Judge, Score
 from .runners import Runner, Torch
+from .sentences import kind_and_sentence
+from .speech import UNSEEN_SEED
 from .voices import HELD_OUT_VOICE, read_wav
 
 Scores = dict[str, Score]
@@ -28,9 +30,10 @@ def codec_scores(work: Path, judge: Judge, n: int) -> Scores:
     codec, scores = codecs.load(work / "codec"), defaultdict(Score)
     for clips, i in _first(work / "unseen", n):
         wanted = judge.words(clips.meta[i]["text"])
-        scores["voice itself"].add(judge.words(judge.hear(clips[i])), wanted)
+        kind, _ = kind_and_sentence(UNSEEN_SEED, i)
         said = round_trip(codec, clips, i).numpy()
-        scores["voice through the codec"].add(judge.words(judge.hear(said)), wanted)
+        for what, pcm in (("voice itself", clips[i]), ("voice through the codec", said)):
+            scores[f"{what}, {kind}"].add(judge.words(judge.hear(pcm)), wanted)
     return scores
 
 
@@ -39,9 +42,10 @@ def reading_scores(work: Path, runner: Torch, judge: Judge, n: int) -> Scores:
     scores = defaultdict(Score)
     for clips, i in _first(work / "unseen", n):
         text = clips.meta[i]["text"]
+        kind, _ = kind_and_sentence(UNSEEN_SEED, i)
         for task in ("SAY", "READ"):
             _, pcm = runner(task, text)
-            scores[f"{task}, unseen sentences"].add(_heard(judge, pcm), judge.words(text))
+            scores[f"{task}, unseen {kind}"].add(_heard(judge, pcm), judge.words(text))
     return scores
 
 

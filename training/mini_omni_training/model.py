@@ -51,6 +51,23 @@ class Attention(nn.Module):
         return self.proj(out.transpose(1, 2).flatten(2))
 
 
+    @torch.no_grad()
+    def look_back(self, columns: list[int]) -> None:
+        """Starts each head with a look at about the column so far back, by its biases alone: turned
+        against each other, they meet best at that distance. Training may undo it."""
+        groups, size = self.config.n_query_groups, self.config.head_size
+        bias = self.attn.bias.view(groups, -1, size)
+        pairs = size // 2
+        theta = self.config.rope_base ** -(torch.arange(pairs) / pairs)
+        near = theta > 0.04  # slower pairs do not tell near columns apart
+        strength = (3.5 * size**0.5 / near.sum()) ** 0.5 * near
+        bias[:, -2, :pairs] = strength
+        for head, back in enumerate(columns):
+            query = bias[head // (len(columns) // groups), head % (len(columns) // groups)]
+            query[:pairs] = strength * torch.cos(back * theta)
+            query[pairs:] = -strength * torch.sin(back * theta)
+
+
 class Past:
     """Keys and values of earlier columns; prefill in one piece, then one column a call."""
 
@@ -96,15 +113,29 @@ class Omni(nn.Module):
                 "ln_f": nn.RMSNorm(e, eps=config.norm_eps),
             }
         )
-        self.apply(self._start)
+        self._start()
         if config.tie_word_embeddings:
             self.lm_head.weight = self.transformer["wte"].weight
 
-    def _start(self, module: nn.Module) -> None:
-        if isinstance(module, nn.Linear | nn.Embedding):
-            nn.init.normal_(module.weight, std=0.05)
-        if isinstance(module, nn.Linear) and module.bias is not None:
-            nn.init.zeros_(module.bias)
+    def _start(self) -> None:
+        """Starts from nothing. What a column says must outweigh what the first blocks make of it,
+        and its one text id must count as much as its seven audio ids, which drown it otherwise."""
+        deep = (2 * self.config.n_layer) ** -0.5
+        for name, parameter in self.named_parameters():
+            if parameter.dim() < 2:
+                continue
+            nn.init.normal_(parameter, std=0.05 * (deep if name.endswith("proj.weight") else 1))
+        for module in self.modules():
+            if isinstance(module, nn.Linear) and module.bias is not None:
+                nn.init.zeros_(module.bias)
+        if self.config.add_qkv_bias:
+            # Speech is read off text a few columns back, the later levels further back.
+            for i, block in enumerate(self.transformer["h"][: self.config.n_layer // 2]):
+                block.attn.look_back([i + 3 * head for head in range(self.config.n_head)])
+        if not self.config.tie_word_embeddings:
+            table, text = self.transformer["wte"].weight, self.config.text_vocab_size
+            nn.init.normal_(table[:text], std=2.0)
+            nn.init.normal_(table[text:], std=0.7)
 
     def embed(self, ids: Tensor, features: Tensor | None, heard: Tensor | None) -> Tensor:
         """ids [b, 8, s]; features [b, s, whisper] count where heard [b, s] is set."""

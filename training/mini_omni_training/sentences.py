@@ -135,14 +135,22 @@ VOCABULARY = _vocabulary()
 ANSWERS = sorted({q.answer for q in questions() if not q.held_out})
 
 
-def sentence(seed: int, i: int) -> str:
-    """The i-th sentence of a corpus: 40 % grammar, 20 % words, 18 % numbers, 22 % answers."""
+KINDS = {  # what a corpus is made of: the share up to which a draw falls to each, and its maker
+    "sentences": (0.40, _sentence),
+    "loose words": (0.60, _words),
+    "numbers and letters": (0.78, _numbers),
+    "answers": (1.0, lambda rng: rng.choice(ANSWERS)),
+}
+
+
+def kind_and_sentence(seed: int, i: int) -> tuple[str, str]:
+    """The i-th sentence of a corpus and what kind it is."""
     rng = random.Random(f"{seed}/{i}")
     chance = rng.random()
-    if chance < 0.40:
-        return _sentence(rng)
-    if chance < 0.60:
-        return _words(rng)
-    if chance < 0.78:
-        return _numbers(rng)
-    return rng.choice(ANSWERS)
+    kind = next(kind for kind, (share, _) in KINDS.items() if chance < share)
+    return kind, KINDS[kind][1](rng)
+
+
+def sentence(seed: int, i: int) -> str:
+    """The i-th sentence of a corpus: 40 % grammar, 20 % words, 18 % numbers, 22 % answers."""
+    return kind_and_sentence(seed, i)[1]
