@@ -11,6 +11,7 @@ use crate::audio::Pcm;
 use crate::conversation::Reply;
 use crate::engine::{Engine, Tools};
 use crate::error::Result;
+use crate::graph::decoder::Call;
 use crate::graph::{CodecDecoder, Decoder, Encoder, Runtime};
 use crate::hear::Ear;
 use crate::manifest::Manifest;
@@ -176,6 +177,31 @@ impl Omni {
         trace.timings_ms.first_audio = first_audio;
         trace.timings_ms.total = millis(start);
         Ok(trace)
+    }
+
+    /// Times `n` passes of the decoder over one row with both heads, at `position`; none where the
+    /// model has no such position.
+    pub fn time_steps(&mut self, position: usize, n: usize) -> Result<Vec<Millis>> {
+        let capacity = position + n + 1;
+        if capacity > self.manifest.decoder.max_length {
+            return Ok(Vec::new());
+        }
+        let mut cache = self.decoder.cache_at(&[position], capacity)?;
+        let ids = vec![0; self.manifest.ids.streams()];
+        let call = Call {
+            ids: &ids,
+            seq: 1,
+            features: None,
+            text_rows: &[0],
+            audio_rows: &[0],
+        };
+        self.decoder.run(&mut cache, call)?;
+        let time = |_| {
+            let start = Instant::now();
+            self.decoder.run(&mut cache, call)?;
+            Ok(millis(start))
+        };
+        (0..n).map(time).collect()
     }
 
     /// Answers and keeps the sound.
