@@ -11,7 +11,7 @@ use crate::sampling::Sampler;
 use crate::speech::{Speech, VoiceId};
 use crate::text::{Text, TextStream};
 use crate::trace::{Millis, Trace};
-use crate::turn::{Ended, Outcome, Turn};
+use crate::turn::{Outcome, Turn};
 
 /// The state of an answer while it is written.
 pub struct Answer<'a> {
@@ -28,7 +28,7 @@ pub struct Answer<'a> {
 
 impl<'a> Answer<'a> {
     /// The answer to a question that was heard.
-    pub(crate) fn new(
+    pub fn new(
         manifest: &Manifest,
         text: &'a Text,
         speech: &'a Speech,
@@ -48,17 +48,18 @@ impl<'a> Answer<'a> {
             words: text.stream(),
             voice: options.task.speaks().then(voice),
             reply,
-            trace: Box::new(Trace {
-                task: options.task.name,
-                prompt_length: heard.prompt.len(),
-                tokens: vec![Vec::new(); ids.streams()],
-                text: String::new(),
-                ended: Ended::Limit,
-                frames: 0,
-                pcm_samples: 0,
-                timings_ms: heard.timings.clone(),
-            }),
+            trace: Box::new(Trace::new(
+                options.task.name,
+                heard.prompt.len(),
+                ids.streams(),
+                heard.timings.clone(),
+            )),
         }
+    }
+
+    /// Whether it has a voice.
+    pub(crate) fn speaks(&self) -> bool {
+        self.voice.is_some()
     }
 
     /// Takes the logits of a pass that took `took`; whether there is a next step.

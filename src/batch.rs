@@ -71,12 +71,18 @@ impl<'a> Batch<'a> {
         self.seats.is_empty()
     }
 
+    /// Whether every answer has a sound to wait for.
+    pub(crate) fn all_speak(&self) -> bool {
+        self.seats.iter().all(|seat| seat.answer.speaks())
+    }
+
     /// Takes an answer in from the next step on. `prefilled`: one row that has read all but the last
-    /// column of the prompt; `marks`: that column, a row each; `most`: positions it can come to.
-    pub(crate) fn join(
+    /// column of the prompt, and `None` to measure without a model; `marks`: that column, a row
+    /// each; `most`: positions it can come to.
+    pub fn join(
         &mut self,
         mut answer: Answer<'a>,
-        prefilled: KvCache,
+        prefilled: Option<KvCache>,
         marks: &[Vec<i64>],
         most: usize,
     ) {
@@ -86,7 +92,7 @@ impl<'a> Batch<'a> {
         self.seats.push(Seat {
             answer,
             column: marks.concat(),
-            rows: Rows::Joining(prefilled),
+            rows: prefilled.map_or(Rows::From(0), Rows::Joining),
             most,
         });
     }

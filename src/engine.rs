@@ -4,6 +4,7 @@
 //! take their pieces in turn, so that none waits for more than one piece of each other.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use crate::answer::Answer;
 use crate::batch::Batch;
@@ -15,6 +16,9 @@ use crate::omni::Options;
 use crate::prefill::Prefill;
 use crate::speech::Speech;
 use crate::text::Text;
+
+/// How long a turn waits for the codec: newcomers and sinks are looked at this often.
+const PATIENCE: Duration = Duration::from_millis(20);
 
 /// What an engine writes answers with.
 #[derive(Clone, Copy)]
@@ -69,11 +73,14 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// Once around: a piece of one prompt, then a step of every answer. An error ends the answers it
-    /// concerns and no other.
+    /// Once around: a piece of one prompt, then a step of every answer, unless the codec is behind
+    /// with all of them. An error ends the answers it concerns and no other.
     pub fn turn(&mut self) {
         self.drop_cancelled();
         self.read_a_piece();
+        if self.batch.all_speak() && !self.tools.speech.wait_for_room(PATIENCE) {
+            return;
+        }
         if !self.batch.is_empty()
             && let Err(error) = self.batch.step(self.decoder)
         {
@@ -118,6 +125,7 @@ impl<'a> Engine<'a> {
         let question = (&heard, &newcomer.options);
         let answer = Answer::new(manifest, text, speech, question, newcomer.reply);
         let most = heard.prompt.len() + heard.steps;
-        self.batch.join(answer, cache, &heard.prompt.marks, most);
+        self.batch
+            .join(answer, Some(cache), &heard.prompt.marks, most);
     }
 }

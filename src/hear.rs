@@ -28,7 +28,7 @@ pub(crate) struct Ear {
 }
 
 /// What the front half made of a question.
-pub(crate) struct Heard {
+pub struct Heard {
     pub prompt: Prompt,
     /// [n_features, n_embd] of a spoken question.
     pub features: Option<Array2<f32>>,

@@ -22,7 +22,7 @@ mod engine;
 pub mod error;
 pub mod graph;
 pub mod hash;
-mod hear;
+pub mod hear;
 pub mod manifest;
 pub mod mel;
 pub mod noise;

@@ -3,7 +3,8 @@
 //! The decoder hands over frames as the delay pattern completes them. A codec thread always serves
 //! the conversation whose player would run dry first: one that has not begun to sound is due since
 //! its first frame. It takes a few frames at once, since a call costs less a frame than one alone,
-//! yet no more, so that nobody waits long behind a conversation that is far ahead.
+//! yet no more, so that nobody waits long behind a conversation that is far ahead. A decoder that is
+//! ahead of the codec waits: steps that only make the queue longer would take its cores.
 
 use std::collections::VecDeque;
 use std::ops::Deref;
@@ -20,6 +21,8 @@ use crate::trace::{Millis, Trace};
 
 /// Most frames of one codec call: from two on, a frame costs the least.
 const FRAMES_A_CALL: usize = 2;
+/// Frames of every voice that keep the codec's threads busy while the decoder waits.
+const BACKLOG: usize = 2 * FRAMES_A_CALL;
 
 /// Names a voice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +31,10 @@ pub struct VoiceId(u64);
 /// The speaking side of all answers being written.
 pub struct Speech {
     queue: Mutex<Queue>,
+    /// There may be work for a codec thread.
     wake: Condvar,
+    /// There may be room for more frames.
+    room: Condvar,
     sample_rate: u32,
 }
 
@@ -80,6 +86,7 @@ impl Speech {
         Speech {
             queue: Mutex::default(),
             wake: Condvar::new(),
+            room: Condvar::new(),
             sample_rate,
         }
     }
@@ -112,6 +119,20 @@ impl Speech {
             voice.frames.push_back(frame);
         }
         self.wake.notify_one();
+    }
+
+    /// Waits, no longer than `most`, until the codec has caught up with one of the voices that are
+    /// still given frames; whether it has.
+    pub fn wait_for_room(&self, most: Duration) -> bool {
+        let queue = self.lock();
+        if queue.has_room() {
+            return true;
+        }
+        let (queue, _) = self
+            .room
+            .wait_timeout(queue, most)
+            .unwrap_or_else(PoisonError::into_inner);
+        queue.has_room()
     }
 
     /// No more frames: the answer ends with `trace` when all its sound is out.
@@ -149,6 +170,7 @@ impl Speech {
         loop {
             queue.forget_cancelled();
             if let Some(job) = queue.next_job(self.sample_rate) {
+                self.room.notify_one();
                 return Some(job);
             }
             if queue.closed && queue.voices.is_empty() {
@@ -180,6 +202,7 @@ impl Speech {
         if let Some(end) = end {
             queue.voices.swap_remove(at).reply.end(end);
             self.wake.notify_all();
+            self.room.notify_one();
         }
     }
 
@@ -195,6 +218,11 @@ impl Queue {
 
     fn forget_cancelled(&mut self) {
         self.voices.retain(|voice| !voice.reply.is_cancelled());
+    }
+
+    fn has_room(&self) -> bool {
+        let mut given = self.voices.iter().filter(|voice| voice.last.is_none());
+        given.clone().next().is_none() || given.any(|voice| voice.frames.len() < BACKLOG)
     }
 
     /// The most urgent of the voices that have something to do.
@@ -308,5 +336,97 @@ impl Drop for Stranded<'_> {
                     .end(Err(Error::Sink("the codec's thread panicked".into())));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conversation::Conversation;
+    use crate::trace::Timings;
+
+    const RATE: u32 = 1000;
+
+    fn frame() -> Frame {
+        Frame::silence(7)
+    }
+
+    /// Voices whose questions came one after the other, each with `frames` waiting.
+    fn speech(frames: &[usize]) -> (Speech, Vec<VoiceId>, Vec<Conversation>) {
+        let speech = Speech::new(RATE);
+        let (mut voices, mut conversations) = (Vec::new(), Vec::new());
+        for &frames in frames {
+            let (reply, conversation) = Reply::new(None);
+            let voice = speech.start(&reply, Noise::Zero, Instant::now());
+            (0..frames).for_each(|_| speech.push(voice, frame()));
+            voices.push(voice);
+            conversations.push(conversation);
+        }
+        (speech, voices, conversations)
+    }
+
+    /// The voice that a thread would serve now, and how many frames it would take.
+    fn next(speech: &Speech) -> Option<(VoiceId, usize)> {
+        let job = speech.lock().next_job(RATE)?;
+        Some((job.id, job.frames.len()))
+    }
+
+    /// As if the last job had made so many samples.
+    fn decoded(speech: &Speech, id: VoiceId, samples: usize) {
+        let mut queue = speech.lock();
+        let voice = queue.find(id).expect("a voice");
+        voice.give(vec![0.0; samples]);
+        voice.work = Work::New;
+    }
+
+    #[test]
+    fn the_first_to_come_is_the_first_to_sound() {
+        let (speech, voices, _held) = speech(&[1, 3]);
+        assert_eq!(next(&speech), Some((voices[0], 1)));
+        assert_eq!(next(&speech), Some((voices[1], FRAMES_A_CALL)));
+        assert_eq!(
+            next(&speech),
+            None,
+            "a voice is served by one thread at a time"
+        );
+    }
+
+    #[test]
+    fn whoever_runs_dry_first_is_served_first() {
+        let (speech, voices, _held) = speech(&[9, 9, 9]);
+        for (&voice, samples) in voices.iter().zip([5000, 1000, 3000]) {
+            assert_eq!(next(&speech).map(|(id, _)| id), Some(voice));
+            decoded(&speech, voice, samples);
+        }
+        assert_eq!(next(&speech), Some((voices[1], FRAMES_A_CALL)));
+        decoded(&speech, voices[1], 9000);
+        assert_eq!(next(&speech), Some((voices[2], FRAMES_A_CALL)));
+    }
+
+    #[test]
+    fn a_voice_that_nobody_hears_is_not_served() {
+        let (speech, voices, mut held) = speech(&[1, 1]);
+        drop(held.remove(0));
+        speech.forget_cancelled();
+        assert_eq!(next(&speech), Some((voices[1], 1)));
+    }
+
+    #[test]
+    fn there_is_room_until_every_voice_has_a_backlog() {
+        let (speech, voices, _held) = speech(&[BACKLOG, BACKLOG - 1]);
+        assert!(speech.wait_for_room(Duration::ZERO));
+        speech.push(voices[1], frame());
+        assert!(!speech.wait_for_room(Duration::ZERO));
+        assert!(next(&speech).is_some());
+        assert!(speech.wait_for_room(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_voice_without_frames_ends_after_the_last_flush() {
+        let (speech, voices, _held) = speech(&[0]);
+        assert_eq!(next(&speech), None);
+        let trace = Trace::new("a1a2", 5, 8, Timings::default());
+        speech.finish(voices[0], Box::new(trace));
+        assert_eq!(next(&speech), Some((voices[0], 0)));
     }
 }
