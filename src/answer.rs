@@ -1,101 +1,120 @@
-//! An answer while it is written: the turn's rules, the frames, the record.
+//! An answer while it is written: the turn's rules, the frames, the words, the record.
 //!
-//! [`Omni::stream`] drives it; each call here is one thing that happens in the loop.
+//! It takes a step's logits and passes on what they say: text to whoever asked, frames to the codec.
 
-use std::time::Instant;
-
+use crate::conversation::Reply;
 use crate::delay::{DelayPattern, Frame};
-use crate::error::Result;
-use crate::graph::KvCache;
-use crate::graph::decoder::{Call, Decoder};
-use crate::omni::{Event, Omni, Options, Sink, millis};
-use crate::prompt::Prompt;
+use crate::hear::Heard;
+use crate::manifest::Manifest;
+use crate::omni::{Event, Options};
 use crate::sampling::Sampler;
-use crate::trace::{Timings, Trace};
-use crate::turn::{Ended, Outcome, Turn};
+use crate::speech::{Speech, VoiceId};
+use crate::text::{Text, TextStream};
+use crate::trace::{Millis, Trace};
+use crate::turn::{Outcome, Turn};
 
 /// The state of an answer while it is written.
-pub(crate) struct Answer {
-    pub turn: Turn,
+pub struct Answer<'a> {
+    pub(crate) turn: Turn,
     delay: DelayPattern,
     codebook_size: i64,
-    streams: usize,
-    pub trace: Trace,
-    start: Instant,
+    text: &'a Text,
+    words: TextStream<'a>,
+    /// Where frames go; `None` if it does not speak.
+    voice: Option<(&'a Speech, VoiceId)>,
+    pub(crate) reply: Reply,
+    trace: Box<Trace>,
 }
 
-impl Answer {
+impl<'a> Answer<'a> {
+    /// The answer to a question that was heard.
     pub fn new(
-        omni: &Omni,
-        prompt: &Prompt,
-        options: &Options,
-        steps: usize,
-        timings_ms: Timings,
-        start: Instant,
-    ) -> Answer {
-        let ids = &omni.manifest.ids;
+        manifest: &Manifest,
+        text: &'a Text,
+        speech: &'a Speech,
+        (heard, options): (&Heard, &Options),
+        reply: Reply,
+    ) -> Answer<'a> {
+        let ids = &manifest.ids;
         let samplers = (0..ids.streams())
             .map(|stream| Sampler::new(&options.sampling, stream))
             .collect();
+        let voice = || (speech, speech.start(&reply, options.noise, heard.start));
         Answer {
-            turn: Turn::new(options.task, ids, samplers, steps),
-            delay: DelayPattern::new(&omni.manifest.delays),
-            codebook_size: omni.manifest.codec.codebook_size as i64,
-            streams: ids.streams(),
-            trace: Trace {
-                task: options.task.name,
-                prompt_length: prompt.len(),
-                tokens: vec![Vec::new(); ids.streams()],
-                text: String::new(),
-                ended: Ended::Limit,
-                frames: 0,
-                pcm_samples: 0,
-                timings_ms,
-            },
-            start,
+            turn: Turn::new(options.task, ids, samplers, heard.steps).forced(options.forced),
+            delay: DelayPattern::new(&manifest.delays),
+            codebook_size: manifest.codec.codebook_size as i64,
+            text,
+            words: text.stream(),
+            voice: options.task.speaks().then(voice),
+            reply,
+            trace: Box::new(Trace::new(
+                options.task.name,
+                heard.prompt.len(),
+                ids.streams(),
+                heard.timings.clone(),
+            )),
         }
     }
 
-    /// One pass of the decoder; `column` [rows × streams] goes in and becomes the next one.
-    pub fn step(
+    /// Whether it has a voice.
+    pub(crate) fn speaks(&self) -> bool {
+        self.voice.is_some()
+    }
+
+    /// Takes the logits of a pass that took `took`; whether there is a next step.
+    pub(crate) fn accept(
         &mut self,
-        decoder: &mut Decoder,
-        cache: &mut KvCache,
-        column: &mut Vec<i64>,
-    ) -> Result<Outcome> {
-        let start = Instant::now();
-        let heads = self.turn.heads();
-        if self.turn.rows() < cache.rows() {
-            let rows: Vec<_> = (0..self.turn.rows()).collect();
-            *cache = decoder.select(cache, &rows)?;
-            column.truncate(rows.len() * self.streams);
-        }
-        let one = |row: Option<usize>| row.map(|row| row as i64);
-        let (text_row, audio_row) = (one(heads.text_row), one(heads.audio_row));
-        let call = Call {
-            ids: column,
-            seq: 1,
-            features: None,
-            text_rows: text_row.as_slice(),
-            audio_rows: audio_row.as_slice(),
-        };
-        let logits = decoder.run(cache, call)?;
-        let outcome = self.turn.accept(
-            text_row.is_some().then_some(logits.text),
-            audio_row.is_some().then_some(logits.audio),
-        );
-        if let Outcome::Kept(step) = &outcome {
-            self.trace.push(step);
-            for (row, column) in column.chunks_exact_mut(self.streams).enumerate() {
-                self.turn.feed(row, column);
+        text: Option<&[f32]>,
+        audio: Option<&[f32]>,
+        took: Millis,
+    ) -> bool {
+        self.trace.timings_ms.steps.push(took);
+        let step = match self.turn.accept(text, audio) {
+            Outcome::Kept(step) => step,
+            Outcome::Ended(ended) => {
+                self.trace.ended = ended;
+                return false;
             }
+        };
+        self.trace.push(&step);
+        if let Some(piece) = self.words.push(step.text) {
+            self.reply.event(Event::Text(piece));
         }
-        self.trace.timings_ms.steps.push(millis(start));
-        Ok(outcome)
+        if let Some((speech, voice)) = self.voice
+            && let Some(frame) = self.frame(&step.audio)
+        {
+            speech.push(voice, frame);
+        }
+        self.goes_on()
+    }
+
+    /// Whether there is another step.
+    pub(crate) fn goes_on(&mut self) -> bool {
+        match self.turn.limit() {
+            Some(ended) => {
+                self.trace.ended = ended;
+                false
+            }
+            None => true,
+        }
+    }
+
+    /// Nothing more will be said: the record follows, after the last sound.
+    pub(crate) fn finish(mut self) {
+        if let Some(piece) = self.words.finish() {
+            self.reply.event(Event::Text(piece));
+        }
+        let ids = self.trace.tokens.last().map_or(&[][..], Vec::as_slice);
+        self.trace.text = self.text.decode(ids);
+        match self.voice {
+            Some((speech, voice)) => speech.finish(voice, self.trace),
+            None => self.reply.end(Ok(self.trace)),
+        }
     }
 
     /// The codec frame a step completes. One with an id outside the codebook ends the audio.
-    pub fn frame(&mut self, audio: &[i64]) -> Option<Frame> {
+    fn frame(&mut self, audio: &[i64]) -> Option<Frame> {
         let frame = self
             .delay
             .push(audio)
@@ -106,14 +125,5 @@ impl Answer {
         }
         self.trace.frames += 1;
         Some(frame)
-    }
-
-    pub fn hear_back(&mut self, chunk: &[f32], sink: &mut Sink) -> Result<()> {
-        self.trace
-            .timings_ms
-            .first_audio
-            .get_or_insert_with(|| millis(self.start));
-        self.trace.pcm_samples += chunk.len();
-        sink(Event::Audio(chunk))
     }
 }

@@ -44,12 +44,20 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The receiver of the answer stopped taking it.
+    /// The receiver of the answer stopped taking it, or its writer writing it.
     #[error("the answer could not be delivered: {0}")]
     Sink(String),
+    /// A step that many answers took together failed.
+    #[error("{0}")]
+    Step(String),
 }
 
 impl Error {
+    /// The same sentence, for another of the answers it concerns.
+    pub(crate) fn again(&self) -> Error {
+        Error::Step(self.to_string())
+    }
+
     /// Turns a system error on `path` into a sentence.
     pub fn file(
         action: &'static str,

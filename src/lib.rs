@@ -13,19 +13,25 @@
 //! [`turn`], [`delay`], [`sampling`], [`noise`]), files and sound at the rim ([`audio`], [`manifest`], [`output`]),
 //! and [`graph`] is the only place that knows ONNX Runtime.
 
-mod answer;
+pub mod answer;
 pub mod audio;
+pub mod batch;
+pub mod conversation;
 pub mod delay;
+mod engine;
 pub mod error;
 pub mod graph;
 pub mod hash;
+pub mod hear;
 pub mod manifest;
 pub mod mel;
 pub mod noise;
 pub mod omni;
 pub mod output;
+mod prefill;
 pub mod prompt;
 pub mod sampling;
+pub mod scheduler;
 pub mod speech;
 pub mod stats;
 pub mod task;
@@ -34,11 +40,13 @@ pub mod trace;
 pub mod turn;
 
 pub use audio::Pcm;
+pub use conversation::Conversation;
 pub use error::{Error, Result};
 pub use graph::{Provider, Runtime};
 pub use manifest::Manifest;
 pub use noise::Noise;
 pub use omni::{Event, Omni, Options, Question};
 pub use sampling::SamplingConfig;
+pub use scheduler::{Busy, Limits, Scheduler};
 pub use task::Task;
 pub use trace::Trace;

@@ -1,28 +1,28 @@
 //! A question in, an answer out, while it is being written: the one path through the model.
 //!
-//! [`Omni::stream`] is what the command line, the server, the benches and the tests all call; they
-//! differ in the sink they give it.
+//! [`Omni::stream`] is what the command line, the benches and the tests all call; they differ in the
+//! sink they give it. [`crate::Scheduler`] turns the same loop for many conversations.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
-use ndarray::Array2;
-
-use crate::answer::Answer;
-use crate::audio::{self, Pcm};
-use crate::error::{Error, Result};
-use crate::graph::decoder::{Call, Decoder};
-use crate::graph::{CodecDecoder, Encoder, KvCache, Runtime};
-use crate::manifest::{Manifest, MelDims};
-use crate::mel::{self, MelSpectrogram};
+use crate::audio::Pcm;
+use crate::conversation::Reply;
+use crate::engine::{Engine, Tools};
+use crate::error::Result;
+use crate::graph::decoder::Call;
+use crate::graph::{CodecDecoder, Decoder, Encoder, Runtime};
+use crate::hear::Ear;
+use crate::manifest::Manifest;
+use crate::mel::MelSpectrogram;
 use crate::noise::Noise;
-use crate::prompt::{FEATURES_START, Prompt};
 use crate::sampling::SamplingConfig;
 use crate::speech::Speech;
 use crate::task::{Source, Task};
 use crate::text::Text;
-use crate::trace::{Millis, Timings, Trace};
-use crate::turn::Outcome;
+use crate::trace::{Millis, Trace};
+use crate::turn::Forced;
 
 /// What is asked.
 #[derive(Debug, Clone)]
@@ -33,7 +33,7 @@ pub enum Question {
 }
 
 impl Question {
-    fn source(&self) -> Source {
+    pub(crate) fn source(&self) -> Source {
         match self {
             Question::Audio(_) => Source::Audio,
             Question::Text(_) => Source::Text,
@@ -59,6 +59,8 @@ pub struct Options {
     pub sampling: SamplingConfig,
     pub noise: Noise,
     pub window: EncoderWindow,
+    /// A length of its own, whatever the model would say.
+    pub forced: Option<Forced>,
 }
 
 impl Options {
@@ -70,17 +72,18 @@ impl Options {
             sampling: SamplingConfig::greedy(),
             noise: Noise::Seeded(0),
             window: EncoderWindow::Full,
+            forced: None,
         }
     }
 }
 
 /// A piece of the answer, the moment it exists.
 #[derive(Debug)]
-pub enum Event<'a> {
+pub enum Event {
     /// Whole characters.
-    Text(&'a str),
+    Text(String),
     /// Mono samples at the codec's rate.
-    Audio(&'a [f32]),
+    Audio(Vec<f32>),
 }
 
 /// Takes the answer as it comes; an error from it ends the answer.
@@ -88,37 +91,44 @@ pub type Sink<'a> = dyn FnMut(Event) -> Result<()> + 'a;
 
 /// A loaded model.
 pub struct Omni {
-    pub manifest: Manifest,
-    text: Text,
-    mel: MelSpectrogram,
-    encoder: Encoder,
-    decoder: Decoder,
-    codec: CodecDecoder,
-    load: Millis,
-}
-
-/// What the front half made of a question.
-struct Heard {
-    prompt: Prompt,
-    features: Option<Array2<f32>>,
+    pub manifest: Arc<Manifest>,
+    pub(crate) text: Arc<Text>,
+    pub(crate) ear: Ear,
+    pub(crate) decoder: Decoder,
+    pub(crate) codec: CodecDecoder,
+    pub(crate) load: Millis,
+    folder: PathBuf,
+    runtime: Runtime,
 }
 
 impl Omni {
     /// Opens the model in `folder`.
     pub fn load(folder: &Path, runtime: &Runtime) -> Result<Omni> {
         let start = Instant::now();
-        let manifest = Manifest::load(folder)?;
+        let manifest = Arc::new(Manifest::load(folder)?);
+        let text = Arc::new(Text::open(folder, &manifest)?);
         let mut omni = Omni {
-            text: Text::open(folder, &manifest)?,
-            mel: MelSpectrogram::new(&manifest.mel),
-            encoder: Encoder::open(runtime, folder, &manifest)?,
+            ear: Ear {
+                manifest: manifest.clone(),
+                text: text.clone(),
+                mel: MelSpectrogram::new(&manifest.mel),
+                encoder: Encoder::open(runtime, folder, &manifest)?,
+            },
             decoder: Decoder::open(runtime, folder, &manifest)?,
             codec: CodecDecoder::open(runtime, folder, &manifest)?,
+            text,
             manifest,
             load: 0.0,
+            folder: folder.to_path_buf(),
+            runtime: runtime.clone(),
         };
         omni.load = millis(start);
         Ok(omni)
+    }
+
+    /// The codec once more, for another thread.
+    pub(crate) fn open_codec(&self) -> Result<CodecDecoder> {
+        CodecDecoder::open(&self.runtime, &self.folder, &self.manifest)
     }
 
     /// Answers, giving the answer to `sink` as it comes.
@@ -129,58 +139,69 @@ impl Omni {
         sink: &mut Sink,
     ) -> Result<Trace> {
         let start = Instant::now();
-        let mut timings = Timings {
-            load: self.load,
-            ..Timings::default()
+        let mut heard = self.ear.hear(question, options, start)?;
+        heard.timings.load = self.load;
+        let speech = Speech::new(self.manifest.codec.sample_rate);
+        let tools = Tools {
+            manifest: &self.manifest,
+            text: &self.text,
+            speech: &speech,
         };
-        let heard = self.hear(question, options, &mut timings)?;
-        let steps = self.steps_allowed(&heard.prompt, options)?;
-        let mut cache = self.prefill(&heard, steps, &mut timings)?;
-        let mut answer = Answer::new(self, &heard.prompt, options, steps, timings, start);
-        std::thread::scope(|scope| {
-            let speech = options
-                .task
-                .speaks()
-                .then(|| Speech::start(scope, &mut self.codec, options.noise));
-            let mut text = self.text.stream();
-            let mut column = heard.prompt.marks.concat();
-            answer.trace.ended = loop {
-                if let Some(ended) = answer.turn.limit() {
-                    break ended;
-                }
-                let outcome = answer.step(&mut self.decoder, &mut cache, &mut column)?;
-                let step = match outcome {
-                    Outcome::Ended(ended) => break ended,
-                    Outcome::Kept(step) => step,
-                };
-                if let Some(piece) = text.push(step.text) {
-                    sink(Event::Text(&piece))?;
-                }
-                if let Some(speech) = &speech {
-                    answer
-                        .frame(&step.audio)
-                        .into_iter()
-                        .for_each(|frame| speech.push(frame));
-                    while let Some(chunk) = speech.ready() {
-                        answer.hear_back(&chunk, sink)?;
-                    }
-                }
-            };
-            if let Some(piece) = text.finish() {
-                sink(Event::Text(&piece))?;
+        let (reply, mut conversation) = Reply::new(None);
+        let mut engine = Engine::new(tools, &mut self.decoder, usize::MAX);
+        let codec = &mut self.codec;
+        let mut first_audio = None;
+        let mut give = |event: Event| {
+            if matches!(event, Event::Audio(_)) {
+                first_audio.get_or_insert_with(|| millis(start));
             }
-            if let Some(speech) = speech {
-                answer.trace.timings_ms.codec =
-                    speech.finish(|chunk| answer.hear_back(chunk, sink))?;
+            sink(event)
+        };
+        let mut trace = std::thread::scope(|scope| {
+            let _open = speech.open();
+            if options.task.speaks() {
+                scope.spawn(|| speech.serve(codec));
             }
-            Ok::<(), Error>(())
+            engine.admit(heard, options.clone(), reply);
+            while !engine.is_idle() {
+                engine.turn();
+                while let Some(event) = conversation.try_next() {
+                    give(event)?;
+                }
+            }
+            for event in &mut conversation {
+                give(event)?;
+            }
+            conversation.finish()
         })?;
-        let mut trace = answer.trace;
-        trace.text = self
-            .text
-            .decode(&trace.tokens[self.manifest.ids.audio_streams]);
+        trace.timings_ms.first_audio = first_audio;
         trace.timings_ms.total = millis(start);
         Ok(trace)
+    }
+
+    /// Times `n` passes of the decoder over one row with both heads, at `position`; none where the
+    /// model has no such position.
+    pub fn time_steps(&mut self, position: usize, n: usize) -> Result<Vec<Millis>> {
+        let capacity = position + n + 1;
+        if capacity > self.manifest.decoder.max_length {
+            return Ok(Vec::new());
+        }
+        let mut cache = self.decoder.cache_at(&[position], capacity)?;
+        let ids = vec![0; self.manifest.ids.streams()];
+        let call = Call {
+            ids: &ids,
+            seq: 1,
+            features: None,
+            text_rows: &[0],
+            audio_rows: &[0],
+        };
+        self.decoder.run(&mut cache, call)?;
+        let time = |_| {
+            let start = Instant::now();
+            self.decoder.run(&mut cache, call)?;
+            Ok(millis(start))
+        };
+        (0..n).map(time).collect()
     }
 
     /// Answers and keeps the sound.
@@ -188,111 +209,11 @@ impl Omni {
         let mut pcm = Vec::new();
         let trace = self.stream(question, options, &mut |event| {
             if let Event::Audio(chunk) = event {
-                pcm.extend_from_slice(chunk);
+                pcm.extend_from_slice(&chunk);
             }
             Ok(())
         })?;
         Ok((trace, pcm))
-    }
-
-    /// Question to prompt: mel and encoder, or tokenizer.
-    fn hear(
-        &mut self,
-        question: &Question,
-        options: &Options,
-        timings: &mut Timings,
-    ) -> Result<Heard> {
-        let task = options.task;
-        if question.source() != task.source {
-            let (wants, flag) = match task.source {
-                Source::Audio => ("a spoken question", "an audio file"),
-                Source::Text => ("a written question", "--text"),
-            };
-            return Err(Error::Input(format!(
-                "task {} answers {wants}: give it {flag}",
-                task.name
-            )));
-        }
-        match question {
-            Question::Text(text) => Ok(Heard {
-                prompt: Prompt::from_text(task, &self.manifest.ids, &self.text.encode(text)?),
-                features: None,
-            }),
-            Question::Audio(pcm) => {
-                let features = self.features(pcm, options.window, timings)?;
-                let prompt = Prompt::from_audio(task, &self.manifest.ids, features.nrows());
-                Ok(Heard {
-                    prompt,
-                    features: Some(features),
-                })
-            }
-        }
-    }
-
-    fn features(
-        &mut self,
-        pcm: &Pcm,
-        window: EncoderWindow,
-        timings: &mut Timings,
-    ) -> Result<Array2<f32>> {
-        let start = Instant::now();
-        let dims = &self.manifest.mel;
-        let pcm = audio::resample(pcm, dims.sample_rate)?;
-        let frames = window_frames(dims, window, pcm.samples.len());
-        let n_features =
-            mel::n_features(dims, pcm.samples.len()).min(frames / dims.frames_per_feature);
-        let spectrogram = self.mel.compute(&pcm.samples, frames);
-        timings.mel = millis(start);
-        let start = Instant::now();
-        let features = self.encoder.encode(spectrogram.view(), n_features)?;
-        timings.encoder = millis(start);
-        Ok(features)
-    }
-
-    /// Steps the model's length and the options leave after the prompt.
-    fn steps_allowed(&self, prompt: &Prompt, options: &Options) -> Result<usize> {
-        let max_length = self.manifest.decoder.max_length;
-        if prompt.len() >= max_length {
-            return Err(Error::Input(format!(
-                "the question takes {} of the model's {max_length} positions and leaves none for an answer; ask something shorter",
-                prompt.len()
-            )));
-        }
-        let room = max_length - prompt.len();
-        Ok(options.max_steps.map_or(room, |steps| steps.min(room)))
-    }
-
-    /// Reads all that the rows share, once, then makes a cache row for each.
-    fn prefill(&mut self, heard: &Heard, steps: usize, timings: &mut Timings) -> Result<KvCache> {
-        let start = Instant::now();
-        let prompt = &heard.prompt;
-        let mut cache = self.decoder.cache(1, prompt.len() + steps)?;
-        let call = Call {
-            ids: &prompt.shared.concat(),
-            seq: prompt.len() - 1,
-            features: heard.features.as_ref().map(|f| (FEATURES_START, f.view())),
-            text_rows: &[],
-            audio_rows: &[],
-        };
-        self.decoder.run(&mut cache, call)?;
-        if prompt.marks.len() > 1 {
-            cache = self.decoder.select(&cache, &vec![0; prompt.marks.len()])?;
-        }
-        timings.prefill = millis(start);
-        Ok(cache)
-    }
-}
-
-/// Mel frames the encoder gets: even, so that they make whole features.
-fn window_frames(dims: &MelDims, window: EncoderWindow, n_samples: usize) -> usize {
-    let second = dims.sample_rate as usize / dims.hop_length;
-    match window {
-        EncoderWindow::Full => dims.max_frames(),
-        EncoderWindow::Short => {
-            let clip = n_samples.div_ceil(dims.hop_length) + second;
-            clip.next_multiple_of(dims.frames_per_feature)
-                .min(dims.max_frames())
-        }
     }
 }
 

@@ -109,7 +109,7 @@ impl TextStream<'_> {
     }
 
     /// What is still held back at the end.
-    pub fn finish(mut self) -> Option<String> {
+    pub fn finish(&mut self) -> Option<String> {
         let piece = self.pending();
         self.given = self.ids.len();
         (!piece.is_empty()).then_some(piece)

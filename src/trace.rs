@@ -47,6 +47,25 @@ pub struct Timings {
 }
 
 impl Trace {
+    /// The record of an answer of `streams` streams that has not begun.
+    pub(crate) fn new(
+        task: &'static str,
+        prompt_length: usize,
+        streams: usize,
+        timings_ms: Timings,
+    ) -> Trace {
+        Trace {
+            task,
+            prompt_length,
+            tokens: vec![Vec::new(); streams],
+            text: String::new(),
+            ended: Ended::Limit,
+            frames: 0,
+            pcm_samples: 0,
+            timings_ms,
+        }
+    }
+
     pub(crate) fn push(&mut self, step: &Step) {
         let (text, audio) = self
             .tokens

@@ -48,6 +48,13 @@ impl Ended {
     }
 }
 
+/// An answer of a length that was asked for, whatever the model would say: for measuring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Forced {
+    /// Steps after which the text says end of text; the answer goes on until its most steps.
+    pub text_steps: usize,
+}
+
 /// The heads a turn needs at its next step, by its own rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heads {
@@ -70,6 +77,7 @@ pub struct Turn {
     ids: SpecialIds,
     samplers: Vec<Sampler>,
     max_steps: usize,
+    forced: Option<Forced>,
     steps: usize,
     text_ended: bool,
     bad_audio: bool,
@@ -90,11 +98,18 @@ impl Turn {
             ids: ids.clone(),
             samplers,
             max_steps,
+            forced: None,
             steps: 0,
             text_ended: false,
             bad_audio: false,
             last: None,
         }
+    }
+
+    /// The same turn, of a forced length: no special id is chosen but the one end of text.
+    pub fn forced(mut self, forced: Option<Forced>) -> Turn {
+        self.forced = forced;
+        self
     }
 
     /// Batch rows the next step feeds. A row that only lends text leaves once the text has ended.
@@ -177,16 +192,22 @@ impl Turn {
             .samplers
             .split_last_mut()
             .expect("one sampler a stream");
+        // Special ids follow the plain ones; a forced answer chooses among the plain ones.
+        let (words, codes) = match self.forced {
+            Some(_) => (self.ids.eot as usize, self.ids.eoa as usize),
+            None => (self.ids.text_vocab_size, self.ids.audio_vocab_size),
+        };
         let audio = audio.map_or_else(Vec::new, |logits| {
             audio_samplers
                 .iter_mut()
                 .zip(logits.chunks_exact(self.ids.audio_vocab_size))
-                .map(|(sampler, logits)| sampler.sample(logits) as i64)
+                .map(|(sampler, logits)| sampler.sample(&logits[..codes]) as i64)
                 .collect()
         });
-        let text = match text {
-            Some(logits) => text_sampler.sample(logits) as i64,
-            None => self.ids.pad_t,
+        let text = match (text, self.forced) {
+            (Some(_), Some(forced)) if self.steps >= forced.text_steps => self.ids.eot,
+            (Some(logits), _) => text_sampler.sample(&logits[..words]) as i64,
+            (None, _) => self.ids.pad_t,
         };
         Step { audio, text }
     }
@@ -308,6 +329,20 @@ mod tests {
         said(&mut turn, 3, 0);
         assert_eq!(turn.limit(), None);
         said(&mut turn, 3, 0);
+        assert_eq!(turn.limit(), Some(Ended::Limit));
+    }
+
+    #[test]
+    fn a_forced_answer_ends_at_its_length_and_its_text_where_told() {
+        let mut turn = turn(&task::A1A2_BATCH, 4).forced(Some(Forced { text_steps: 2 }));
+        for step in 0..4 {
+            assert_eq!(turn.limit(), None);
+            let Outcome::Kept(said) = said(&mut turn, 16, 6) else {
+                panic!("step {step} is kept")
+            };
+            assert!(said.audio.iter().all(|&id| id < 6), "no special id");
+            assert_eq!(turn.rows(), if step < 2 { 2 } else { 1 });
+        }
         assert_eq!(turn.limit(), Some(Ended::Limit));
     }
 

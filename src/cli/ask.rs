@@ -172,6 +172,7 @@ impl Ask {
             sampling,
             noise,
             window: self.encoder_window.into(),
+            forced: None,
         })
     }
 
@@ -245,11 +246,11 @@ impl Outputs {
     fn take(&mut self, event: Event) -> mini_omni::Result<()> {
         match event {
             Event::Audio(pcm) => match &mut self.wav {
-                Some(wav) => Ok(wav.write(pcm)?),
+                Some(wav) => Ok(wav.write(&pcm)?),
                 None => Ok(()),
             },
             Event::Text(piece) => self
-                .print(piece)
+                .print(&piece)
                 .map_err(|e| mini_omni::Error::Sink(e.to_string())),
         }
     }

@@ -2,45 +2,45 @@
 //!
 //! Two layouts, as the graph was exported. *Shared*: one buffer of fixed capacity a layer, bound as
 //! past and present at once, written in place, nothing copied or allocated in a step. *Concat*: each
-//! step's present becomes the next past. Rows of a shared cache have their own lengths; rows of a
-//! concat cache grow together, and their first position is a masked filler, so that no tensor is
-//! ever empty.
+//! step's present becomes the next past; a row's positions are the last ones of the tensor, what is
+//! in front of them is masked filler, at least one position, so that no tensor is ever empty. In both
+//! every row has its own length, and rows come and go by [`KvCache::gather`] alone.
 
 use ort::value::Tensor;
 
+use super::binding::Bound;
 use super::session::zeros;
 use crate::manifest::{DecoderDims, KvLayout};
 
-/// Keys and values of `rows` batch rows.
+/// Keys and values of some batch rows.
 pub struct KvCache {
-    pub(crate) layout: KvLayout,
+    pub(super) layout: KvLayout,
     /// Keys then values of each layer, [rows, n_kv_head, positions, head_size].
-    pub(crate) tensors: Vec<Tensor<f32>>,
+    pub(super) tensors: Vec<Tensor<f32>>,
     /// Positions read, one a row.
-    pub(crate) lengths: Vec<usize>,
+    pub(super) lengths: Vec<usize>,
+    /// The last call's inputs and outputs, in place for the next one.
+    pub(super) bound: Option<Bound>,
     n_kv_head: usize,
     head_size: usize,
     capacity: usize,
 }
 
-/// Filler positions in front of a concat cache.
-pub(crate) const CONCAT_FILLER: usize = 1;
+/// Filler positions in front of a concat cache's longest row.
+const CONCAT_FILLER: usize = 1;
 
 impl KvCache {
-    /// An empty cache of `rows` rows for up to `capacity` positions each.
-    pub fn new(dims: &DecoderDims, rows: usize, capacity: usize) -> ort::Result<KvCache> {
-        let positions = match dims.kv_cache {
-            KvLayout::Shared => capacity,
-            KvLayout::Concat => CONCAT_FILLER,
-        };
-        let shape = [rows, dims.n_kv_head, positions, dims.head_size];
-        let tensors = (0..2 * dims.n_layer)
-            .map(|_| zeros(&shape))
-            .collect::<ort::Result<_>>()?;
+    /// A cache of one row a length, for up to `capacity` positions each. What a row of a length
+    /// above 0 has read is nothing but zeros: good for measuring.
+    pub fn new(dims: &DecoderDims, lengths: &[usize], capacity: usize) -> ort::Result<KvCache> {
+        let positions = positions(dims.kv_cache, lengths, capacity);
+        let shape = [lengths.len(), dims.n_kv_head, positions, dims.head_size];
+        let tensors = (0..2 * dims.n_layer).map(|_| zeros(&shape));
         Ok(KvCache {
             layout: dims.kv_cache,
-            tensors,
-            lengths: vec![0; rows],
+            tensors: tensors.collect::<ort::Result<_>>()?,
+            lengths: lengths.to_vec(),
+            bound: None,
             n_kv_head: dims.n_kv_head,
             head_size: dims.head_size,
             capacity,
@@ -57,45 +57,72 @@ impl KvCache {
         self.capacity
     }
 
-    /// A new cache whose rows are copies of the given rows of this one.
-    pub fn select(&self, rows: &[usize]) -> ort::Result<KvCache> {
-        let tensors = self
-            .tensors
-            .iter()
-            .map(|tensor| {
-                let (shape, data) = tensor.extract_tensor();
-                let positions = shape[2] as usize;
-                let mut copy = zeros(&[rows.len(), self.n_kv_head, positions, self.head_size])?;
-                let target = copy.extract_tensor_mut().1;
-                for (to, &from) in rows.iter().enumerate() {
-                    self.copy_row(data, from, target, to, positions);
-                }
-                Ok(copy)
-            })
-            .collect::<ort::Result<_>>()?;
+    /// Positions `row` has read.
+    pub fn length(&self, row: usize) -> usize {
+        self.lengths[row]
+    }
+
+    /// Positions of the longest row.
+    pub fn longest(&self) -> usize {
+        self.lengths.iter().max().copied().unwrap_or(0)
+    }
+
+    /// A new cache of copies of the given rows, in their order, for up to `capacity` positions each.
+    pub fn gather(rows: &[(&KvCache, usize)], capacity: usize) -> ort::Result<KvCache> {
+        let Some(&(like, _)) = rows.first() else {
+            return Err(ort::Error::new("a cache needs a row"));
+        };
+        let lengths: Vec<_> = rows.iter().map(|&(from, row)| from.lengths[row]).collect();
+        let positions = positions(like.layout, &lengths, capacity);
+        let shape = [rows.len(), like.n_kv_head, positions, like.head_size];
+        let mut tensors = Vec::with_capacity(like.tensors.len());
+        for layer in 0..like.tensors.len() {
+            let mut tensor = zeros(&shape)?;
+            let target = tensor.extract_tensor_mut().1;
+            for (target, &(from, row)) in target
+                .chunks_exact_mut(shape[1..].iter().product())
+                .zip(rows)
+            {
+                from.copy_row(layer, row, target, positions);
+            }
+            tensors.push(tensor);
+        }
         Ok(KvCache {
-            layout: self.layout,
+            layout: like.layout,
             tensors,
-            lengths: rows.iter().map(|&row| self.lengths[row]).collect(),
-            n_kv_head: self.n_kv_head,
-            head_size: self.head_size,
-            capacity: self.capacity,
+            lengths,
+            bound: None,
+            n_kv_head: like.n_kv_head,
+            head_size: like.head_size,
+            capacity,
         })
     }
 
-    /// Copies the positions in use of row `from` of `data` to row `to` of `target`.
-    fn copy_row(&self, data: &[f32], from: usize, target: &mut [f32], to: usize, positions: usize) {
-        let used = match self.layout {
-            KvLayout::Shared => self.lengths[from],
-            KvLayout::Concat => positions,
+    /// Copies what `row` has read to `target` [n_kv_head, positions, head_size].
+    fn copy_row(&self, layer: usize, row: usize, target: &mut [f32], positions: usize) {
+        let (shape, data) = self.tensors[layer].extract_tensor();
+        let own_positions = shape[2] as usize;
+        let length = self.lengths[row];
+        let (from, to) = match self.layout {
+            KvLayout::Shared => (0, 0),
+            KvLayout::Concat => (own_positions - length, positions - length),
         };
-        let (head, used) = (positions * self.head_size, used * self.head_size);
-        for h in 0..self.n_kv_head {
-            let (source, sink) = (
-                (from * self.n_kv_head + h) * head,
-                (to * self.n_kv_head + h) * head,
-            );
-            target[sink..sink + used].copy_from_slice(&data[source..source + used]);
+        let head = own_positions * self.head_size;
+        let own = &data[row * self.n_kv_head * head..][..self.n_kv_head * head];
+        let heads = own
+            .chunks_exact(head)
+            .zip(target.chunks_exact_mut(positions * self.head_size));
+        for (own, target) in heads {
+            target[to * self.head_size..][..length * self.head_size]
+                .copy_from_slice(&own[from * self.head_size..][..length * self.head_size]);
         }
+    }
+}
+
+/// Positions of the tensors that hold rows of these lengths.
+fn positions(layout: KvLayout, lengths: &[usize], capacity: usize) -> usize {
+    match layout {
+        KvLayout::Shared => capacity,
+        KvLayout::Concat => CONCAT_FILLER + lengths.iter().max().copied().unwrap_or(0),
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! [`runtime`] finds and loads the ONNX Runtime library, [`session`] opens a graph and holds it
 //! against the manifest, and one file a graph gives it a typed face: [`encoder`], [`decoder`] with
-//! its [`kv_cache`], [`codec`].
+//! its [`kv_cache`] and `binding`, [`codec`].
 
+mod binding;
 pub mod codec;
 pub mod decoder;
 pub mod encoder;

@@ -38,6 +38,7 @@ impl Provider {
 }
 
 /// ONNX Runtime, loaded, with the provider and the thread count every session gets.
+#[derive(Clone)]
 pub struct Runtime {
     pub(crate) environment: Environment,
     /// The library file.

@@ -3,25 +3,34 @@
 //! Every round is a whole answer through the same path as `ask`; a player is simulated that starts
 //! with the first sound, so a late chunk is counted as the gap a listener would hear.
 
+mod conversations;
+mod player;
+mod report;
+
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use mini_omni::manifest::Precision;
 use mini_omni::output::Output;
 use mini_omni::stats::Stats;
 use mini_omni::task::{A1A2_BATCH, Source, Task};
+use mini_omni::turn::Forced;
 use mini_omni::{Event, Noise, Omni, Options, Pcm, Question, Runtime, Trace, audio};
-use serde::{Deserialize, Serialize};
 
 use super::Compute;
 use super::ask::{WindowArg, task_parser};
+use conversations::Search;
+use player::Player;
+use report::{Report, read_report, table};
 
 /// Where in the answer a step is counted as early or late, positions.
 const POSITION_BAND: usize = 50;
+/// Positions at which the decoder alone is timed, and how many passes.
+const POSITIONS: [usize; 2] = [100, 2000];
+const PASSES: usize = 20;
 
 #[derive(Args)]
 pub struct Bench {
@@ -41,6 +50,25 @@ pub struct Bench {
     /// How much the encoder hears: its full window, or only the clip
     #[arg(long, value_enum, default_value_t = WindowArg::Full)]
     encoder_window: WindowArg,
+    /// Find how many conversations at once are on time, up to N; they must speak
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    conversations: Option<u16>,
+    /// Length of each conversation's answer
+    #[arg(
+        long,
+        default_value_t = 60.0,
+        value_name = "S",
+        requires = "conversations"
+    )]
+    seconds: f64,
+    /// How long a conversation's player holds the first sound back
+    #[arg(
+        long,
+        default_value_t = 0,
+        value_name = "MS",
+        requires = "conversations"
+    )]
+    player_buffer: u16,
     /// Write the results here as JSON; - is standard output
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -51,28 +79,6 @@ pub struct Bench {
     compute: Compute,
 }
 
-/// Everything a benchmark says; milliseconds unless named otherwise.
-#[derive(Serialize, Deserialize)]
-struct Report {
-    version: String,
-    onnxruntime: String,
-    cpu: String,
-    threads: usize,
-    provider: String,
-    model: String,
-    model_hash: String,
-    precision: Precision,
-    task: String,
-    encoder_window: String,
-    question_seconds: f64,
-    load_ms: f64,
-    stages_ms: Vec<(String, Stats)>,
-    real_time_factor: Option<Stats>,
-    /// Gaps a listener would hear, over all rounds.
-    underruns: usize,
-    peak_memory_mib: Option<f64>,
-}
-
 impl Bench {
     pub fn run(&self) -> Result<ExitCode> {
         let task = self.task.unwrap_or(&A1A2_BATCH);
@@ -80,6 +86,18 @@ impl Bench {
             bail!(
                 "bench asks a spoken question; task {} takes a written one",
                 task.name
+            );
+        }
+        if self.conversations.is_some() && !task.speaks() {
+            bail!(
+                "--conversations counts late sound, and task {} does not speak; give one that does",
+                task.name
+            );
+        }
+        if !(self.seconds > 0.0 && self.seconds.is_finite()) {
+            bail!(
+                "--seconds {} makes no sense; give more than 0",
+                self.seconds
             );
         }
         let before = self.compare.as_deref().map(read_report).transpose()?;
@@ -101,8 +119,29 @@ impl Bench {
             window: self.encoder_window.into(),
             ..Options::for_task(task)
         };
-        let rounds = self.rounds(&mut omni, &Question::Audio(pcm.clone()), &options)?;
-        let report = self.report(&omni, &runtime, &options, &pcm, &rounds);
+        let question = Question::Audio(pcm.clone());
+        let mut stages = Stages::default();
+        let rounds = self.rounds(&mut omni, &question, &options)?;
+        stages.add_rounds(&rounds);
+        if task.speaks() {
+            let halved = self.rounds(&mut omni, &question, &text_ends_half_way(&options))?;
+            stages.add_halved(&halved);
+        }
+        for position in POSITIONS {
+            let passes = omni.time_steps(position, PASSES)?;
+            stages.add(&format!("step at {position}"), passes);
+        }
+        let mut report = self.report(&omni, &runtime, &options, &pcm, &rounds);
+        report.stages_ms = stages.0;
+        if let Some(n) = self.conversations {
+            let search = Search {
+                most: n.into(),
+                seconds: self.seconds,
+                player_buffer: Duration::from_millis(self.player_buffer.into()),
+            };
+            report.conversations = Some(search.run(omni, &question, &options)?);
+            report.peak_memory_mib = peak_memory_mib();
+        }
         if let Some(output) = output {
             let json = serde_json::to_string_pretty(&report)? + "\n";
             output.complete(&json).context("cannot write the results")?;
@@ -161,10 +200,11 @@ impl Bench {
             encoder_window: self.encoder_window.name().into(),
             question_seconds: pcm.samples.len() as f64 / f64::from(pcm.sample_rate),
             load_ms: rounds[0].trace.timings_ms.load,
-            stages_ms: stages(rounds),
+            stages_ms: Vec::new(),
             real_time_factor: Stats::of(factors),
             underruns: rounds.iter().map(|round| round.underruns).sum(),
             peak_memory_mib: peak_memory_mib(),
+            conversations: None,
         }
     }
 }
@@ -177,126 +217,77 @@ struct Round {
 
 impl Round {
     fn run(omni: &mut Omni, question: &Question, options: &Options) -> Result<Round> {
-        let rate = f64::from(omni.manifest.codec.sample_rate);
-        let mut player: Option<Instant> = None;
-        let (mut heard, mut underruns) = (0.0, 0);
+        let mut player = Player::new(&omni.manifest.codec, Duration::ZERO);
         let trace = omni.stream(question, options, &mut |event| {
             if let Event::Audio(chunk) = event {
-                let started = *player.get_or_insert_with(Instant::now);
-                let late = started.elapsed().as_secs_f64() - heard;
-                if heard > 0.0 && late > 0.0 {
-                    underruns += 1;
-                    // The listener waited; what follows is heard that much later.
-                    heard += late;
-                }
-                heard += chunk.len() as f64 / rate;
+                player.take(Instant::now(), chunk.len());
             }
             Ok(())
         })?;
-        Ok(Round { trace, underruns })
+        Ok(Round {
+            trace,
+            underruns: player.gaps,
+        })
     }
 }
 
-fn stages(rounds: &[Round]) -> Vec<(String, Stats)> {
-    let of = |pick: &dyn Fn(&Trace) -> Vec<f64>| {
-        Stats::of(rounds.iter().flat_map(|r| pick(&r.trace)).collect())
-    };
-    let per_frame = |t: &Trace| {
-        if t.frames > 0 {
-            vec![t.timings_ms.codec / t.frames as f64]
-        } else {
-            vec![]
-        }
-    };
-    let late = |t: &Trace| {
-        t.timings_ms
-            .steps
-            .iter()
-            .rev()
-            .take(POSITION_BAND)
-            .copied()
-            .collect()
-    };
-    [
-        ("mel", of(&|t| vec![t.timings_ms.mel])),
-        ("encoder", of(&|t| vec![t.timings_ms.encoder])),
-        ("prefill", of(&|t| vec![t.timings_ms.prefill])),
-        ("step", of(&|t| t.timings_ms.steps.clone())),
-        ("last steps", of(&late)),
-        ("codec a frame", of(&per_frame)),
-        (
+/// Times by what they are times of, ms.
+#[derive(Default)]
+struct Stages(Vec<(String, Stats)>);
+
+impl Stages {
+    fn add(&mut self, name: &str, values: Vec<f64>) {
+        self.0
+            .extend(Stats::of(values).map(|stats| (name.to_string(), stats)));
+    }
+
+    fn add_rounds(&mut self, rounds: &[Round]) {
+        let per_frame = |t: &Trace| (t.frames > 0).then(|| t.timings_ms.codec / t.frames as f64);
+        let late = |t: &Trace| {
+            let steps = &t.timings_ms.steps;
+            steps[steps.len().saturating_sub(POSITION_BAND)..].to_vec()
+        };
+        self.add("mel", all(rounds, |t| vec![t.timings_ms.mel]));
+        self.add("encoder", all(rounds, |t| vec![t.timings_ms.encoder]));
+        self.add("prefill", all(rounds, |t| vec![t.timings_ms.prefill]));
+        self.add("step", all(rounds, |t| t.timings_ms.steps.clone()));
+        self.add("last steps", all(rounds, late));
+        self.add(
+            "codec a frame",
+            all(rounds, |t| per_frame(t).into_iter().collect()),
+        );
+        self.add(
             "first audio",
-            of(&|t| t.timings_ms.first_audio.into_iter().collect()),
-        ),
-        ("whole answer", of(&|t| vec![t.timings_ms.total])),
-    ]
-    .into_iter()
-    .filter_map(|(name, stats)| Some((name.to_string(), stats?)))
-    .collect()
-}
+            all(rounds, |t| t.timings_ms.first_audio.into_iter().collect()),
+        );
+        self.add("whole answer", all(rounds, |t| vec![t.timings_ms.total]));
+    }
 
-fn table(report: &Report, before: Option<&Report>) -> String {
-    let precision = &report.precision;
-    let mut text = format!(
-        "{} ({}), encoder {}, decoder {}, codec {}\n{}, {} threads, {}, ONNX Runtime {}\n{:.1} s question, {}, {} encoder window\n\n",
-        report.model,
-        &report.model_hash[..12],
-        precision.encoder,
-        precision.decoder,
-        precision.codec,
-        report.cpu,
-        report.threads,
-        report.provider,
-        report.onnxruntime,
-        report.question_seconds,
-        report.task,
-        report.encoder_window,
-    );
-    text += &format!(
-        "{:<14} {:>9} {:>9} {:>9} {:>9} {:>6}\n",
-        "ms", "mean", "p50", "p95", "p99", "n"
-    );
-    for (name, s) in &report.stages_ms {
-        let change = before.map_or(String::new(), |b| change(name, s, b));
-        text += &format!(
-            "{name:<14} {:>9.2} {:>9.2} {:>9.2} {:>9.2} {:>6}{change}\n",
-            s.mean, s.p50, s.p95, s.p99, s.n
+    /// Answers whose text ended half-way.
+    fn add_halved(&mut self, rounds: &[Round]) {
+        self.add(
+            "step, half text",
+            all(rounds, |t| t.timings_ms.steps.clone()),
+        );
+        self.add(
+            "answer, half text",
+            all(rounds, |t| vec![t.timings_ms.total]),
         );
     }
-    text += &format!("{:<14} {:>9.0}\n\n", "load", report.load_ms);
-    if let Some(factor) = &report.real_time_factor {
-        text += &format!(
-            "real-time factor {:.3} (below 1 is faster than speech)\n",
-            factor.p50
-        );
-    }
-    text += &format!("underruns {}\n", report.underruns);
-    if let Some(peak) = report.peak_memory_mib {
-        text += &format!("peak memory {peak:.0} MiB\n");
-    }
-    text
 }
 
-/// The change of a stage's median, and whether it exceeds the spread of either run.
-fn change(name: &str, now: &Stats, before: &Report) -> String {
-    let Some((_, then)) = before.stages_ms.iter().find(|(other, _)| other == name) else {
-        return "  new".into();
-    };
-    let percent = (now.p50 / then.p50 - 1.0) * 100.0;
-    let spread = ((now.p95 - now.p50) / now.p50).max((then.p95 - then.p50) / then.p50) * 100.0;
-    let verdict = if percent.abs() > spread {
-        ""
-    } else {
-        ", within the noise"
-    };
-    format!("  {percent:+.1} % (spread {spread:.1} %{verdict})")
+fn all(rounds: &[Round], of: impl Fn(&Trace) -> Vec<f64>) -> Vec<f64> {
+    rounds.iter().flat_map(|round| of(&round.trace)).collect()
 }
 
-fn read_report(path: &Path) -> Result<Report> {
-    let text =
-        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    serde_json::from_str(&text)
-        .with_context(|| format!("{} is no result of bench --json", path.display()))
+/// The same options, for an answer of their most steps with text in its first half alone.
+fn text_ends_half_way(options: &Options) -> Options {
+    Options {
+        forced: options.max_steps.map(|steps| Forced {
+            text_steps: steps / 2,
+        }),
+        ..options.clone()
+    }
 }
 
 /// Two seconds of quiet hum: time does not depend on what is heard.

@@ -1,0 +1,139 @@
+//! What a benchmark says: a struct, its JSON, its table.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use mini_omni::manifest::Precision;
+use mini_omni::stats::Stats;
+use serde::{Deserialize, Serialize};
+
+use super::conversations::Conversations;
+
+/// Everything a benchmark says; milliseconds unless named otherwise.
+#[derive(Serialize, Deserialize)]
+pub struct Report {
+    pub version: String,
+    pub onnxruntime: String,
+    pub cpu: String,
+    pub threads: usize,
+    pub provider: String,
+    pub model: String,
+    pub model_hash: String,
+    pub precision: Precision,
+    pub task: String,
+    pub encoder_window: String,
+    pub question_seconds: f64,
+    pub load_ms: f64,
+    pub stages_ms: Vec<(String, Stats)>,
+    pub real_time_factor: Option<Stats>,
+    /// Gaps a listener would hear, over all rounds.
+    pub underruns: usize,
+    pub peak_memory_mib: Option<f64>,
+    /// How many conversations at once are on time, where it was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversations: Option<Conversations>,
+}
+
+/// The report as a person reads it, with the change since `before`.
+pub fn table(report: &Report, before: Option<&Report>) -> String {
+    let precision = &report.precision;
+    let mut text = format!(
+        "{} ({}), encoder {}, decoder {}, codec {}\n{}, {} threads, {}, ONNX Runtime {}\n{:.1} s question, {}, {} encoder window\n\n",
+        report.model,
+        &report.model_hash[..12],
+        precision.encoder,
+        precision.decoder,
+        precision.codec,
+        report.cpu,
+        report.threads,
+        report.provider,
+        report.onnxruntime,
+        report.question_seconds,
+        report.task,
+        report.encoder_window,
+    );
+    text += &format!(
+        "{:<18} {:>9} {:>9} {:>9} {:>9} {:>6}\n",
+        "ms", "mean", "p50", "p95", "p99", "n"
+    );
+    for (name, s) in &report.stages_ms {
+        let change = before.map_or(String::new(), |b| change(name, s, b));
+        text += &format!(
+            "{name:<18} {:>9.2} {:>9.2} {:>9.2} {:>9.2} {:>6}{change}\n",
+            s.mean, s.p50, s.p95, s.p99, s.n
+        );
+    }
+    text += &format!("{:<18} {:>9.0}\n\n", "load", report.load_ms);
+    if let Some(factor) = &report.real_time_factor {
+        text += &format!(
+            "real-time factor {:.3} (below 1 is faster than speech)\n",
+            factor.p50
+        );
+    }
+    text += &format!("underruns {}\n", report.underruns);
+    if let Some(peak) = report.peak_memory_mib {
+        text += &format!("peak memory {peak:.0} MiB\n");
+    }
+    if let Some(conversations) = &report.conversations {
+        text += &conversations_table(conversations);
+    }
+    text
+}
+
+fn conversations_table(found: &Conversations) -> String {
+    let mut text = format!(
+        "\nconversations at once, answers of {} s, player's buffer {} ms, {} codec threads\n{:>3} {:>8} {:>8} {:>9} {:>9} {:>9} {:>12} {:>8}\n",
+        found.answer_seconds,
+        found.player_buffer_ms,
+        found.codec_threads,
+        "n",
+        "frames",
+        "late",
+        "step p50",
+        "p95",
+        "p99",
+        "first audio",
+        "RTF"
+    );
+    for run in &found.runs {
+        let step = |pick: fn(&Stats) -> f64| run.step_ms.as_ref().map_or(f64::NAN, pick);
+        text += &format!(
+            "{:>3} {:>8} {:>8} {:>9.2} {:>9.2} {:>9.2} {:>12.0} {:>8.3}\n",
+            run.n,
+            run.frames,
+            run.late,
+            step(|s| s.p50),
+            step(|s| s.p95),
+            step(|s| s.p99),
+            run.first_audio_ms.as_ref().map_or(f64::NAN, |s| s.p50),
+            run.real_time_factor.unwrap_or(f64::NAN),
+        );
+    }
+    text + &format!(
+        "{} of {} conversations at once are on time\n",
+        found.on_time, found.most
+    )
+}
+
+/// The change of a stage's median, and whether it exceeds the spread of either run.
+fn change(name: &str, now: &Stats, before: &Report) -> String {
+    let Some((_, then)) = before.stages_ms.iter().find(|(other, _)| other == name) else {
+        return "  new".into();
+    };
+    let percent = (now.p50 / then.p50 - 1.0) * 100.0;
+    let spread = ((now.p95 - now.p50) / now.p50).max((then.p95 - then.p50) / then.p50) * 100.0;
+    let verdict = if percent.abs() > spread {
+        ""
+    } else {
+        ", within the noise"
+    };
+    format!("  {percent:+.1} % (spread {spread:.1} %{verdict})")
+}
+
+/// A report that `--json` wrote.
+pub fn read_report(path: &Path) -> Result<Report> {
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_str(&text)
+        .with_context(|| format!("{} is no result of bench --json", path.display()))
+}
