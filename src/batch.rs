@@ -128,7 +128,7 @@ impl<'a> Batch<'a> {
         };
         let logits = decoder.run(&mut cache, self.call())?;
         self.accept(&logits, crate::omni::millis(start));
-        self.cache = Some(cache);
+        self.cache = Some(cache).filter(|_| !self.seats.is_empty());
         Ok(())
     }
 
@@ -141,21 +141,28 @@ impl<'a> Batch<'a> {
         }
     }
 
+    /// Whether every answer's rows are where the next step has them, with room for it. The row that
+    /// completes a pair may be any: one that has left will do.
+    fn is_seated(&self) -> bool {
+        let fits =
+            |cache: &KvCache| cache.rows() == self.rows() && cache.longest() < cache.capacity();
+        let mut next = 0;
+        self.cache.as_ref().is_some_and(fits)
+            && self.seats.iter().all(|seat| {
+                let first = next;
+                next += seat.n_rows();
+                matches!(seat.rows, Rows::From(row) if row == first)
+            })
+    }
+
     /// Brings the cache's rows in line with the answers.
     fn seat_rows(&mut self, decoder: &Decoder) -> Result<()> {
-        let rows = self.rows();
-        let joining = |seat: &Seat| matches!(seat.rows, Rows::Joining(_));
-        let as_they_are = self
-            .cache
-            .as_ref()
-            .is_some_and(|cache| cache.rows() == rows && cache.longest() < cache.capacity())
-            && !self.seats.iter().any(joining);
-        if as_they_are {
+        if self.is_seated() {
             return Ok(());
         }
         self.cache = match self.sole_newcomer() {
             Some(cache) => Some(cache),
-            None if rows == 0 => None,
+            None if self.seats.is_empty() => None,
             None => Some(self.gather(decoder)?),
         };
         let mut row = 0;
