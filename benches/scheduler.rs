@@ -43,7 +43,7 @@ impl Model {
             forced: Some(Forced { text_steps: STEPS }),
             ..Options::for_task(&task::A1A2_BATCH)
         };
-        let mut batch = Batch::new(self.manifest.ids.streams());
+        let mut batch = Batch::new(self.manifest.ids.streams(), None);
         let mut conversations = Vec::new();
         for _ in 0..n {
             let heard = Heard {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::answer::Answer;
 use crate::batch::Batch;
 use crate::conversation::Reply;
+use crate::graph::KvCache;
 use crate::graph::decoder::Decoder;
 use crate::hear::Heard;
 use crate::manifest::Manifest;
@@ -19,6 +20,9 @@ use crate::text::Text;
 
 /// How long a turn waits for the codec: newcomers and sinks are looked at this often.
 const PATIENCE: Duration = Duration::from_millis(20);
+
+/// Pieces that a newcomer reads at once while nobody else waits.
+const ALONE: usize = 16;
 
 /// What an engine writes answers with.
 #[derive(Clone, Copy)]
@@ -46,9 +50,15 @@ struct Newcomer {
 }
 
 impl<'a> Engine<'a> {
-    pub fn new(tools: Tools<'a>, decoder: &'a mut Decoder, prefill_columns: usize) -> Engine<'a> {
+    /// `partner`, an empty row, makes it step in pairs: see [`crate::batch`].
+    pub fn new(
+        tools: Tools<'a>,
+        decoder: &'a mut Decoder,
+        prefill_columns: usize,
+        partner: Option<KvCache>,
+    ) -> Engine<'a> {
         Engine {
-            batch: Batch::new(tools.manifest.ids.streams()),
+            batch: Batch::new(tools.manifest.ids.streams(), partner),
             tools,
             decoder,
             newcomers: VecDeque::new(),
@@ -104,7 +114,7 @@ impl<'a> Engine<'a> {
         };
         let nobody_waits = self.batch.is_empty() && self.newcomers.is_empty();
         let columns = if nobody_waits {
-            usize::MAX
+            self.prefill_columns.saturating_mul(ALONE)
         } else {
             self.prefill_columns
         };

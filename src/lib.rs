@@ -9,7 +9,7 @@
 //!                                                       └─DelayPattern─▶ Frame ─Codec─▶ PCM 24 kHz
 //! ```
 //!
-//! [`Omni::stream`] is the one path. Pure modules stand in the middle ([`mel`], [`task`], [`prompt`],
+//! [`Omni::stream`] is the one path; [`Scheduler`] walks it with many conversations at once. Pure modules stand in the middle ([`mel`], [`task`], [`prompt`],
 //! [`turn`], [`delay`], [`sampling`], [`noise`]), files and sound at the rim ([`audio`], [`manifest`], [`output`]),
 //! and [`graph`] is the only place that knows ONNX Runtime.
 

@@ -148,7 +148,7 @@ impl Omni {
             speech: &speech,
         };
         let (reply, mut conversation) = Reply::new(None);
-        let mut engine = Engine::new(tools, &mut self.decoder, usize::MAX);
+        let mut engine = Engine::new(tools, &mut self.decoder, usize::MAX, None);
         let codec = &mut self.codec;
         let mut first_audio = None;
         let mut give = |event: Event| {

@@ -2,7 +2,10 @@
 //!
 //! One thread hears questions (mel, encoder), one turns the [`Engine`] that reads prompts in pieces
 //! and steps all answers together, and codec threads serve the answer whose player would run dry
-//! first. What an answer says does not depend on who else is answered.
+//! first. What an answer says does not depend on who else is answered: in the fused profile to the
+//! bit, since rows are computed in pairs ([`crate::batch`]); in the portable one as far as rounding
+//! goes. [`Omni::stream`] computes a lone row alone, which is faster, and in a quantised model may
+//! round otherwise.
 //!
 //! ```no_run
 //! # use mini_omni::{Limits, Omni, Options, Provider, Question, Runtime, Scheduler, task};
@@ -20,14 +23,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
 use crate::conversation::{Conversation, Place, Reply};
 use crate::engine::{Engine, Tools};
 use crate::error::Result;
-use crate::graph::{CodecDecoder, Decoder};
+use crate::graph::{CodecDecoder, Decoder, KvCache};
 use crate::hear::{Ear, Heard};
 use crate::manifest::Manifest;
 use crate::omni::{Omni, Options, Question};
@@ -107,6 +110,7 @@ impl Scheduler {
             ..
         } = omni;
         codecs.push(codec);
+        let partner = decoder.cache(1, 1)?;
         let speech = Arc::new(Speech::new(manifest.codec.sample_rate));
         let (questions, submissions) = channel();
         let (asked, heard) = channel();
@@ -120,7 +124,12 @@ impl Scheduler {
         }
         let columns = limits.prefill_columns;
         threads.push(std::thread::spawn(move || {
-            answer(decoder, columns, (&manifest, &text, &speech), &heard);
+            answer(
+                (decoder, partner),
+                columns,
+                (&manifest, &text, &speech),
+                &heard,
+            );
         }));
         Ok(Scheduler {
             questions: Some(questions),
@@ -195,7 +204,7 @@ fn hear(mut ear: Ear, load: Millis, submissions: &Receiver<Submission>, asked: &
 
 /// The decoder's thread: turns the engine until nobody can ask any more and all is answered.
 fn answer(
-    mut decoder: Decoder,
+    (mut decoder, partner): (Decoder, KvCache),
     prefill_columns: usize,
     (manifest, text, speech): (&Manifest, &Text, &Speech),
     asked: &Receiver<Asked>,
@@ -206,7 +215,7 @@ fn answer(
         text,
         speech: &speech,
     };
-    let mut engine = Engine::new(tools, &mut decoder, prefill_columns);
+    let mut engine = Engine::new(tools, &mut decoder, prefill_columns, Some(partner));
     let admit = |engine: &mut Engine, one: Asked| engine.admit(one.heard, one.options, one.reply);
     loop {
         if engine.is_idle() {
@@ -215,11 +224,8 @@ fn answer(
                 Err(_) => return,
             }
         }
-        loop {
-            match asked.try_recv() {
-                Ok(one) => admit(&mut engine, one),
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
-            }
+        while let Ok(one) = asked.try_recv() {
+            admit(&mut engine, one);
         }
         engine.turn();
     }

@@ -5,7 +5,7 @@ mod common;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use common::root;
+use common::*;
 use mini_omni::omni::EncoderWindow;
 use mini_omni::task::{self, Source, TASKS, Task};
 use mini_omni::{
@@ -111,7 +111,7 @@ fn nobody_hears_the_others(profile: &str) {
         .map(|(question, options)| one.run(question, options).expect("an answer"))
         .collect();
     // Pieces of every size, and more or fewer at once, make the rows meet at other steps.
-    for (at_once, columns) in [(12, 1), (12, 7), (5, 64), (2, 16)] {
+    for (at_once, columns) in [(12, 1), (5, 7), (1, 64)] {
         let scheduler = Scheduler::new(omni(profile), limits(at_once, columns)).expect("threads");
         let mut together = Vec::new();
         for group in questions.chunks(at_once) {
@@ -146,7 +146,7 @@ fn an_answer_does_not_depend_on_the_others_portable() {
 #[test]
 fn rows_join_and_leave_while_others_go_on() {
     for profile in ["fused", "portable"] {
-        let long = options(&task::A1A2, 3, 600);
+        let long = options(&task::A1A2, 3, 250);
         let short = options(&task::A1A2_BATCH, 4, 12);
         let ask = question(Source::Audio, 0);
         let mut one = omni(profile);
@@ -169,6 +169,24 @@ fn rows_join_and_leave_while_others_go_on() {
         assert_same(profile, &alone[0], &hear_out(first));
         assert_eq!(scheduler.conversations(), 0);
     }
+}
+
+#[test]
+fn a_long_prompt_holds_nobody_up() {
+    let scheduler = Scheduler::new(omni("bundled"), limits(3, 4)).expect("threads");
+    let submit = |question, options| scheduler.submit(question, options).expect("a place");
+    let endless = Options {
+        forced: Some(mini_omni::turn::Forced { text_steps: 9 }),
+        ..options(&task::T1A2, 0, 2000)
+    };
+    let mut running = submit(question(Source::Text, 0), endless);
+    assert!(running.next().is_some(), "it is under way");
+    let long = Question::Text("word ".repeat(280));
+    let mut long = submit(long, options(&task::T1T2, 0, 5));
+    let short = submit(question(Source::Text, 0), options(&task::T1T2, 0, 5));
+    hear_out(short);
+    assert!(long.try_next().is_none(), "its prompt is still being read");
+    assert!(!hear_out(long).0.text.is_empty());
 }
 
 #[test]
@@ -212,4 +230,37 @@ fn a_bad_question_is_its_own_misfortune() {
     }
     assert_eq!(hear_out(silent).0.frames, 0);
     assert!(hear_out(good).0.frames > 0);
+}
+
+#[test]
+fn the_bench_finds_how_many_are_on_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let json = folder.path().join("now.json");
+    let (model, json) = (model(), text(&json));
+    let bench = ["bench", text(&model), "--rounds", "1", "--steps", "12"];
+    let many = [
+        "--conversations",
+        "2",
+        "--seconds",
+        "0.5",
+        "--player-buffer",
+        "5000",
+    ];
+    let output = mini_omni(&[&bench[..], &many, &["--json", json]].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        said.contains("2 of 2 conversations at once are on time"),
+        "{said}"
+    );
+    let report = std::fs::read(json).expect("results");
+    let report: serde_json::Value = serde_json::from_slice(&report).expect("JSON");
+    assert_eq!(report["conversations"]["on_time"], 2);
+    let stages = report["stages_ms"].to_string();
+    for stage in ["step at 100", "step at 2000", "answer, half text"] {
+        assert!(stages.contains(stage), "{stages}");
+    }
+    let silent = ["--task", "a1t1", "--conversations", "2"];
+    let refused = mini_omni(&[&bench[..], &silent].concat());
+    assert_refused(&refused, "does not speak");
 }
