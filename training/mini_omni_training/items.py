@@ -12,6 +12,7 @@ from .domain import Question, questions
 from .layout import IGNORE, TASKS, Row, answer, row
 from .prepare import Store, codes_store, features_store
 
+ANSWERS_SHARE = 0.5  # of what is read aloud, beside those among the free sentences
 POOL = 256  # rows to choose a batch of similar lengths from
 
 
@@ -29,6 +30,8 @@ class Items:
         domain = questions() + _imported(work / "text.jsonl")
         self.train = [q for q in domain if not q.held_out]
         self.test = [q for q in domain if q.held_out]
+        answers = {q.answer for q in self.train}
+        self.answers_read = [i for i, m in enumerate(self.reading.meta) if m["text"] in answers]
         self.spoken = [q for q in self.train if q.answer in self.said]
         self.answered = [
             i for i, m in enumerate(self.heard["train"].meta) if m["answer"] in self.said
@@ -60,7 +63,8 @@ class Items:
     def one(self, rng: random.Random, name: str) -> Row:
         """A random training row of a task."""
         if name in ("READ", "SAY"):
-            return self._read(name, self.reading, rng.randrange(len(self.reading)))
+            among = self.answers_read if rng.random() < ANSWERS_SHARE else range(len(self.reading))
+            return self._read(name, self.reading, rng.choice(among or range(len(self.reading))))
         if TASKS[name].hears:
             among = self.answered if TASKS[name].speaks else range(len(self.heard["train"]))
             return self._hear(rng, name, "train", rng.choice(among))
