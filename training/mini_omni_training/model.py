@@ -196,8 +196,8 @@ class Omni(nn.Module):
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Causal attention, [b, heads, s, size]; rows are short, so that the plain form is several times
-    faster to train on a CPU than torch's fused one."""
+    """Causal attention, [b, heads, s, size]; rows are short, so that on a CPU the plain form is
+    several times faster to train than torch's fused one."""
     scores = (q @ k.transpose(-1, -2)).float() * q.shape[-1] ** -0.5
     before = k.shape[2] - q.shape[2]
     later = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).triu(before + 1)
