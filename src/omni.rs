@@ -33,7 +33,8 @@ pub enum Question {
 }
 
 impl Question {
-    pub(crate) fn source(&self) -> Source {
+    /// Speech or text.
+    pub fn source(&self) -> Source {
         match self {
             Question::Audio(_) => Source::Audio,
             Question::Text(_) => Source::Text,
