@@ -52,7 +52,7 @@ def main() -> None:
     timings = {f"{w} encoder window": middle(rounds[f"ask {w}"])["timings_ms"] for w in WINDOWS}
     (args.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     (args.out / "results.md").write_text(text)
-    (args.out / "waterfall.svg").write_text(waterfall.svg(timings, manifest))
+    (args.out / "waterfall.svg").write_text(waterfall.svg(timings, manifest, note(machine)))
     print(text)
     print(f"results.json, results.md and waterfall.svg are in {args.out}", file=sys.stderr)
 
@@ -161,6 +161,12 @@ def middle(traces: list[dict]) -> dict:
     """The trace whose first sound came neither soonest nor latest."""
     ranked = sorted(traces, key=lambda trace: trace["timings_ms"]["first_audio"])
     return ranked[len(ranked) // 2]
+
+
+def note(machine: dict) -> str:
+    """Where the picture was measured, and how busy it was there."""
+    return (f"int4, {machine['cpu']}, {machine['threads']} threads, "
+            f"load average {machine['load_average'][0]:.1f} before the run")
 
 
 def cpu() -> str:

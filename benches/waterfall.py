@@ -14,7 +14,7 @@ from itertools import accumulate
 from pathlib import Path
 
 WIDTH, LEFT, RIGHT = 760, 120, 110  # pixels; names at the left, times behind the bars
-ROW, BAR, TITLE, AXIS = 22, 14, 34, 44
+ROW, BAR, TITLE, AXIS = 22, 14, 34, 62
 TEXT, GRID = "#737b85", "#8b949e"
 COLOURS = {"mel": "#bf8700", "encoder": "#3d8bd9", "prefill": "#8a63d2", "first steps": "#2da44e",
            "codec": "#d9663a"}
@@ -49,8 +49,8 @@ def bars(timings: dict, manifest: dict) -> list[Bar]:
     ]
 
 
-def svg(timings: dict[str, dict], manifest: dict) -> str:
-    """One group of bars a trace's timings, all on one axis of seconds."""
+def svg(timings: dict[str, dict], manifest: dict, note: str = "") -> str:
+    """One group of bars a trace's timings, all on one axis of seconds; `note` stands below."""
     groups = {title: bars(t, manifest) for title, t in timings.items()}
     longest = max(t["first_audio"] for t in timings.values())
     scale = (WIDTH - LEFT - RIGHT) / longest
@@ -62,6 +62,7 @@ def svg(timings: dict[str, dict], manifest: dict) -> str:
         for bar in group:
             parts += drawn(bar, y, scale)
             y += ROW
+    parts.append(label(LEFT + (WIDTH - LEFT - RIGHT) / 2, y + 54, note, anchor="middle"))
     height = y + AXIS
     return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
             f'width="{WIDTH}" height="{height}" font-family="sans-serif" font-size="12" '
