@@ -10,8 +10,10 @@ TEST_VENV   := .venv-test
 PARITY_VENV := .venv-parity
 EVAL_VENV   := .venv-eval
 EVAL_WORK   := .eval
+BENCH_VENV  := .venv-bench
+RESULTS     := bench-results
 
-.PHONY: help demo test parity recipe eval lint fmt onnxruntime release clean
+.PHONY: help demo test parity bench recipe eval lint fmt onnxruntime release clean
 
 help: ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -28,6 +30,9 @@ test: onnxruntime $(TEST_VENV)/.done release ## everything that needs no torch
 parity: release $(PARITY_VENV)/.done ## against an independent torch implementation, tiny and full size
 	$(PARITY_VENV)/bin/python -m pytest -q -s export/tests/parity
 
+bench: release $(BENCH_VENV)/.done ## beside torch and llama.cpp in one run: tables and a picture (8 GB of disk)
+	$(BENCH_VENV)/bin/python benches/beside.py --out $(RESULTS)
+
 recipe: $(PARITY_VENV)/.done ## toy runs of the training recipe (torch)
 	$(PARITY_VENV)/bin/python -m pytest -q training/tests
 
@@ -38,7 +43,7 @@ eval: release $(EVAL_VENV)/.done ## the model's figures, by a speech recogniser 
 lint: $(TEST_VENV)/.done ## formatting and warnings, as CI has them
 	cargo fmt --check
 	cargo clippy --release --all-targets -- -D warnings
-	$(TEST_VENV)/bin/python -m ruff check export training
+	$(TEST_VENV)/bin/python -m ruff check export training benches
 
 fmt: $(TEST_VENV)/.done ## format the Rust
 	cargo fmt
@@ -64,5 +69,12 @@ $(EVAL_VENV)/.done: training/pyproject.toml
 	$(EVAL_VENV)/bin/python -m pip install --quiet --editable 'training[eval]'
 	touch $@
 
+$(BENCH_VENV)/.done: export/pyproject.toml benches/requirements.txt benches/requirements-llama.txt
+	$(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip install --quiet --editable export -r benches/requirements.txt
+	$(BENCH_VENV)/bin/python -m pip install --quiet -r benches/requirements-llama.txt \
+		|| echo "llama.cpp cannot be built here; the bench goes on without it"
+	touch $@
+
 clean: ## remove what was built and fetched
-	rm -rf target $(ORT) $(TEST_VENV) $(PARITY_VENV) $(EVAL_VENV) $(EVAL_WORK) answer.wav
+	rm -rf target $(ORT) $(TEST_VENV) $(PARITY_VENV) $(EVAL_VENV) $(EVAL_WORK) $(BENCH_VENV) build/bench answer.wav

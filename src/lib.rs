@@ -16,6 +16,7 @@
 pub mod answer;
 pub mod audio;
 pub mod batch;
+pub mod compare;
 pub mod conversation;
 pub mod delay;
 mod engine;
@@ -40,6 +41,7 @@ pub mod trace;
 pub mod turn;
 
 pub use audio::Pcm;
+pub use compare::compare;
 pub use conversation::Conversation;
 pub use error::{Error, Result};
 pub use graph::{Provider, Runtime};

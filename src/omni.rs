@@ -33,7 +33,8 @@ pub enum Question {
 }
 
 impl Question {
-    pub(crate) fn source(&self) -> Source {
+    /// Speech or text.
+    pub fn source(&self) -> Source {
         match self {
             Question::Audio(_) => Source::Audio,
             Question::Text(_) => Source::Text,
@@ -106,16 +107,27 @@ impl Omni {
     pub fn load(folder: &Path, runtime: &Runtime) -> Result<Omni> {
         let start = Instant::now();
         let manifest = Arc::new(Manifest::load(folder)?);
-        let text = Arc::new(Text::open(folder, &manifest)?);
+        // Opening a graph keeps one core busy; the decoder takes as long as the rest together.
+        let (decoder, (encoder, codec, text)) = rayon::join(
+            || Decoder::open(runtime, folder, &manifest),
+            || {
+                (
+                    Encoder::open(runtime, folder, &manifest),
+                    CodecDecoder::open(runtime, folder, &manifest),
+                    Text::open(folder, &manifest),
+                )
+            },
+        );
+        let text = Arc::new(text?);
         let mut omni = Omni {
             ear: Ear {
                 manifest: manifest.clone(),
                 text: text.clone(),
                 mel: MelSpectrogram::new(&manifest.mel),
-                encoder: Encoder::open(runtime, folder, &manifest)?,
+                encoder: encoder?,
             },
-            decoder: Decoder::open(runtime, folder, &manifest)?,
-            codec: CodecDecoder::open(runtime, folder, &manifest)?,
+            decoder: decoder?,
+            codec: codec?,
             text,
             manifest,
             load: 0.0,

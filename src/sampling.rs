@@ -185,7 +185,7 @@ fn largest(logits: &[f32]) -> f32 {
 }
 
 /// Index of the first of the largest; 0 if nothing is above minus infinity.
-fn argmax(logits: &[f32]) -> usize {
+pub(crate) fn argmax(logits: &[f32]) -> usize {
     let (mut best, mut at) = (f32::NEG_INFINITY, 0);
     for (block, logits) in logits.chunks(BLOCK).enumerate() {
         let largest = largest(logits);

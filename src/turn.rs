@@ -174,6 +174,11 @@ impl Turn {
     /// [streams × audio vocabulary].
     pub fn accept(&mut self, text: Option<&[f32]>, audio: Option<&[f32]>) -> Outcome {
         let step = self.choose(text, audio);
+        self.take(step)
+    }
+
+    /// Takes a step that was chosen elsewhere, as when a model is made to follow another's ids.
+    pub fn take(&mut self, step: Step) -> Outcome {
         if self.steps > 0 {
             if let Some(ended) = self.stops(&step) {
                 return Outcome::Ended(ended);

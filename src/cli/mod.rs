@@ -5,6 +5,7 @@
 
 mod ask;
 mod bench;
+mod compare;
 mod inspect;
 
 use std::process::ExitCode;
@@ -30,6 +31,8 @@ enum Command {
     Ask(ask::Ask),
     /// Time every stage of an answer on this machine
     Bench(bench::Bench),
+    /// Hold a model against a reference: features, logits, ids, sound
+    Compare(compare::Compare),
     /// Show what a model folder holds, and check it
     Inspect(inspect::Inspect),
 }
@@ -74,6 +77,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Ask(ask) => ask.run(),
         Command::Bench(bench) => bench.run(),
+        Command::Compare(compare) => compare.run(),
         Command::Inspect(inspect) => inspect.run(),
     }
 }

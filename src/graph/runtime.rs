@@ -77,6 +77,16 @@ impl Runtime {
         })
     }
 
+    /// The same library and threads with another provider.
+    pub fn with_provider(&self, provider: Provider) -> Result<Runtime> {
+        Ok(Runtime {
+            environment: self.environment.clone(),
+            library: self.library.clone(),
+            provider: settle(provider, &self.library)?,
+            threads: self.threads,
+        })
+    }
+
     /// The library's version, as it says itself.
     pub fn version(&self) -> String {
         let info = ort::info();

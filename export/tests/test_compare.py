@@ -1,0 +1,53 @@
+"""Quantised exports held against the exact one by `mini-omni compare`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from mini_omni_export.cli import main
+
+BINARY = ROOT / "target" / "release" / "mini-omni"
+EXACT = ROOT / "onnx" / "tiny-random"
+QUESTION = ROOT / "tests" / "fixtures" / "audio" / "output1.wav"
+
+
+def compare(model: Path, *more: str) -> tuple[int, dict]:
+    """Exit code and report."""
+    command = [BINARY, "compare", model, "--reference", EXACT, QUESTION, "--json", "-", *more]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    assert done.returncode in (0, 1), done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory) -> dict[str, dict]:
+    """What the comparison says of each precision."""
+    folder, reports = tmp_path_factory.mktemp("models"), {}
+    for precision in ["fp32", "int8", "int4"]:
+        out = folder / precision
+        assert main(["--random", "tiny", "--precision", precision, "--out", str(out)]) == 0
+        reports[precision] = compare(out)[1]
+    return reports
+
+
+def test_fewer_bits_are_further_from_the_reference(reports):
+    assert reports["fp32"]["agreement"] > 0.99
+    assert reports["int8"]["candidate"]["precision"]["decoder"] == "int8"
+    asked = {precision: report["inputs"][0] for precision, report in reports.items()}
+    for kind in ["text", "audio"]:
+        nats = {p: a["teacher_forced"]["logits"][kind]["kl_nats"] for p, a in asked.items()}
+        assert nats["fp32"] < nats["int8"] < nats["int4"] < 1
+    cosine = {p: a["features"]["cosine"] for p, a in asked.items()}
+    assert cosine["fp32"] >= cosine["int8"] > 0.9
+
+
+def test_the_exit_code_tells_too_little_agreement(reports, tmp_path):
+    main(["--random", "tiny", "--precision", "int4", "--out", str(tmp_path / "model")])
+    share = reports["int4"]["agreement"]
+    assert compare(tmp_path / "model", "--min-agreement", str(share * 0.9))[0] == 0
+    assert compare(tmp_path / "model", "--min-agreement", str(min(1, share + 0.01)))[0] == 1

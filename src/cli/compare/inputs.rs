@@ -1,0 +1,89 @@
+//! What the models are asked: sounds, texts, or a few built in.
+
+use std::f32::consts::TAU;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use mini_omni::manifest::MelDims;
+use mini_omni::{Pcm, Question, audio};
+
+/// Asked where nothing is given.
+const TEXTS: [&str; 3] = [
+    "What is your name?",
+    "How are you feeling today?",
+    "Tell me something about the weather in the mountains.",
+];
+/// Of the built-in sound.
+const SECONDS: usize = 2;
+const SAMPLE_RATE: u32 = 16_000;
+
+/// One question with the name it has in the report.
+pub struct Input {
+    pub name: String,
+    pub question: Question,
+}
+
+/// Sounds first, then texts; the built-in ones where there is neither.
+pub fn inputs(sounds: &[PathBuf], texts: &[String], mel: &MelDims) -> Result<Vec<Input>> {
+    if sounds.is_empty() && texts.is_empty() {
+        let texts = TEXTS.iter().map(|text| written(text));
+        return Ok(std::iter::once(babble()).chain(texts).collect());
+    }
+    let spoken = sounds.iter().map(|path| spoken(path, mel));
+    let written = texts.iter().map(|text| Ok(written(text)));
+    spoken.chain(written).collect()
+}
+
+fn written(text: &str) -> Input {
+    Input {
+        name: format!("{text:?}"),
+        question: Question::Text(text.to_string()),
+    }
+}
+
+fn spoken(path: &Path, mel: &MelDims) -> Result<Input> {
+    let pcm = audio::read(path)?;
+    let seconds = pcm.samples.len() as f64 / f64::from(pcm.sample_rate);
+    if seconds > mel.max_seconds as f64 {
+        bail!(
+            "{} lasts {seconds:.1} s and only {} s are heard; cut it",
+            path.display(),
+            mel.max_seconds
+        );
+    }
+    Ok(Input {
+        name: path.display().to_string(),
+        question: Question::Audio(pcm),
+    })
+}
+
+/// Something like a voice, the same on every machine: a buzz whose pitch glides, through two moving
+/// resonances, four syllables a second.
+fn babble() -> Input {
+    let mut phase = 0.0;
+    let samples = (0..SECONDS * SAMPLE_RATE as usize).map(|i| {
+        let t = i as f32 / SAMPLE_RATE as f32;
+        let swing = |hz: f32| (TAU * hz * t).sin();
+        let pitch = 130.0 + 30.0 * swing(0.7);
+        phase = (phase + pitch / SAMPLE_RATE as f32) % 1.0;
+        let resonances = [500.0 + 200.0 * swing(1.5), 1500.0 + 500.0 * swing(1.1)];
+        let buzz: f32 = (1..24)
+            .map(|harmonic| {
+                let hz = harmonic as f32 * pitch;
+                let gain: f32 = resonances
+                    .map(|r| (-((hz - r) / 200.0).powi(2)).exp())
+                    .iter()
+                    .sum();
+                gain * (TAU * harmonic as f32 * phase).sin()
+            })
+            .sum();
+        0.1 * buzz * swing(2.0).abs()
+    });
+    Input {
+        name: "built-in sound".into(),
+        question: Question::Audio(Pcm {
+            samples: samples.collect(),
+            sample_rate: SAMPLE_RATE,
+        }),
+    }
+}

@@ -1,0 +1,108 @@
+//! How far two arrays are apart. Pure numbers; what is not a number stays one, so that no measure
+//! hides it.
+
+/// The largest absolute difference; NaN where one side alone is NaN. Equal infinities do not differ.
+pub fn max_difference(reference: &[f32], candidate: &[f32]) -> f32 {
+    debug_assert_eq!(reference.len(), candidate.len());
+    reference
+        .iter()
+        .zip(candidate)
+        .filter(|(a, b)| a != b && !(a.is_nan() && b.is_nan()))
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, larger)
+}
+
+/// The larger of two, NaN before all: `f32::max` would drop it.
+pub fn larger(a: f32, b: f32) -> f32 {
+    if a > b || a.is_nan() { a } else { b }
+}
+
+/// Cosine of the angle between two arrays taken as vectors; 1 for two of nothing but zeros.
+pub fn cosine(reference: &[f32], candidate: &[f32]) -> f64 {
+    let dot = |a: &[f32], b: &[f32]| -> f64 {
+        a.iter()
+            .zip(b)
+            .map(|(&a, &b)| f64::from(a) * f64::from(b))
+            .sum()
+    };
+    if reference == candidate {
+        return 1.0;
+    }
+    let norms = (dot(reference, reference) * dot(candidate, candidate)).sqrt();
+    dot(reference, candidate) / norms.max(f64::MIN_POSITIVE)
+}
+
+/// Kullback-Leibler divergence of the candidate's distribution from the reference's, in nats: what
+/// it costs to expect the one where the other holds. Both as logits over one vocabulary.
+pub fn kl_nats(reference: &[f32], candidate: &[f32]) -> f64 {
+    debug_assert_eq!(reference.len(), candidate.len());
+    if reference == candidate {
+        return 0.0;
+    }
+    let (log_p, log_q) = (log_total(reference), log_total(candidate));
+    let kl: f64 = reference
+        .iter()
+        .zip(candidate)
+        .map(|(&a, &b)| (f64::from(a) - log_p, f64::from(b) - log_q))
+        .filter(|(a, _)| *a > f64::NEG_INFINITY)
+        .map(|(a, b)| a.exp() * (a - b))
+        .sum();
+    // Rounding can leave a tiny negative; the divergence has none.
+    if kl < 0.0 { 0.0 } else { kl }
+}
+
+/// log of the sum of exponentials.
+fn log_total(logits: &[f32]) -> f64 {
+    let largest = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    let total: f64 = logits.iter().map(|&x| (f64::from(x) - largest).exp()).sum();
+    largest + total.ln()
+}
+
+/// Signal-to-noise ratio in decibels, the difference taken as noise; `None` where there is none.
+pub fn snr_db(reference: &[f32], candidate: &[f32]) -> Option<f64> {
+    let energy = |values: &mut dyn Iterator<Item = f32>| -> f64 {
+        values.map(|x| f64::from(x) * f64::from(x)).sum()
+    };
+    let noise = energy(&mut reference.iter().zip(candidate).map(|(a, b)| a - b));
+    let signal = energy(&mut reference.iter().copied());
+    (noise != 0.0).then(|| 10.0 * (signal / noise).log10())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_array_is_no_way_from_itself() {
+        let x = [1.0, -2.0, f32::NEG_INFINITY, 0.5];
+        assert_eq!((max_difference(&x, &x), kl_nats(&x, &x)), (0.0, 0.0));
+        assert_eq!((cosine(&x, &x), snr_db(&x[..2], &x[..2])), (1.0, None));
+        assert_eq!(cosine(&[0.0; 3], &[0.0; 3]), 1.0);
+    }
+
+    #[test]
+    fn differences_are_told() {
+        assert_eq!(max_difference(&[1.0, 2.0], &[1.5, 1.0]), 1.0);
+        assert_eq!(cosine(&[1.0, 0.0], &[0.0, 2.0]), 0.0);
+        let snr = snr_db(&[1.0, 0.0], &[0.9, 0.0]).expect("they differ");
+        assert!((snr - 20.0).abs() < 1e-5, "{snr}");
+    }
+
+    #[test]
+    fn not_a_number_is_not_hidden() {
+        assert!(max_difference(&[1.0, 2.0, 3.0], &[1.0, f32::NAN, 9.0]).is_nan());
+        assert!(kl_nats(&[1.0, 2.0], &[f32::NAN, 2.0]).is_nan());
+    }
+
+    #[test]
+    fn kl_is_that_of_the_two_distributions() {
+        // p = (1/2, 1/2), q = (1/4, 3/4); a constant added to the logits changes nothing.
+        let (p, q) = ([5.0, 5.0], [0.25f32.ln(), 0.75f32.ln()]);
+        let expected = 0.5 * 2f64.ln() + 0.5 * (2.0f64 / 3.0).ln();
+        assert!((kl_nats(&p, &q) - expected).abs() < 1e-7);
+        assert!(
+            kl_nats(&[0.0, f32::NEG_INFINITY], &[0.0, 0.0]).is_finite(),
+            "an id the reference never says costs nothing"
+        );
+    }
+}

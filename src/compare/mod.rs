@@ -1,0 +1,260 @@
+//! Does one model still say what another says: an export, a precision, an encoder window, a provider
+//! held against a reference.
+//!
+//! Both read the same question and go through the answer in lockstep, the candidate made to follow
+//! the reference's ids (teacher forcing), so that every step compares like with like. Up to the first
+//! step at which their likeliest ids differ that is also what each would say on its own; from there
+//! on the candidate's own answer is written too. Greedy throughout. What is in `measure` and `drift`
+//! is pure; here are the two models.
+
+mod drift;
+mod measure;
+mod pass;
+mod shape;
+
+use serde::Serialize;
+
+pub use drift::{Agreement, Divergence, HeadsDrift, LogitsDrift, TeacherForced};
+use drift::{StepDrift, Tally};
+use pass::{Pass, ReadQuestion};
+pub use shape::check_shapes;
+
+use crate::delay::Frame;
+use crate::error::{Error, Result};
+use crate::manifest::SpecialIds;
+use crate::noise::Noise;
+use crate::omni::{EncoderWindow, Omni, Options, Question};
+use crate::task::Task;
+use crate::turn::{Ended, Step};
+
+/// Frames decoded at once, so that a long answer takes no more memory than a short one.
+const CODEC_CHUNK: usize = 16;
+
+/// A model and how it hears.
+pub struct Side {
+    pub omni: Omni,
+    pub window: EncoderWindow,
+}
+
+/// What is compared with what it is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Protocol {
+    pub task: &'static Task,
+    /// Most steps of an answer.
+    pub max_steps: usize,
+}
+
+/// Two models on one question.
+#[derive(Debug, Clone, Serialize)]
+pub struct Comparison {
+    pub task: &'static str,
+    /// `None` for a written question.
+    pub features: Option<FeaturesDrift>,
+    /// Logits behind the prompt, before any id is chosen.
+    pub prefill: HeadsDrift,
+    pub teacher_forced: TeacherForced,
+    /// `None` where the free-running answers are the same.
+    pub divergence: Option<Divergence>,
+    pub reference: Said,
+    pub candidate: Said,
+    /// `None` where nothing was spoken.
+    pub pcm: Option<PcmDrift>,
+}
+
+/// Audio features [n_features, n_embd] of the two encoders.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FeaturesDrift {
+    pub max_difference: f32,
+    /// Over all features as one vector.
+    pub cosine: f64,
+}
+
+/// What a model says by itself.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Said {
+    pub text: String,
+    /// Steps kept.
+    pub steps: usize,
+    pub ended: Ended,
+}
+
+/// The reference's ids through both codecs, with the same noise.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PcmDrift {
+    pub samples: usize,
+    pub max_difference: f32,
+    /// Decibels; null where the sound is equal to the bit.
+    pub snr_db: Option<f64>,
+}
+
+/// Compares two models that [`check_shapes`] found comparable. `progress` is told each step's number.
+pub fn compare(
+    reference: &mut Side,
+    candidate: &mut Side,
+    question: &Question,
+    protocol: Protocol,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Comparison> {
+    let read = [
+        reference.read(question, protocol)?,
+        candidate.read(question, protocol)?,
+    ];
+    if read[0].heard.prompt != read[1].heard.prompt {
+        return Err(Error::Input(
+            "the two models make different prompts of this question; their tokenizers or mel settings differ, compare exports of one checkpoint".into(),
+        ));
+    }
+    let steps = read[0].heard.steps.min(read[1].heard.steps);
+    let ids = reference.omni.manifest.ids.clone();
+    let passes = [
+        reference.pass(&read[0], protocol, steps)?,
+        candidate.pass(&read[1], protocol, steps)?,
+    ];
+    let lockstep = lockstep(passes, &ids, progress)?;
+    let said = reference.said(&lockstep.steps, lockstep.ended);
+    let answer = match &lockstep.divergence {
+        None => said.clone(),
+        Some(_) => candidate.answer(&read[1], protocol, steps)?,
+    };
+    Ok(Comparison {
+        task: protocol.task.name,
+        features: features_drift(&read),
+        prefill: lockstep.prefill,
+        teacher_forced: lockstep.teacher_forced,
+        divergence: lockstep.divergence,
+        reference: said,
+        candidate: answer,
+        pcm: pcm_drift(reference, candidate, &lockstep.frames)?,
+    })
+}
+
+/// What going through an answer together gives.
+struct Lockstep {
+    prefill: HeadsDrift,
+    teacher_forced: TeacherForced,
+    divergence: Option<Divergence>,
+    /// The reference's answer.
+    steps: Vec<Step>,
+    ended: Ended,
+    frames: Vec<Frame>,
+}
+
+/// Both passes, the second following the first's ids.
+fn lockstep(
+    passes: [Pass; 2],
+    ids: &SpecialIds,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Lockstep> {
+    let [mut leading, mut following] = passes;
+    let (mut tally, mut prefill, mut divergence) = (Tally::new(ids.streams()), None, None);
+    let ended = loop {
+        if let Some(ended) = leading.limit() {
+            break ended;
+        }
+        progress(leading.steps.len() + 1);
+        let (reference, candidate) = (leading.logits()?, following.logits()?);
+        let drift = StepDrift::of(&reference, &candidate, ids);
+        let step = reference.likeliest(ids);
+        tally.push(&drift);
+        prefill.get_or_insert_with(|| tally.sum().logits);
+        divergence = divergence.or_else(|| drift.divergence(leading.steps.len()));
+        following.take(step.clone());
+        if let Some(ended) = leading.take(step) {
+            break ended;
+        }
+    };
+    Ok(Lockstep {
+        prefill: prefill.unwrap_or_default(),
+        teacher_forced: tally.sum(),
+        divergence,
+        steps: leading.steps,
+        ended,
+        frames: leading.frames,
+    })
+}
+
+impl Side {
+    fn read(&mut self, question: &Question, protocol: Protocol) -> Result<ReadQuestion> {
+        let options = Options {
+            max_steps: Some(protocol.max_steps),
+            window: self.window,
+            ..Options::for_task(protocol.task)
+        };
+        ReadQuestion::new(&mut self.omni, question, &options)
+    }
+
+    fn pass(&mut self, read: &ReadQuestion, protocol: Protocol, steps: usize) -> Result<Pass<'_>> {
+        let omni = &mut self.omni;
+        Pass::start(
+            &mut omni.decoder,
+            &omni.manifest,
+            protocol.task,
+            read,
+            steps,
+        )
+    }
+
+    /// The model's own answer, without its sound.
+    fn answer(&mut self, read: &ReadQuestion, protocol: Protocol, steps: usize) -> Result<Said> {
+        let manifest = self.omni.manifest.clone();
+        let mut pass = self.pass(read, protocol, steps)?;
+        let ended = loop {
+            if let Some(ended) = pass.limit() {
+                break ended;
+            }
+            let step = pass.logits()?.likeliest(&manifest.ids);
+            if let Some(ended) = pass.take(step) {
+                break ended;
+            }
+        };
+        let steps = pass.steps;
+        Ok(self.said(&steps, ended))
+    }
+
+    fn said(&self, steps: &[Step], ended: Ended) -> Said {
+        let text: Vec<_> = steps.iter().map(|step| step.text).collect();
+        Said {
+            text: self.omni.text.decode(&text),
+            steps: steps.len(),
+            ended,
+        }
+    }
+
+    fn speak(&mut self, frames: &[Frame]) -> Result<Vec<f32>> {
+        let codec = &mut self.omni.codec;
+        let mut state = codec.start(Noise::Seeded(0))?;
+        let mut pcm = Vec::new();
+        for chunk in frames.chunks(CODEC_CHUNK) {
+            pcm.extend(codec.decode(&mut state, chunk)?);
+        }
+        pcm.extend(codec.finish(&mut state)?);
+        Ok(pcm)
+    }
+}
+
+fn features_drift(read: &[ReadQuestion; 2]) -> Option<FeaturesDrift> {
+    let [reference, candidate] = read
+        .each_ref()
+        .map(|read| read.heard.features.as_ref()?.as_slice());
+    let (reference, candidate) = (reference?, candidate?);
+    Some(FeaturesDrift {
+        max_difference: measure::max_difference(reference, candidate),
+        cosine: measure::cosine(reference, candidate),
+    })
+}
+
+fn pcm_drift(
+    reference: &mut Side,
+    candidate: &mut Side,
+    frames: &[Frame],
+) -> Result<Option<PcmDrift>> {
+    if frames.is_empty() {
+        return Ok(None);
+    }
+    let (reference, candidate) = (reference.speak(frames)?, candidate.speak(frames)?);
+    Ok(Some(PcmDrift {
+        samples: reference.len(),
+        max_difference: measure::max_difference(&reference, &candidate),
+        snr_db: measure::snr_db(&reference, &candidate),
+    }))
+}
