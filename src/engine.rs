@@ -18,7 +18,8 @@ use crate::prefill::Prefill;
 use crate::speech::Speech;
 use crate::text::Text;
 
-/// How long a turn waits for the codec: newcomers and sinks are looked at this often.
+/// How long a turn waits for the codec if no prompt is to be read: sinks and new questions are
+/// looked at this often.
 const PATIENCE: Duration = Duration::from_millis(20);
 
 /// Pieces that a newcomer reads at once while nobody else waits.
@@ -88,7 +89,12 @@ impl<'a> Engine<'a> {
     pub fn turn(&mut self) {
         self.drop_cancelled();
         self.read_a_piece();
-        if self.batch.all_speak() && !self.tools.speech.wait_for_room(PATIENCE) {
+        let patience = if self.newcomers.is_empty() {
+            PATIENCE
+        } else {
+            Duration::ZERO
+        };
+        if self.batch.all_speak() && !self.tools.speech.wait_for_room(patience) {
             return;
         }
         if !self.batch.is_empty()

@@ -9,9 +9,10 @@
 //!                                                       └─DelayPattern─▶ Frame ─Codec─▶ PCM 24 kHz
 //! ```
 //!
-//! [`Omni::stream`] is the one path; [`Scheduler`] walks it with many conversations at once. Pure modules stand in the middle ([`mel`], [`task`], [`prompt`],
-//! [`turn`], [`delay`], [`sampling`], [`noise`]), files and sound at the rim ([`audio`], [`manifest`], [`output`]),
-//! and [`graph`] is the only place that knows ONNX Runtime.
+//! [`Omni::stream`] is the one path; [`Scheduler`] walks it with many conversations at once, and both
+//! turn the same engine. Pure modules stand in the middle ([`mel`], [`task`], [`prompt`], [`turn`],
+//! [`delay`], [`sampling`], [`noise`]), files and sound at the rim ([`audio`], [`manifest`],
+//! [`output`]), and [`graph`] is the only place that knows ONNX Runtime.
 
 pub mod answer;
 pub mod audio;

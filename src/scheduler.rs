@@ -46,7 +46,8 @@ pub struct Limits {
     /// Most prompt columns read between two steps: fewer keep the running answers smoother, more
     /// begin the new one sooner.
     pub prefill_columns: usize,
-    /// Threads that turn frames into sound; each opens the codec once more.
+    /// Threads that turn frames into sound; each but the first opens the codec once more, with its
+    /// weights in memory.
     pub codec_threads: usize,
 }
 
