@@ -75,7 +75,7 @@ fn steps(c: &mut Criterion) {
             text: &text,
             audio: &audio,
         };
-        let speech = Speech::new(model.manifest.codec.sample_rate);
+        let speech = Speech::new(model.manifest.codec.sample_rate, false);
         group.bench_function(format!("{n} conversations, {STEPS} steps"), |b| {
             b.iter_batched(
                 || {

@@ -107,13 +107,18 @@ impl Omni {
     pub fn load(folder: &Path, runtime: &Runtime) -> Result<Omni> {
         let start = Instant::now();
         let manifest = Arc::new(Manifest::load(folder)?);
+        let codec_threads = if runtime.takes_turns() {
+            runtime.threads
+        } else {
+            1
+        };
         // Opening a graph keeps one core busy; the decoder takes as long as the rest together.
         let (decoder, (encoder, codec, text)) = rayon::join(
             || Decoder::open(runtime, folder, &manifest),
             || {
                 (
                     Encoder::open(runtime, folder, &manifest),
-                    CodecDecoder::open(runtime, folder, &manifest),
+                    CodecDecoder::open(runtime, folder, &manifest, codec_threads),
                     Text::open(folder, &manifest),
                 )
             },
@@ -138,9 +143,14 @@ impl Omni {
         Ok(omni)
     }
 
-    /// The codec once more, for another thread.
+    /// The codec once more, to run on one thread.
     pub(crate) fn open_codec(&self) -> Result<CodecDecoder> {
-        CodecDecoder::open(&self.runtime, &self.folder, &self.manifest)
+        CodecDecoder::open(&self.runtime, &self.folder, &self.manifest, 1)
+    }
+
+    /// The speaking side of its answers.
+    pub(crate) fn speech(&self) -> Speech {
+        Speech::new(self.manifest.codec.sample_rate, self.runtime.takes_turns())
     }
 
     /// Answers, giving the answer to `sink` as it comes.
@@ -153,7 +163,7 @@ impl Omni {
         let start = Instant::now();
         let mut heard = self.ear.hear(question, options, start)?;
         heard.timings.load = self.load;
-        let speech = Speech::new(self.manifest.codec.sample_rate);
+        let speech = self.speech();
         let tools = Tools {
             manifest: &self.manifest,
             text: &self.text,

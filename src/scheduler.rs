@@ -97,22 +97,19 @@ struct Asked {
 impl Scheduler {
     /// Starts the threads. Fails if the codec cannot be opened for each of its threads.
     pub fn new(omni: Omni, limits: Limits) -> Result<Scheduler> {
-        let mut codecs = Vec::new();
-        for _ in 1..limits.codec_threads {
-            codecs.push(omni.open_codec()?);
-        }
+        let codecs = (0..limits.codec_threads.max(1))
+            .map(|_| omni.open_codec())
+            .collect::<Result<Vec<_>>>()?;
+        let speech = Arc::new(omni.speech());
         let Omni {
             manifest,
             text,
             ear,
             decoder,
-            codec,
             load,
             ..
         } = omni;
-        codecs.push(codec);
         let partner = decoder.cache(1, 1)?;
-        let speech = Arc::new(Speech::new(manifest.codec.sample_rate));
         let (questions, submissions) = channel();
         let (asked, heard) = channel();
         let mut threads = vec![std::thread::spawn(move || {

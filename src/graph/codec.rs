@@ -36,11 +36,16 @@ pub struct CodecState {
 }
 
 impl CodecDecoder {
-    /// Opens the codec of the model in `folder`; it runs on one thread beside the decoder.
-    pub fn open(runtime: &Runtime, folder: &Path, manifest: &Manifest) -> Result<CodecDecoder> {
+    /// Opens the codec of the model in `folder`, to run on so many threads.
+    pub fn open(
+        runtime: &Runtime,
+        folder: &Path,
+        manifest: &Manifest,
+        threads: usize,
+    ) -> Result<CodecDecoder> {
         let options = SessionOptions {
-            threads: 1,
-            spin: false,
+            threads,
+            spin: threads > 1,
         };
         let spec = &manifest.graphs.codec_decoder;
         let state = spec

@@ -50,6 +50,13 @@ pub struct Runtime {
 }
 
 impl Runtime {
+    /// Whether decoder and codec run one after the other, each on all cores. Two cores have none to
+    /// spare for a third busy thread: side by side an answer takes as long, but its first sound comes
+    /// a tenth later and a step takes twice the time (measured at full size in int4).
+    pub(crate) fn takes_turns(&self) -> bool {
+        self.threads <= 2
+    }
+
     /// Loads the library and settles the provider. `threads` 0 means all cores.
     pub fn load(provider: Provider, threads: usize) -> Result<Runtime> {
         let library = find_library()?;

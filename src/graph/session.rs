@@ -15,7 +15,8 @@ use crate::manifest::{Dim, GraphSpec, TensorSpec};
 pub(crate) struct SessionOptions {
     /// Threads of one operator.
     pub threads: usize,
-    /// Whether its idle threads keep a core busy to wake faster.
+    /// Whether its threads keep their cores busy between two operators, to wake faster. They stop
+    /// at the end of a run: what runs next may be another graph.
     pub spin: bool,
 }
 
@@ -47,6 +48,7 @@ fn builder(runtime: &Runtime, options: SessionOptions) -> ort::Result<SessionBui
         .with_optimization_level(GraphOptimizationLevel::All)?
         .with_intra_threads(options.threads)?
         .with_intra_op_spinning(options.spin)?
+        .with_config_entry("session.force_spinning_stop", "1")?
         .with_log_level(ort::logging::LogLevel::Error)?;
     if let Some(provider) = runtime.dispatch() {
         builder = builder.with_execution_providers([provider])?;

@@ -29,16 +29,19 @@ pub struct Speech {
     /// There may be room for more frames.
     room: Condvar,
     sample_rate: u32,
+    /// Whether the decoder waits for all that the codec has to do.
+    turns: bool,
 }
 
 impl Speech {
-    /// `sample_rate`: the codec's, Hz.
-    pub fn new(sample_rate: u32) -> Speech {
+    /// `sample_rate`: the codec's, Hz; `turns`: decoder and codec never run at the same time.
+    pub fn new(sample_rate: u32, turns: bool) -> Speech {
         Speech {
             queue: Mutex::default(),
             wake: Condvar::new(),
             room: Condvar::new(),
             sample_rate,
+            turns,
         }
     }
 
@@ -56,17 +59,21 @@ impl Speech {
     }
 
     /// Waits, no longer than `most`, until the codec has caught up with one of the voices that are
-    /// still given frames; whether it has.
+    /// still given frames, or with all of them if decoder and codec take turns; whether it has.
     pub fn wait_for_room(&self, most: Duration) -> bool {
+        let has_room = |queue: &Queue| match self.turns {
+            true => queue.is_quiet(),
+            false => queue.has_room(),
+        };
         let queue = self.lock();
-        if queue.has_room() {
+        if has_room(&queue) {
             return true;
         }
         let (queue, _) = self
             .room
             .wait_timeout(queue, most)
             .unwrap_or_else(PoisonError::into_inner);
-        queue.has_room()
+        has_room(&queue)
     }
 
     /// No more frames: the answer ends with `trace` when all its sound is out.
@@ -121,8 +128,8 @@ impl Speech {
         let ended = self.lock().done(job, pcm, took);
         if ended {
             self.wake.notify_all();
-            self.room.notify_one();
         }
+        self.room.notify_one();
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {

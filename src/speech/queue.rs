@@ -121,6 +121,12 @@ impl Queue {
         given.clone().next().is_none() || given.any(|voice| voice.frames.len() < BACKLOG)
     }
 
+    /// Whether no voice has anything to do.
+    pub fn is_quiet(&self) -> bool {
+        let busy = |voice: &Voice| voice.has_work() || matches!(voice.work, Work::Busy);
+        !self.voices.iter().any(busy)
+    }
+
     /// The most urgent of the voices that have something to do.
     pub fn next_job(&mut self, sample_rate: u32) -> Option<Job> {
         let voice = self
