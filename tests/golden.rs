@@ -133,7 +133,7 @@ fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
 fn streamed_sound_is_the_whole_sound() {
     let folder = fixture("fused");
     let manifest = Manifest::load(&folder).expect("a manifest");
-    let mut codec = CodecDecoder::open(runtime(), &folder, &manifest).expect("a codec");
+    let mut codec = CodecDecoder::open(runtime(), &folder, &manifest, 1).expect("a codec");
     let frames: Vec<Frame> = (0..23)
         .map(|m| Frame::from((0..7).map(|j| (m * 37 + j * 11) % 128).collect::<Vec<_>>()))
         .collect();
@@ -163,7 +163,7 @@ fn the_sound_is_the_references() {
         ndarray_npy::read_npy(fixture("expected/frames.npy")).expect("fixture");
     let folder = fixture("fused");
     let manifest = Manifest::load(&folder).expect("a manifest");
-    let mut codec = CodecDecoder::open(runtime(), &folder, &manifest).expect("a codec");
+    let mut codec = CodecDecoder::open(runtime(), &folder, &manifest, 1).expect("a codec");
     let frames: Vec<Frame> = frames
         .rows()
         .into_iter()
