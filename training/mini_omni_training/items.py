@@ -3,7 +3,9 @@
 import json
 import random
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Tokenizer
 
@@ -14,6 +16,30 @@ from .prepare import Store, codes_store, features_store
 
 ANSWERS_SHARE = 0.5  # of what is read aloud, beside those among the free sentences
 POOL = 256  # rows to choose a batch of similar lengths from
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A spoken question's kind, and where its features are."""
+
+    kind: str
+    index: int
+
+
+class Kinds:
+    """Questions drawn kind by kind, a kind as often as the root of its size: sums are thousands and
+    would leave small talk unlearned."""
+
+    def __init__(self, among: list) -> None:
+        groups = defaultdict(list)
+        for one in among:
+            groups[one.kind].append(one)
+        self.groups = list(groups.values())
+        self.weights = [len(group) ** 0.5 for group in self.groups]
+
+    def draw(self, rng: random.Random) -> Any:
+        """One of them."""
+        return rng.choice(rng.choices(self.groups, self.weights)[0])
 
 
 class Items:
@@ -32,10 +58,13 @@ class Items:
         self.test = [q for q in domain if q.held_out]
         answers = {q.answer for q in self.train}
         self.answers_read = [i for i, m in enumerate(self.reading.meta) if m["text"] in answers]
-        self.spoken = [q for q in self.train if q.answer in self.said]
-        self.answered = [
-            i for i, m in enumerate(self.heard["train"].meta) if m["answer"] in self.said
-        ]
+        spoken = [q for q in self.train if q.answer in self.said]
+        meta = self.heard["train"].meta
+        heard = [Heard(m.get("kind", "imported"), i) for i, m in enumerate(meta)]
+        answered = [h for h in heard if meta[h.index]["answer"] in self.said]
+        # By whether the task speaks.
+        self.asked = {False: Kinds(self.train), True: Kinds(spoken)}
+        self.listened = {False: Kinds(heard), True: Kinds(answered)}
 
     def draw(self, rng: random.Random, tasks: dict[str, float], columns: int) -> list[Row]:
         """Rows of random tasks and of similar lengths, whose padded size is at most `columns`."""
@@ -57,8 +86,8 @@ class Items:
         if name in ("READ", "SAY"):
             return len(self.reading) > 0
         if task.hears:
-            return len(self.answered if task.speaks else self.heard["train"]) > 0
-        return len(self.spoken if task.speaks else self.train) > 0
+            return bool(self.listened[task.speaks].groups)
+        return bool(self.asked[task.speaks].groups)
 
     def one(self, rng: random.Random, name: str) -> Row:
         """A random training row of a task."""
@@ -66,10 +95,8 @@ class Items:
             among = self.answers_read if rng.random() < ANSWERS_SHARE else range(len(self.reading))
             return self._read(name, self.reading, rng.choice(among or range(len(self.reading))))
         if TASKS[name].hears:
-            among = self.answered if TASKS[name].speaks else range(len(self.heard["train"]))
-            return self._hear(rng, name, "train", rng.choice(among))
-        pool = self.spoken if TASKS[name].speaks else self.train
-        return self._ask(rng, name, rng.choice(pool))
+            return self._hear(rng, name, "train", self.listened[TASKS[name].speaks].draw(rng).index)
+        return self._ask(rng, name, self.asked[TASKS[name].speaks].draw(rng))
 
     def unseen(self, name: str, n: int) -> list[Row]:
         """Up to n test rows of a task; none for what has no unseen speech."""
