@@ -14,6 +14,7 @@ from . import codec as codecs
 from . import tokenizer as tokenizers
 from .clips import SAMPLE_RATE
 from .generate import generate
+from .layout import TASKS
 from .model import Omni
 from .snac import from_frames
 from .voices import read_wav, resample
@@ -68,7 +69,8 @@ class Binary:
             if not isinstance(source, str):
                 _write_wav(asked, source)
             trace = Path(folder, "trace.json")
-            how = ["--task", BATCH.get(task, task.lower()), "--out", said, "--trace", trace]
+            how = ["--task", BATCH.get(task, task.lower()), "--trace", trace]
+            how += ["--out", said] if TASKS[task].speaks else []
             command = [self.program, "ask", self.model, *words, *how]
             subprocess.run(list(map(str, command)), check=True, capture_output=True)
             text = json.loads(trace.read_text())["text"]
