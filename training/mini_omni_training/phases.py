@@ -37,7 +37,7 @@ class Phase:
 
 PHASES = {
     1: Phase({"SAY": 0.8, "READ": 0.1, "A1T1": 0.1}, base=False, adapter=True),
-    2: Phase({"T1T2": 0.3, "A1T2": 0.3, "A1T1": 0.15, "SAY": 0.25}, base=True, adapter=False),
+    2: Phase({"T1T2": 0.5, "A1T2": 0.2, "A1T1": 0.1, "SAY": 0.2}, base=True, adapter=False),
     3: Phase(
         {"SAY": 0.5, "A1A2": 0.2, "T1A2": 0.1, "A1T2": 0.1, "T1T2": 0.06, "A1T1": 0.04},
         base=True,
