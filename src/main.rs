@@ -11,8 +11,39 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if cli::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", sentence(&error));
             ExitCode::from(cli::EXIT_BAD_INPUT)
         }
+    }
+}
+
+/// What went wrong and why, each reason once: a message may already end with its cause.
+fn sentence(error: &anyhow::Error) -> String {
+    let mut said = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if said.is_empty() {
+            said = cause;
+        } else if !said.ends_with(&cause) {
+            said = format!("{said}: {cause}");
+        }
+    }
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_given_once() {
+        let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
+        let reason = missing.to_string();
+        let error = anyhow::Error::new(missing).context(format!("cannot read a.wav: {reason}"));
+        assert_eq!(sentence(&error), format!("cannot read a.wav: {reason}"));
+        let error = error.context("nothing was asked");
+        assert_eq!(
+            sentence(&error),
+            format!("nothing was asked: cannot read a.wav: {reason}")
+        );
     }
 }
