@@ -115,32 +115,16 @@ fn a_written_question_is_spoken_to_by_default() {
 
 #[test]
 fn greedy_answers_repeat_and_seeds_differ() {
-    let greedy = || lists(&trace(&["--text", "Hello", "--max-steps", "12"]));
-    assert_eq!(greedy(), greedy());
-    let seeded = |seed| {
-        lists(&trace(&[
-            "--text",
-            "Hello",
-            "--max-steps",
-            "12",
-            "--temperature",
-            "1",
-            "--seed",
-            seed,
-        ]))
+    let hello = |how: &[&str]| {
+        let asked = ["--text", "Hello", "--max-steps", "12"];
+        lists(&trace(&[&asked[..], how].concat()))
     };
+    let greedy = || hello(&[]);
+    assert_eq!(greedy(), greedy());
+    let seeded = |seed| hello(&["--temperature", "1", "--seed", seed]);
     assert_eq!(seeded("1"), seeded("1"));
     assert_ne!(seeded("1"), seeded("2"));
-    let one = lists(&trace(&[
-        "--text",
-        "Hello",
-        "--max-steps",
-        "12",
-        "--temperature",
-        "1",
-        "--top-k",
-        "1",
-    ]));
+    let one = hello(&["--temperature", "1", "--top-k", "1"]);
     assert_eq!(one, greedy(), "top-k 1 is greedy");
 }
 

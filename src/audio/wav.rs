@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::AudioError;
-use crate::output::Output;
+use crate::output::{Output, is_stdio};
 
 /// The data length that means "until the stream ends".
 const UNKNOWN_LENGTH: u32 = u32::MAX;
@@ -87,7 +87,7 @@ fn header(sample_rate: u32, data_length: u32) -> [u8; HEADER_LENGTH] {
 }
 
 fn unwritable(path: &Path) -> impl FnOnce(io::Error) -> AudioError {
-    let stdout = path.as_os_str() == "-";
+    let stdout = is_stdio(path);
     let path = if stdout {
         PathBuf::from("standard output")
     } else {

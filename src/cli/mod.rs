@@ -7,6 +7,7 @@ mod ask;
 mod bench;
 mod compare;
 mod inspect;
+mod results;
 
 use std::process::ExitCode;
 

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow};
 use mini_omni::manifest::Manifest;
 use mini_omni::stats::Stats;
-use mini_omni::turn::Forced;
 use mini_omni::{Conversation, Event, Limits, Omni, Options, Question, Scheduler, Trace};
 use serde::{Deserialize, Serialize};
 
 use super::player::Player;
+use super::text_ends_half_way;
 
 /// What the search found.
 #[derive(Debug, Serialize, Deserialize)]
@@ -141,11 +141,8 @@ fn forced(options: &Options, manifest: &Manifest, seconds: f64) -> Options {
     let frames = seconds * f64::from(codec.sample_rate) / codec.samples_per_frame as f64;
     let lag = manifest.delays.iter().max().copied().unwrap_or(0);
     let steps = frames.ceil() as usize + lag;
-    Options {
+    text_ends_half_way(&Options {
         max_steps: Some(steps),
-        forced: Some(Forced {
-            text_steps: steps / 2,
-        }),
         ..options.clone()
-    }
+    })
 }

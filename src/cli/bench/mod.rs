@@ -7,14 +7,12 @@ mod conversations;
 mod player;
 mod report;
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
-use mini_omni::output::Output;
 use mini_omni::stats::Stats;
 use mini_omni::task::{A1A2_BATCH, Source, Task};
 use mini_omni::turn::Forced;
@@ -22,6 +20,7 @@ use mini_omni::{Event, Noise, Omni, Options, Pcm, Question, Runtime, Trace, audi
 
 use super::Compute;
 use super::ask::{WindowArg, task_parser};
+use super::results::Results;
 use conversations::Search;
 use player::Player;
 use report::{Report, read_report, table};
@@ -101,12 +100,7 @@ impl Bench {
             );
         }
         let before = self.compare.as_deref().map(read_report).transpose()?;
-        let output = self
-            .json
-            .as_deref()
-            .map(Output::open)
-            .transpose()
-            .context("cannot write the results")?;
+        let results = Results::open(self.json.as_deref())?;
         let pcm = self
             .input
             .as_deref()
@@ -142,17 +136,7 @@ impl Bench {
             report.conversations = Some(search.run(omni, &question, &options)?);
             report.peak_memory_mib = peak_memory_mib();
         }
-        if let Some(output) = output {
-            let json = serde_json::to_string_pretty(&report)? + "\n";
-            output.complete(&json).context("cannot write the results")?;
-        }
-        if self
-            .json
-            .as_deref()
-            .is_none_or(|path| path.as_os_str() != "-")
-        {
-            std::io::stdout().write_all(table(&report, before.as_ref()).as_bytes())?;
-        }
+        results.write(&report, || table(&report, before.as_ref()))?;
         Ok(ExitCode::SUCCESS)
     }
 

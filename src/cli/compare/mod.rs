@@ -4,14 +4,13 @@
 mod inputs;
 mod report;
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use mini_omni::compare::{Protocol, Side, check_shapes, compare};
-use mini_omni::output::{Output, is_stdio};
 use mini_omni::task::Task;
 use mini_omni::{Manifest, Omni, Provider, Runtime};
 
@@ -19,6 +18,7 @@ use self::inputs::{Input, inputs};
 use self::report::{Asked, Model, Report, all, streams, table};
 use super::Compute;
 use super::ask::{WindowArg, task_parser};
+use super::results::Results;
 
 /// Exit code where the models agree less than asked for.
 const EXIT_DISAGREES: u8 = 1;
@@ -67,16 +67,9 @@ impl Compare {
         let candidate = Manifest::load(&self.model_dir)?;
         check_shapes(&reference, &candidate)?;
         let inputs = inputs(&self.inputs, &self.text, &reference.mel)?;
-        let output = self.json.as_deref().map(Output::open).transpose();
-        let output = output.context("cannot write the results")?;
+        let results = Results::open(self.json.as_deref())?;
         let report = self.report(&inputs)?;
-        if let Some(output) = output {
-            let json = serde_json::to_string_pretty(&report)? + "\n";
-            output.complete(&json).context("cannot write the results")?;
-        }
-        if self.json.as_deref().is_none_or(|path| !is_stdio(path)) {
-            std::io::stdout().write_all(table(&report).as_bytes())?;
-        }
+        results.write(&report, || table(&report))?;
         Ok(self.verdict(report.agreement))
     }
 
