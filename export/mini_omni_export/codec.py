@@ -55,8 +55,8 @@ class _Codec:
         return out
 
     def pointwise(self, x: str, name: str, bias: bool = True) -> str:
-        """A convolution of kernel 1: [1, channels, n]. A format with small weights wants rows."""
-        if self.graph.format.report is None:
+        """A convolution of kernel 1, [1, channels, n]: as one, or as a product of rows."""
+        if not self.graph.format.rows:
             return self.graph.node("Conv", x, *self.weights(name, bias), kernel_shape=[1])
         weight = weight_norm(self.tensors, name)[:, :, 0]
         added = self.tensors(f"{name}.bias") if bias else None

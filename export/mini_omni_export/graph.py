@@ -31,6 +31,7 @@ class Float32:
     """Weights as they are; `formats` has the smaller ones."""
 
     report = None  # of what was lost
+    rows = False  # whether products of rows are so much faster that a pointwise convolution is one
 
     def linear(
         self, graph: Graph, x: str, weight: np.ndarray, name: str, bias: np.ndarray | None = None
