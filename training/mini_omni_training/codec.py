@@ -172,7 +172,7 @@ def stage_b(codec: Codec, batches: Batches, folder: Path, schedule: Schedule) ->
         pcm = batches.draw(rng, 5, 10)
         with torch.no_grad():
             latents = codec.snac.quantizer.decode(codec.encode(pcm))
-        said = codec.snac.decoder(latents.clone())[:, 0]
+        said = codec.snac.decoder(latents)[:, 0]
         inner = slice(512, -512)
         return spectral_loss(said[:, inner], pcm[:, inner]), {}
 

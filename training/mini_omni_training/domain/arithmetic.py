@@ -4,7 +4,7 @@ A kind is a function that yields facts: `(key, ways to ask, answer)`. Facts are 
 that every way to ask a held-out fact is unseen.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from .words import ORDINALS, capital, listed, number
 
@@ -48,22 +48,22 @@ def division() -> Iterator[Fact]:
             yield f"{b * c}/{b}", ways, f"{capital(x)} divided by {y} is {z}."
 
 
-def larger() -> Iterator[Fact]:
+def _chosen(word: str, more: str, pick: Callable, turn: tuple[int, int, int]) -> Iterator[Fact]:
+    """Pairs below sixty, a fifth of them (a * turn[0] + b * turn[1] = turn[2] modulo 5)."""
     for a in range(1, 60):
         for b in range(1, 60):
-            if a != b and (a * 7 + b * 3) % 5 == 0:
-                x, y, big = number(a), number(b), number(max(a, b))
-                ways = [f"Which is larger, {x} or {y}?", f"Which is more, {x} or {y}?"]
-                yield f"{a}|{b}", ways, f"{capital(big)} is larger."
+            if a != b and (a * turn[0] + b * turn[1]) % 5 == turn[2]:
+                x, y, right = number(a), number(b), number(pick(a, b))
+                ways = [f"Which is {word}, {x} or {y}?", f"Which is {more}, {x} or {y}?"]
+                yield f"{a}|{b}", ways, f"{capital(right)} is {word}."
+
+
+def larger() -> Iterator[Fact]:
+    return _chosen("larger", "more", max, (7, 3, 0))
 
 
 def smaller() -> Iterator[Fact]:
-    for a in range(1, 60):
-        for b in range(1, 60):
-            if a != b and (a * 3 + b * 7) % 5 == 1:
-                x, y, least = number(a), number(b), number(min(a, b))
-                ways = [f"Which is smaller, {x} or {y}?", f"Which is less, {x} or {y}?"]
-                yield f"{a}|{b}", ways, f"{capital(least)} is smaller."
+    return _chosen("smaller", "less", min, (3, 7, 1))
 
 
 def after() -> Iterator[Fact]:

@@ -14,14 +14,18 @@ def opposites() -> Iterator[Fact]:
             yield a, ways, f"The opposite of {a} is {b}."
 
 
+def _neighbours(what: str, names: list[str], i: int) -> Iterator[Fact]:
+    """What comes after and before the i-th of names that go round."""
+    name = names[i]
+    ways = [f"What {what} comes after {name}?", f"Which {what} follows {name}?"]
+    yield f"+{name}", ways, f"After {name} comes {names[(i + 1) % len(names)]}."
+    ways = [f"What {what} comes before {name}?", f"Which {what} is before {name}?"]
+    yield f"-{name}", ways, f"Before {name} comes {names[i - 1]}."
+
+
 def next_day() -> Iterator[Fact]:
-    days = tables.DAYS
-    for i, day in enumerate(days):
-        after, before = days[(i + 1) % 7], days[i - 1]
-        ways = [f"What day comes after {day}?", f"Which day follows {day}?"]
-        yield f"+{day}", ways, f"After {day} comes {after}."
-        ways = [f"What day comes before {day}?", f"Which day is before {day}?"]
-        yield f"-{day}", ways, f"Before {day} comes {before}."
+    for i in range(len(tables.DAYS)):
+        yield from _neighbours("day", tables.DAYS, i)
 
 
 def days_ahead() -> Iterator[Fact]:
@@ -33,12 +37,8 @@ def days_ahead() -> Iterator[Fact]:
 
 
 def months() -> Iterator[Fact]:
-    names = tables.MONTHS
-    for i, month in enumerate(names):
-        ways = [f"What month comes after {month}?", f"Which month follows {month}?"]
-        yield f"+{month}", ways, f"After {month} comes {names[(i + 1) % 12]}."
-        ways = [f"What month comes before {month}?", f"Which month is before {month}?"]
-        yield f"-{month}", ways, f"Before {month} comes {names[i - 1]}."
+    for i, month in enumerate(tables.MONTHS):
+        yield from _neighbours("month", tables.MONTHS, i)
         ways = [f"How many days does {month} have?", f"How many days are in {month}?"]
         yield f"n{month}", ways, f"{month} has {number(tables.MONTH_DAYS[i])} days."
 
