@@ -3,11 +3,17 @@
 import random
 
 import numpy as np
+from scipy.signal import resample_poly
 
 
 def augment(pcm: np.ndarray, rng: random.Random, rate: int) -> np.ndarray:
-    """float32 [n] -> float32 [n + silence]: half of the clips get a room, two thirds noise."""
+    """float32 [n] -> float32 [m], silence added: of the clips half get another throat, half another
+    microphone, half a room and two thirds noise."""
     draw = np.random.default_rng(rng.randrange(2**31))
+    if rng.random() < 0.5:  # longer or shorter throats: pitch and formants move together
+        pcm = resample_poly(pcm, rng.randint(86, 116), 100).astype(np.float32)
+    if rng.random() < 0.5:
+        pcm = _microphone(pcm, draw)
     ends = [np.zeros(int(rate * rng.uniform(0.05, 0.4)), np.float32) for _ in range(2)]
     pcm = np.concatenate([ends[0], pcm, ends[1]])
     if rng.random() < 0.5:
@@ -17,6 +23,14 @@ def augment(pcm: np.ndarray, rng: random.Random, rate: int) -> np.ndarray:
         level = float(pcm.std()) * 10 ** (-rng.uniform(12, 40) / 20)
         pcm = pcm + draw.standard_normal(len(pcm)).astype(np.float32) * level
     return np.clip(pcm, -1, 1).astype(np.float32)
+
+
+def _microphone(pcm: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+    """Raises or lowers five places of the spectrum by up to about 10 dB, smoothly between them."""
+    spectrum = np.fft.rfft(pcm)
+    places = np.linspace(0, 1, 5)
+    decibels = np.interp(np.linspace(0, 1, len(spectrum)) ** 0.5, places, draw.normal(0, 5, 5))
+    return np.fft.irfft(spectrum * 10 ** (decibels / 20), len(pcm)).astype(np.float32)
 
 
 def _room(

@@ -31,7 +31,7 @@ class Config:
     add_qkv_bias: bool = True
     tie_word_embeddings: bool = False
     block_size: int = 2048
-    text_vocab_size: int = 512
+    text_vocab_size: int = 2048
     audio_vocab_size: int = 1088
     whisper_adapter_dim: int = 384
 

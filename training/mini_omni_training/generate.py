@@ -18,7 +18,7 @@ def generate(
 ) -> tuple[list[int], Tensor]:
     """source: text ids or features [n, width] -> (text ids without eot, frames [n, 7]).
 
-    `force`: text ids that are said whatever the model would say.
+    `force`: text ids that are said whatever the model would say; it only says when.
     """
     config, task, past = model.config, TASKS[name], Past()
     ids = prompt(config, task, [] if task.hears else source, len(source))[None]
@@ -26,11 +26,13 @@ def generate(
     eot, pad = config.text_id("eot"), config.text_id("pad_t")
     said: list[Tensor] = []
     ended = False
+    forced = iter([*(force or []), eot])
     while len(said) < limit:
         column = torch.full((STREAMS,), config.audio_id("pad_a"))
         column[AUDIO_STREAMS] = pad if ended else model.text_logits(x)[0].argmax()
-        if force is not None:
-            column[AUDIO_STREAMS] = (force + [eot] + [pad] * limit)[len(said)]
+        if force is not None and not ended:
+            wait = model.text_logits(x)[0].softmax(-1)[pad] > 0.5
+            column[AUDIO_STREAMS] = pad if wait else next(forced)
         if task.speaks:
             column[:AUDIO_STREAMS] = model.audio_logits(x)[0].argmax(-1)
         ended = ended or int(column[AUDIO_STREAMS]) == eot

