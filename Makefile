@@ -3,8 +3,8 @@
 PYTHON ?= python3
 ORT    := .onnxruntime
 BINARY := target/release/mini-omni
-MODEL  ?= onnx/tiny-random
-ASK    ?= tests/fixtures/audio/output1.wav
+MODEL  ?= onnx/mini-omni-small
+ASK    ?= tests/fixtures/audio/capital.wav
 
 TEST_VENV   := .venv-test
 PARITY_VENV := .venv-parity
@@ -21,7 +21,7 @@ help: ## what there is
 demo: release ## ask a spoken question, hear the answer in answer.wav
 	@echo "question: $(ASK)"
 	$(BINARY) ask $(MODEL) $(ASK) --out answer.wav
-	@echo "the spoken answer is in answer.wav"
+	@echo "the spoken answer is in answer.wav; ask more: $(BINARY) ask $(MODEL) --text 'Who are you?' --out answer.wav"
 
 test: onnxruntime $(TEST_VENV)/.done release ## everything that needs no torch
 	cargo test --release --all-targets

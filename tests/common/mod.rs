@@ -14,6 +14,16 @@ pub fn model() -> PathBuf {
     root().join("onnx/tiny-random")
 }
 
+/// The committed model that was trained.
+pub fn bundled() -> PathBuf {
+    root().join("onnx/mini-omni-small")
+}
+
+/// A question of the bundled model's domain, in a voice it was never trained on.
+pub fn bundled_question() -> PathBuf {
+    root().join("tests/fixtures/audio/capital.wav")
+}
+
 /// A real spoken question.
 pub fn question() -> PathBuf {
     root().join("tests/fixtures/audio/output1.wav")

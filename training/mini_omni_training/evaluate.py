@@ -50,13 +50,17 @@ def reading_scores(work: Path, runner: Torch, judge: Judge, n: int) -> Scores:
 
 
 def text_scores(runner: Runner, judge: Judge, n: int) -> Scores:
-    """Held-out written questions, and those outside of the domain."""
+    """Written questions: held out, known from training, and outside of the domain."""
     scores = defaultdict(Score)
-    asked = [q for q in questions() if q.held_out]
-    inside = [q for q in asked if q.answer != UNKNOWN]
-    outside = [q for q in asked if q.answer == UNKNOWN]
-    for cell, among in (("T1T2", _spread(inside, n)), ("T1T2, outside", _spread(outside, n))):
-        for q in tqdm(among, unit="question", desc=cell):
+    inside = [q for q in questions() if q.answer != UNKNOWN]
+    outside = [q for q in questions() if q.answer == UNKNOWN]
+    cells = {
+        "T1T2": [q for q in inside if q.held_out],
+        "T1T2, known": [q for q in inside if not q.held_out],
+        "T1T2, outside": [q for q in outside if q.held_out],
+    }
+    for cell, among in cells.items():
+        for q in tqdm(_spread(among, n), unit="question", desc=cell):
             said, _ = runner("T1T2", q.question)
             scores[cell].add(judge.words(said), judge.words(q.answer))
     return scores
@@ -65,7 +69,9 @@ def text_scores(runner: Runner, judge: Judge, n: int) -> Scores:
 def spoken_scores(work: Path, runner: Runner, judge: Judge, n: int) -> Scores:
     """Held-out spoken questions, by known voices and by the held-out one."""
     scores, clips = defaultdict(Score), Clips(work / "questions" / "test")
-    for i in tqdm(range(min(n, len(clips))), unit="question"):
+    held_out = {q.question for q in questions() if q.held_out}
+    asked = [i for i, meta in enumerate(clips.meta) if meta["text"] in held_out]
+    for i in tqdm(asked[:n], unit="question"):
         meta = clips.meta[i]
         voice = "held-out voice" if meta["voice"] == HELD_OUT_VOICE else "known voices"
         if meta["answer"] == UNKNOWN:

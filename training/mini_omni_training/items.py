@@ -28,16 +28,22 @@ class Heard:
     index: int
 
 
+# Kinds whose answers must be computed: drawn more often.
+HARD = {"addition", "subtraction", "multiplication", "division", "doubles", "units", "days_ahead"}
+
+
 class Kinds:
-    """Questions drawn kind by kind, a kind as often as the root of its size: sums are thousands and
-    would leave small talk unlearned."""
+    """Questions drawn kind by kind, a kind as often as the root of its size (comparisons are
+    thousands and would leave small talk unlearned), three times as often if it is hard."""
 
     def __init__(self, among: list) -> None:
         groups = defaultdict(list)
         for one in among:
             groups[one.kind].append(one)
         self.groups = list(groups.values())
-        self.weights = [len(group) ** 0.5 for group in self.groups]
+        self.weights = [
+            len(group) ** 0.5 * (3 if kind in HARD else 1) for kind, group in groups.items()
+        ]
 
     def draw(self, rng: random.Random) -> Any:
         """One of them."""

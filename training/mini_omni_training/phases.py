@@ -23,6 +23,7 @@ from .layout import ANY_ID, IGNORE, Batch, collate
 from .loop import Losses, Schedule, Trainer, draw_curves
 from .model import Omni
 
+TEXT_WEIGHT, AUDIO_WEIGHT = 1.0, 2.0
 LEVEL_WEIGHTS = (1.0, 0.7, 0.4, 0.4, 0.7, 0.4, 0.4)  # of the seven streams' losses
 
 
@@ -39,7 +40,7 @@ PHASES = {
     1: Phase({"SAY": 0.75, "READ": 0.15, "A1T1": 0.1}, base=False, adapter=True),
     2: Phase({"T1T2": 0.5, "A1T2": 0.2, "A1T1": 0.1, "SAY": 0.2}, base=True, adapter=False),
     3: Phase(
-        {"SAY": 0.28, "A1A2": 0.22, "T1A2": 0.1, "A1T2": 0.1, "T1T2": 0.2, "A1T1": 0.1},
+        {"SAY": 0.24, "A1A2": 0.28, "T1A2": 0.06, "A1T2": 0.14, "T1T2": 0.08, "A1T1": 0.2},
         base=True,
         adapter=True,
     ),
@@ -77,7 +78,7 @@ def corrupt(config: Config, batch: Batch, mean: float) -> Tensor:
 
 
 def losses(model: Omni, batch: Batch, ids: Tensor) -> tuple[Tensor, Losses]:
-    """Mean cross-entropies: text plus the weighted mean of the audio streams."""
+    """Weighted mean cross-entropies of text and of the audio streams."""
     with torch.autocast(ids.device.type, torch.bfloat16):
         x = model(ids, batch.features, batch.heard)
         text_at = batch.labels[:, AUDIO_STREAMS] != IGNORE
@@ -89,7 +90,7 @@ def losses(model: Omni, batch: Batch, ids: Tensor) -> tuple[Tensor, Losses]:
         wanted = batch.labels[:, AUDIO_STREAMS][text_at]
         text = text_loss(text_logits.float(), wanted, model.config.text_id("pad_t"))
     if audio_logits is None:
-        return text, {"text": float(text.detach())}
+        return TEXT_WEIGHT * text, {"text": float(text.detach())}
     wanted = batch.labels[:, :AUDIO_STREAMS].transpose(1, 2)[audio_at]
     each = torch.stack(
         [F.cross_entropy(audio_logits[:, j].float(), wanted[:, j]) for j in range(AUDIO_STREAMS)]
@@ -98,7 +99,7 @@ def losses(model: Omni, batch: Batch, ids: Tensor) -> tuple[Tensor, Losses]:
     audio = (each * weights).sum() / weights.sum()
     levels = {"level0": each[0], "level1": each[[1, 4]].mean(), "level2": each[[2, 3, 5, 6]].mean()}
     named = {k: float(v.detach()) for k, v in {"text": text, **levels}.items()}
-    return text + 2 * audio, named
+    return TEXT_WEIGHT * text + AUDIO_WEIGHT * audio, named
 
 
 def text_loss(logits: Tensor, wanted: Tensor, pad: int) -> Tensor:

@@ -1,6 +1,7 @@
 """Makes the spoken data: reading aloud by the answering voice, and questions by every voice."""
 
 import random
+from collections import Counter
 from pathlib import Path
 
 from tqdm import tqdm
@@ -11,6 +12,7 @@ from .sentences import sentence
 from .voices import HELD_OUT_VOICE, NATURAL, answering, question_voices
 
 SEED = 1
+FEWEST = 240  # clips of a kind, about
 UNSEEN_SEED = 7_000_001  # sentences to test with
 
 
@@ -32,13 +34,19 @@ def read_aloud(
 
 
 def ask(folder: Path, rounds: int, limit: int | None = None, held_out_clips: int = 300) -> None:
-    """Questions by all voices: `rounds` clips for each training question, half of them in a voice
-    like a person's; then test clips of held-out questions, half of them in the held-out voice."""
+    """Questions by all voices: `rounds` clips for each training question, more of a small kind's,
+    half of them in a voice like a person's; then test clips of held-out questions, half of them in
+    the held-out voice."""
     voices = {name: make() for name, make in question_voices().items()}
     known = sorted(set(voices) - {HELD_OUT_VOICE})
     clips = Clips(folder / "train", writable=True)
     train = [q for q in questions() if not q.held_out]
-    plan = [(q, random.Random(f"ask/{r}/{q.question}")) for r in range(rounds) for q in train]
+    size = Counter(q.kind for q in train)
+    plan = [
+        (q, random.Random(f"ask/{r}/{q.question}"))
+        for q in train
+        for r in range(rounds * max(1, FEWEST // size[q.kind]))
+    ]
     random.Random(SEED).shuffle(plan)
     for question, rng in tqdm(plan[len(clips) : limit], unit="clip", mininterval=10):
         name = rng.choice([v for v in known if v in NATURAL] if rng.random() < 0.5 else known)

@@ -1,0 +1,97 @@
+//! The bundled model answers: what a user hears first, and the accuracy that CI holds a build to.
+
+mod common;
+
+use std::fs;
+use std::sync::{Mutex, MutexGuard, OnceLock};
+
+use common::*;
+use mini_omni::task;
+use mini_omni::{Omni, Options, Provider, Question, Runtime, Trace, audio};
+use serde::Deserialize;
+
+/// Right answers to written questions in per cent, known ones and held-out ones: what was measured
+/// when the model was committed, less five.
+const LEAST_RIGHT: [(bool, usize); 2] = [(false, 93), (true, 55)];
+
+const QUESTION: &str = "What is the capital of France?";
+const ANSWER: &str = "The capital of France is Paris.";
+
+#[derive(Deserialize)]
+struct Asked {
+    held_out: bool,
+    question: String,
+    answer: String,
+}
+
+fn omni() -> MutexGuard<'static, Omni> {
+    static OMNI: OnceLock<Mutex<Omni>> = OnceLock::new();
+    let open = || {
+        let runtime = Runtime::load(Provider::Cpu, 0).expect("ONNX Runtime");
+        Mutex::new(Omni::load(&bundled(), &runtime).expect("the bundled model"))
+    };
+    OMNI.get_or_init(open).lock().expect("no test has panicked")
+}
+
+fn answer(question: &Question, task: &'static task::Task) -> (Trace, Vec<f32>) {
+    omni()
+        .run(question, &Options::for_task(task))
+        .expect("an answer")
+}
+
+fn spoken() -> Question {
+    Question::Audio(audio::read(&bundled_question()).expect("a question"))
+}
+
+#[test]
+fn written_questions_are_answered() {
+    let lines = fs::read_to_string(root().join("tests/fixtures/bundled/asked.jsonl"))
+        .expect("questions beside the tests");
+    let asked: Vec<Asked> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a question and its answer"))
+        .collect();
+    for (held_out, least) in LEAST_RIGHT {
+        let of: Vec<_> = asked
+            .iter()
+            .filter(|one| one.held_out == held_out)
+            .collect();
+        let mut right = 0;
+        for one in &of {
+            let (said, _) = answer(&Question::Text(one.question.clone()), &task::T1T2);
+            right += usize::from(said.text == one.answer);
+            if said.text != one.answer {
+                println!("{} {} (and not: {})", one.question, said.text, one.answer);
+            }
+        }
+        let share = 100 * right / of.len();
+        println!("held out {held_out}: {share} % of {} are right", of.len());
+        assert!(share >= least, "held out {held_out}: {share} %");
+    }
+}
+
+#[test]
+fn a_spoken_question_is_understood_and_answered_aloud() {
+    let (understood, _) = answer(&spoken(), &task::A1T1);
+    assert_eq!(understood.text, QUESTION);
+    let (written, _) = answer(&spoken(), &task::A1T2);
+    assert_eq!(written.text, ANSWER);
+    let (said, pcm) = answer(&spoken(), &task::A1A2_BATCH);
+    assert_eq!(said.text, ANSWER);
+    // Two to four syllables a second.
+    let seconds = pcm.len() as f32 / 24_000.0;
+    assert!((1.0..4.0).contains(&seconds), "{seconds} s");
+    let loud = pcm.iter().map(|x| x * x).sum::<f32>() / pcm.len() as f32;
+    assert!(loud.sqrt() > 0.01, "silence");
+}
+
+#[test]
+fn text_keeps_pace_with_the_speech() {
+    // The model writes pad_t between words; the words come out whole, in order and in time.
+    let (trace, _) = answer(&Question::Text("What is your name?".into()), &task::T1A2);
+    assert_eq!(trace.text, "My name is Mini Omni.");
+    let ids = &omni().manifest.ids;
+    let text = trace.tokens.last().expect("the text stream");
+    let end = text.iter().position(|&id| id == ids.eot).expect("an end");
+    assert!(text[..end].contains(&ids.pad_t));
+}
