@@ -25,7 +25,7 @@ fn runtime() -> &'static Runtime {
 
 fn omni(profile: &str) -> Omni {
     let folder: PathBuf = match profile {
-        "bundled" => root().join("onnx/tiny-random"),
+        "random" => model(),
         profile => root().join("tests/fixtures/tiny").join(profile),
     };
     Omni::load(&folder, runtime()).expect("a model")
@@ -135,7 +135,7 @@ fn nobody_hears_the_others(profile: &str) {
 #[test]
 fn an_answer_does_not_depend_on_the_others_fused() {
     nobody_hears_the_others("fused");
-    nobody_hears_the_others("bundled");
+    nobody_hears_the_others("random");
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn rows_join_and_leave_while_others_go_on() {
 
 #[test]
 fn a_long_prompt_holds_nobody_up() {
-    let scheduler = Scheduler::new(omni("bundled"), limits(3, 4)).expect("threads");
+    let scheduler = Scheduler::new(omni("random"), limits(3, 4)).expect("threads");
     let submit = |question, options| scheduler.submit(question, options).expect("a place");
     let endless = Options {
         forced: Some(mini_omni::turn::Forced { text_steps: 9 }),
@@ -191,7 +191,7 @@ fn a_long_prompt_holds_nobody_up() {
 
 #[test]
 fn one_too_many_is_told_so_and_a_dropped_conversation_makes_room() {
-    let scheduler = Scheduler::new(omni("bundled"), limits(2, 16)).expect("threads");
+    let scheduler = Scheduler::new(omni("random"), limits(2, 16)).expect("threads");
     let endless = Options {
         forced: Some(mini_omni::turn::Forced { text_steps: 9 }),
         ..options(&task::T1A2, 0, 2000)
@@ -213,7 +213,7 @@ fn one_too_many_is_told_so_and_a_dropped_conversation_makes_room() {
 
 #[test]
 fn a_bad_question_is_its_own_misfortune() {
-    let scheduler = Scheduler::new(omni("bundled"), limits(8, 16)).expect("threads");
+    let scheduler = Scheduler::new(omni("random"), limits(8, 16)).expect("threads");
     let submit = |question, options| scheduler.submit(question, options).expect("a place");
     let good = submit(question(Source::Audio, 0), options(&task::A1A2, 1, 30));
     let bad = [

@@ -29,10 +29,13 @@ def generate(
     forced = iter([*(force or []), eot])
     while len(said) < limit:
         column = torch.full((STREAMS,), config.audio_id("pad_a"))
-        column[AUDIO_STREAMS] = pad if ended else model.text_logits(x)[0].argmax()
-        if force is not None and not ended:
-            wait = model.text_logits(x)[0].softmax(-1)[pad] > 0.5
-            column[AUDIO_STREAMS] = pad if wait else next(forced)
+        column[AUDIO_STREAMS] = pad
+        if not ended:
+            logits = model.text_logits(x)[0]
+            if force is None:
+                column[AUDIO_STREAMS] = logits.argmax()
+            elif logits.softmax(-1)[pad] <= 0.5:
+                column[AUDIO_STREAMS] = next(forced)
         if task.speaks:
             column[:AUDIO_STREAMS] = model.audio_logits(x)[0].argmax(-1)
         ended = ended or int(column[AUDIO_STREAMS]) == eot

@@ -17,6 +17,8 @@ from .prepare import Store, codes_store, features_store
 from .timing import id_steps, word_of_each_id
 
 ANSWERS_SHARE = 0.5  # of what is read aloud, beside those among the free sentences
+# Kinds whose answers must be computed: drawn more often.
+HARD = {"addition", "subtraction", "multiplication", "division", "doubles", "units", "days_ahead"}
 POOL = 160  # most rows to choose a batch of similar lengths from
 
 
@@ -26,10 +28,6 @@ class Heard:
 
     kind: str
     index: int
-
-
-# Kinds whose answers must be computed: drawn more often.
-HARD = {"addition", "subtraction", "multiplication", "division", "doubles", "units", "days_ahead"}
 
 
 class Kinds:

@@ -23,7 +23,7 @@ from .layout import ANY_ID, IGNORE, Batch, collate
 from .loop import Losses, Schedule, Trainer, draw_curves
 from .model import Omni
 
-TEXT_WEIGHT, AUDIO_WEIGHT = 1.0, 2.0
+AUDIO_WEIGHT = 2.0  # of the streams' mean loss, beside the text's
 LEVEL_WEIGHTS = (1.0, 0.7, 0.4, 0.4, 0.7, 0.4, 0.4)  # of the seven streams' losses
 
 
@@ -78,7 +78,7 @@ def corrupt(config: Config, batch: Batch, mean: float) -> Tensor:
 
 
 def losses(model: Omni, batch: Batch, ids: Tensor) -> tuple[Tensor, Losses]:
-    """Weighted mean cross-entropies of text and of the audio streams."""
+    """Mean cross-entropies: text plus the weighted mean of the audio streams."""
     with torch.autocast(ids.device.type, torch.bfloat16):
         x = model(ids, batch.features, batch.heard)
         text_at = batch.labels[:, AUDIO_STREAMS] != IGNORE
@@ -90,7 +90,7 @@ def losses(model: Omni, batch: Batch, ids: Tensor) -> tuple[Tensor, Losses]:
         wanted = batch.labels[:, AUDIO_STREAMS][text_at]
         text = text_loss(text_logits.float(), wanted, model.config.text_id("pad_t"))
     if audio_logits is None:
-        return TEXT_WEIGHT * text, {"text": float(text.detach())}
+        return text, {"text": float(text.detach())}
     wanted = batch.labels[:, :AUDIO_STREAMS].transpose(1, 2)[audio_at]
     each = torch.stack(
         [F.cross_entropy(audio_logits[:, j].float(), wanted[:, j]) for j in range(AUDIO_STREAMS)]
@@ -99,7 +99,7 @@ def losses(model: Omni, batch: Batch, ids: Tensor) -> tuple[Tensor, Losses]:
     audio = (each * weights).sum() / weights.sum()
     levels = {"level0": each[0], "level1": each[[1, 4]].mean(), "level2": each[[2, 3, 5, 6]].mean()}
     named = {k: float(v.detach()) for k, v in {"text": text, **levels}.items()}
-    return TEXT_WEIGHT * text + AUDIO_WEIGHT * audio, named
+    return text + AUDIO_WEIGHT * audio, named
 
 
 def text_loss(logits: Tensor, wanted: Tensor, pad: int) -> Tensor:

@@ -39,6 +39,7 @@ def ask(folder: Path, rounds: int, limit: int | None = None, held_out_clips: int
     the held-out voice."""
     voices = {name: make() for name, make in question_voices().items()}
     known = sorted(set(voices) - {HELD_OUT_VOICE})
+    natural = [name for name in known if name in NATURAL]
     clips = Clips(folder / "train", writable=True)
     train = [q for q in questions() if not q.held_out]
     size = Counter(q.kind for q in train)
@@ -49,7 +50,7 @@ def ask(folder: Path, rounds: int, limit: int | None = None, held_out_clips: int
     ]
     random.Random(SEED).shuffle(plan)
     for question, rng in tqdm(plan[len(clips) : limit], unit="clip", mininterval=10):
-        name = rng.choice([v for v in known if v in NATURAL] if rng.random() < 0.5 else known)
+        name = rng.choice(natural if rng.random() < 0.5 else known)
         _add(clips, question, name, voices, rng)
     test = Clips(folder / "test", writable=True)
     held_out = [q for q in questions() if q.held_out]

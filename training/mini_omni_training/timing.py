@@ -7,7 +7,7 @@ last sound that is heard, so neither the speed nor the silence around it needs t
 import numpy as np
 
 from .codec import FRAME
-from .voices import loud
+from .voices import loud, session_of
 
 UNIT = 600  # samples in hibari's unit of duration
 DURATIONS = "/Clip_output_0"  # the tensor in hibari's graph that holds them
@@ -16,17 +16,14 @@ DURATIONS = "/Clip_output_0"  # the tensor in hibari's graph that holds them
 class Timing:
     """hibari's plan alone: its graph, cut behind the durations."""
 
-    def __init__(self, threads: int = 1) -> None:
+    def __init__(self) -> None:
         import onnx
-        import onnxruntime
         from hibari import Hibari
 
-        self.tts = Hibari(threads=threads)
+        self.tts = Hibari(threads=1)
         extractor = onnx.utils.Extractor(onnx.load(self.tts.model_path))
         plan = extractor.extract_model(["ids", "speed"], [DURATIONS])
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        self.session = onnxruntime.InferenceSession(plan.SerializeToString(), options)
+        self.session = session_of(plan.SerializeToString())
 
     def word_frames(self, text: str, pcm: np.ndarray) -> list[int]:
         """The codec frame in which each word of `text` (split at spaces) begins in its `pcm`."""

