@@ -1,10 +1,13 @@
-"""The codec graphs: SNAC's decoder in a streaming form, and its encoder.
+"""The codec's decoder graph: SNAC's decoder in a streaming form.
 
-The decoder looks 10 latents ahead. Instead of looking ahead, every convolution here remembers its
+It looks 10 latents ahead. Instead of looking ahead, every convolution here remembers its
 last inputs and answers late; so each frame is computed once, in chunks of any size, with the same
 samples as the whole clip at once. Offline decoding zero-pads every layer at the clip's ends; here
 the remembered inputs start as zeros, and what lies outside the clip is masked to zero after every
 layer (biases would make it something else).
+
+Signals are rows, [1, n, channels]: remembering and cutting copy whole pieces of memory, pointwise
+and transposed convolutions are products of rows.
 """
 
 from __future__ import annotations
@@ -12,15 +15,54 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import onnx
+from onnx import helper
 
 from .checkpoint import Tensors
 from .config import CodecConfig
 from .errors import ExportError
-from .graph import Graph
+from .graph import OWN, Graph, function
 
 SNAKE_EPS = 1e-9
 RESIDUAL_DILATIONS = [1, 3, 9]
 KERNEL = 7
+END = np.iinfo(np.int64).max
+
+
+def _functions() -> tuple[onnx.FunctionProto, onnx.FunctionProto]:
+    """Snake, and a residual unit's first half around a depthwise convolution, in plain operators;
+    src/graph/operators.rs has a kernel for each and says their shapes."""
+    node = helper.make_node
+    turned = {"perm": [0, 2, 1]}
+    snake = [
+        node("Mul", ["x", "alpha"], ["angle"]),
+        node("Sin", ["angle"], ["sine"]),
+        node("Mul", ["sine", "sine"], ["square"]),
+        node("Mul", ["square", "inverse"], ["wave"]),
+        node("Add", ["x", "wave"], ["y"]),
+    ]
+    conv = node("Conv", ["signal", "kernel", "bias"], ["convolved"])
+    for name, kind in (("dilations", "INTS"), ("group", "INT")):
+        kind = onnx.AttributeProto.AttributeType.Value(kind)
+        conv.attribute.add(name=name, ref_attr_name=name, type=kind)
+    snake_conv = [
+        node("Snake", ["x", "alpha", "inverse"], ["before"], domain=OWN),
+        node("Transpose", ["before"], ["signal"], **turned),
+        node("Transpose", ["weight"], ["taps_last"], perm=[1, 0]),
+        node("Constant", [], ["one"], value_ints=[1]),
+        node("Unsqueeze", ["taps_last", "one"], ["kernel"]),
+        conv,
+        node("Transpose", ["convolved"], ["after"], **turned),
+        node("Snake", ["after", "alpha_after", "inverse_after"], ["y"], domain=OWN),
+    ]
+    ends = ["alpha", "inverse", "weight", "bias", "alpha_after", "inverse_after"]
+    return (
+        function("Snake", ["x", "alpha", "inverse"], "y", snake),
+        function("SnakeConv", ["x", *ends], "y", snake_conv, ("dilations", "group")),
+    )
+
+
+SNAKE, SNAKE_CONV = _functions()
 
 
 def weight_norm(tensors: Tensors, name: str) -> np.ndarray:
@@ -38,6 +80,12 @@ def weight_norm(tensors: Tensors, name: str) -> np.ndarray:
     return (v * (g / norm)).astype(np.float32)
 
 
+def snake_weights(tensors: Tensors, name: str) -> list[np.ndarray]:
+    """alpha and 1 / alpha of the activation x + sin(alpha x)^2 / alpha, [1, channels, 1]."""
+    alpha = tensors(f"{name}.alpha")
+    return [alpha, 1 / (alpha + np.float32(SNAKE_EPS))]
+
+
 @dataclass
 class _Codec:
     """What every layer needs."""
@@ -48,36 +96,53 @@ class _Codec:
     states: int = 0
     masks: dict[tuple[int, int], str] = field(default_factory=dict)
 
-    def weights(self, name: str, bias: bool = True) -> list[str]:
-        out = [self.graph.weight(weight_norm(self.tensors, name), f"{name}.weight")]
-        if bias:
-            out.append(self.graph.weight(self.tensors(f"{name}.bias"), f"{name}.bias"))
-        return out
-
-    def pointwise(self, x: str, name: str, bias: bool = True) -> str:
-        """A convolution of kernel 1, [1, channels, n]: as one, or as a product of rows."""
-        if not self.graph.format.rows:
-            return self.graph.node("Conv", x, *self.weights(name, bias), kernel_shape=[1])
+    def linear(self, x: str, name: str, bias: bool = True) -> str:
+        """A convolution of kernel 1 on rows."""
         weight = weight_norm(self.tensors, name)[:, :, 0]
-        added = self.tensors(f"{name}.bias") if bias else None
-        y = self.graph.linear(self.turned(x), weight, name, added)
-        return self.turned(y)
+        return self.graph.linear(
+            x, weight, name, self.tensors(f"{name}.bias") if bias else None
+        )
 
-    def turned(self, x: str) -> str:
-        """[1, channels, n] to rows [1, n, channels], or back."""
-        return self.graph.node("Transpose", x, perm=[0, 2, 1])
+    def conv(self, x: str, name: str, dilation: int, groups: int) -> str:
+        """Any convolution of rows, without padding."""
+        graph = self.graph
+        weights = [
+            graph.weight(weight_norm(self.tensors, name), f"{name}.weight"),
+            graph.weight(self.tensors(f"{name}.bias"), f"{name}.bias"),
+        ]
+        turned = graph.node("Transpose", x, perm=[0, 2, 1])
+        y = graph.node(
+            "Conv", turned, *weights, kernel_shape=[KERNEL], dilations=[dilation], group=groups
+        )
+        return graph.node("Transpose", y, perm=[0, 2, 1])
+
+    def ends(self, name: str) -> list[str]:
+        """alpha and inverse of a Snake, [channels]."""
+        found = zip(("alpha", "inverse"), snake_weights(self.tensors, name))
+        return [self.graph.weight(w.reshape(-1), f"{name}.{key}") for key, w in found]
 
     def snake(self, name: str, x: str) -> str:
-        """x + sin(alpha x)^2 / alpha."""
-        graph, alpha = self.graph, self.tensors(f"{name}.alpha")
-        sine = graph.node("Sin", graph.node("Mul", x, graph.weight(alpha, f"{name}.alpha")))
-        inverse = graph.weight((1 / (alpha + np.float32(SNAKE_EPS))), f"{name}.inverse")
-        return graph.node("Add", x, graph.node("Mul", graph.node("Mul", sine, sine), inverse))
+        """The activation."""
+        return self.graph.call(SNAKE, x, *self.ends(name))
+
+    def snake_conv(self, x: str, name: str, dilation: int) -> str:
+        """A residual unit's first three layers."""
+        graph, conv = self.graph, f"{name}.1"
+        weight = weight_norm(self.tensors, conv)
+        if not self.config.depthwise:
+            h = self.conv(self.snake(f"{name}.0", x), conv, dilation, 1)
+            return self.snake(f"{name}.2", h)
+        taps = np.ascontiguousarray(weight[:, 0].T)
+        return graph.call(
+            SNAKE_CONV, x, *self.ends(f"{name}.0"), graph.weight(taps, f"{conv}.weight"),
+            graph.weight(self.tensors(f"{conv}.bias"), f"{conv}.bias"), *self.ends(f"{name}.2"),
+            dilations=[dilation], group=len(weight),
+        )
 
 
 @dataclass
 class _Signal:
-    """A value in the stream: [1, channels, n x rate], late by `delay` of its own positions."""
+    """A value in the stream: [1, n x rate, channels], late by `delay` of its own positions."""
 
     value: str
     channels: int
@@ -110,35 +175,33 @@ def build_codec_decoder(graph: Graph, tensors: Tensors, config: CodecConfig) -> 
 
 
 def _latents(codec: _Codec, codes: list[str]) -> str:
-    """Codes of all levels to latents [1, latent_dim, n x finest stride]."""
+    """Codes of all levels to latents [1, n x finest stride, latent_dim]."""
     graph, total = codec.graph, None
     for level, (ids, stride) in enumerate(zip(codes, codec.config.vq_strides)):
-        name = f"quantizer.quantizers.{level}"
-        codebook = codec.tensors(f"{name}.codebook.weight")
-        projection = weight_norm(codec.tensors, f"{name}.out_proj")[:, :, 0]
         # The projection of each code is computed here once, not at every frame.
-        table = codebook @ projection.T + codec.tensors(f"{name}.out_proj.bias")
+        name = f"quantizer.quantizers.{level}"
+        table = projected_codebook(codec.tensors, name)
         rows = graph.node("Gather", graph.weight(table, f"{name}.table"), ids, axis=0)
-        rows = graph.node("Transpose", rows, perm=[0, 2, 1])
-        rows = _repeat(graph, rows, table.shape[1], stride)
+        if stride > 1:  # each position `stride` times in a row
+            rows = graph.node("Unsqueeze", rows, graph.const([2]))
+            rows = graph.node("Expand", rows, graph.const([1, 1, stride, 1]))
+            rows = graph.reshape(rows, [1, -1, table.shape[1]])
         total = graph.node("Add", total, rows) if total else rows
     return total
 
 
-def _repeat(graph: Graph, x: str, channels: int, times: int) -> str:
-    """Each position of [1, channels, n] `times` times in a row."""
-    if times == 1:
-        return x
-    x = graph.node("Unsqueeze", x, graph.const([3]))
-    x = graph.node("Expand", x, graph.const([1, 1, 1, times]))
-    return graph.reshape(x, [1, channels, -1])
+def projected_codebook(tensors: Tensors, name: str) -> np.ndarray:
+    """The latents of every code of a level, [codes, latent_dim]."""
+    projection = weight_norm(tensors, f"{name}.out_proj")[:, :, 0]
+    codebook = tensors(f"{name}.codebook.weight")
+    return codebook @ projection.T + tensors(f"{name}.out_proj.bias")
 
 
 def _stem(codec: _Codec, x: _Signal) -> _Signal:
     if not codec.config.depthwise:
         return _masked(codec, _conv(codec, x, "decoder.model.0", codec.config.decoder_dim))
     x = _conv(codec, x, "decoder.model.0", x.channels, groups=x.channels)
-    value = codec.pointwise(x.value, "decoder.model.1")
+    value = codec.linear(x.value, "decoder.model.1")
     return _masked(codec, _Signal(value, codec.config.decoder_dim, x.rate, x.delay))
 
 
@@ -151,9 +214,9 @@ def _decoder_block(codec: _Codec, x: _Signal, block: int, stride: int) -> tuple[
     if config.noise:
         noise.append({"per_frame": x.rate, "delay": x.delay})
         drawn = graph.input(f"noise_{block}", "float32", [1, 1, f"frames_x{x.rate}"])
-        gain = codec.pointwise(x.value, f"{name}.2.linear", bias=False)
-        value = graph.node("Add", x.value, graph.node("Mul", drawn, gain))
-        x, at = _Signal(value, x.channels, x.rate, x.delay), 3
+        gain = codec.linear(x.value, f"{name}.2.linear", bias=False)
+        drawn = graph.node("Mul", graph.reshape(drawn, [1, -1, 1]), gain)
+        x, at = _Signal(graph.node("Add", x.value, drawn), x.channels, x.rate, x.delay), 3
     for i, dilation in enumerate(RESIDUAL_DILATIONS):
         x = _residual(codec, x, f"{name}.{at + i}.block", dilation)
     return x, noise
@@ -162,25 +225,16 @@ def _decoder_block(codec: _Codec, x: _Signal, block: int, stride: int) -> tuple[
 def _residual(codec: _Codec, x: _Signal, name: str, dilation: int) -> _Signal:
     """x + conv1(snake(conv7(snake(x)))), x as late as the convolution makes its branch."""
     graph, reach = codec.graph, (KERNEL - 1) * dilation
-    groups = x.channels if codec.config.depthwise else 1
     buffered = _remember(codec, x, reach)
-    h = graph.node(
-        "Conv", codec.snake(f"{name}.0", buffered), *codec.weights(f"{name}.1"),
-        kernel_shape=[KERNEL], dilations=[dilation], group=groups,
-    )
-    h = codec.snake(f"{name}.2", h)
-    h = codec.pointwise(h, f"{name}.3")
-    straight = graph.slice(buffered, reach // 2, -(reach // 2), axis=2)
+    h = codec.linear(codec.snake_conv(buffered, name, dilation), f"{name}.3")
+    straight = graph.slice(buffered, reach // 2, -(reach // 2), axis=1)
     value = graph.node("Add", straight, h)
     return _masked(codec, _Signal(value, x.channels, x.rate, x.delay + reach // 2))
 
 
 def _conv(codec: _Codec, x: _Signal, name: str, channels: int, groups: int = 1) -> _Signal:
     reach = KERNEL - 1
-    value = codec.graph.node(
-        "Conv", _remember(codec, x, reach), *codec.weights(name),
-        kernel_shape=[KERNEL], group=groups,
-    )
+    value = codec.conv(_remember(codec, x, reach), name, 1, groups)
     return _Signal(value, channels, x.rate, x.delay + reach // 2)
 
 
@@ -191,13 +245,13 @@ def _upsample(codec: _Codec, x: _Signal, name: str, stride: int) -> _Signal:
     graph, channels = codec.graph, x.channels // 2
     weight = weight_norm(codec.tensors, name)  # [in, out, 2 x stride]
     weight = np.ascontiguousarray(weight.transpose(2, 1, 0)).reshape(-1, x.channels)
-    reach = graph.linear(codec.turned(_remember(codec, x, 1)), weight, name)
+    reach = graph.linear(_remember(codec, x, 1), weight, name)
     half = stride * channels
-    first = graph.slice(graph.slice(reach, 1, np.iinfo(np.int64).max, axis=1), 0, half, axis=2)
-    second = graph.slice(graph.slice(reach, 0, -1, axis=1), half, 2 * half, axis=2)
+    first = graph.slice(reach, [1, 0], [END, half], axis=[1, 2])
+    second = graph.slice(reach, [0, half], [-1, END], axis=[1, 2])
     value = graph.reshape(graph.node("Add", first, second), [1, -1, channels])
     bias = graph.weight(codec.tensors(f"{name}.bias"), f"{name}.bias")
-    value = codec.turned(graph.node("Add", value, bias))
+    value = graph.node("Add", value, bias)
     padding = (stride + 1) // 2
     return _masked(
         codec, _Signal(value, channels, x.rate * stride, x.delay * stride + padding)
@@ -208,10 +262,10 @@ def _remember(codec: _Codec, x: _Signal, reach: int) -> str:
     """x with the last `reach` positions of the call before in front of it."""
     graph, index = codec.graph, codec.states
     codec.states += 1
-    shape = [1, x.channels, reach]
+    shape = [1, reach, x.channels]
     past = graph.input(f"past_state.{index}", "float32", shape)
-    buffered = graph.node("Concat", past, x.value, axis=2)
-    kept = graph.slice(buffered, -reach, np.iinfo(np.int64).max, axis=2)
+    buffered = graph.node("Concat", past, x.value, axis=1)
+    kept = graph.slice(buffered, -reach, END, axis=1)
     graph.output(kept, f"present_state.{index}", "float32", shape)
     return buffered
 
@@ -225,7 +279,7 @@ def _masked(codec: _Codec, x: _Signal) -> _Signal:
 
 
 def _mask(codec: _Codec, rate: int, delay: int) -> str:
-    """[positions]: 1 where 0 <= frames_before * rate + k - delay < clip_frames * rate."""
+    """[positions, 1]: 1 where 0 <= frames_before * rate + k - delay < clip_frames * rate."""
     graph = codec.graph
     scalar = lambda name: graph.node("Squeeze", name)  # noqa: E731
     times = lambda value: graph.node("Mul", value, graph.const(rate))  # noqa: E731
@@ -235,73 +289,5 @@ def _mask(codec: _Codec, rate: int, delay: int) -> str:
     positions = graph.node("Range", first, behind, graph.const(1))
     begun = graph.node("GreaterOrEqual", positions, graph.const(0))
     going = graph.node("Less", positions, times(scalar("clip_frames")))
-    return graph.node("Cast", graph.node("And", begun, going), to=1)
-
-
-def build_codec_encoder(graph: Graph, tensors: Tensors, config: CodecConfig) -> None:
-    """Adds SNAC's encoder and quantiser: pcm [1, 1, samples] -> codes of each level."""
-    codec = _Codec(graph, tensors, config)
-    graph.input("pcm", "float32", [1, 1, "samples"])
-    x, channels = _plain_conv(codec, "pcm", "encoder.block.0"), config.encoder_dim
-    for block, stride in enumerate(config.encoder_rates):
-        name = f"encoder.block.{block + 1}.block"
-        for i, dilation in enumerate(RESIDUAL_DILATIONS):
-            x = _plain_residual(codec, x, f"{name}.{i}.block", dilation, channels)
-        x = codec.snake(f"{name}.3", x)
-        pad = (stride + 1) // 2
-        x = graph.node(
-            "Conv", x, *codec.weights(f"{name}.4"),
-            kernel_shape=[2 * stride], strides=[stride], pads=[pad, pad],
-        )
-        channels *= 2
-    last = f"encoder.block.{len(config.encoder_rates) + 1}"
-    x = _plain_conv(codec, x, last, groups=channels if config.depthwise else 1)
-    _quantize(codec, x)
-
-
-def _plain_conv(codec: _Codec, x: str, name: str, dilation: int = 1, groups: int = 1) -> str:
-    pad = (KERNEL - 1) * dilation // 2
-    return codec.graph.node(
-        "Conv", x, *codec.weights(name), kernel_shape=[KERNEL],
-        dilations=[dilation], pads=[pad, pad], group=groups,
-    )
-
-
-def _plain_residual(codec: _Codec, x: str, name: str, dilation: int, channels: int) -> str:
-    groups = channels if codec.config.depthwise else 1
-    h = _plain_conv(codec, codec.snake(f"{name}.0", x), f"{name}.1", dilation, groups)
-    h = codec.graph.node(
-        "Conv", codec.snake(f"{name}.2", h), *codec.weights(f"{name}.3"), kernel_shape=[1]
-    )
-    return codec.graph.node("Add", x, h)
-
-
-def _quantize(codec: _Codec, residual: str) -> None:
-    """Residual vector quantisation, coarse level first; the nearest code by direction."""
-    graph, config = codec.graph, codec.config
-    for level, stride in enumerate(config.vq_strides):
-        name = f"quantizer.quantizers.{level}"
-        z = residual
-        if stride > 1:
-            z = graph.node("AveragePool", z, kernel_shape=[stride], strides=[stride])
-        z = graph.node("Conv", z, *codec.weights(f"{name}.in_proj"), kernel_shape=[1])
-        z = graph.node("Transpose", z, perm=[0, 2, 1])
-        codebook = codec.tensors(f"{name}.codebook.weight")
-        # Both sides are normalised, so the nearest is the one with the largest product; the
-        # length of z changes nothing about which.
-        norms = np.maximum(np.linalg.norm(codebook, axis=1, keepdims=True), 1e-12)
-        directions = graph.weight((codebook / norms).T, f"{name}.directions")
-        ids = graph.node("ArgMax", graph.node("MatMul", z, directions), axis=2, keepdims=0)
-        finest = config.vq_strides[0] // stride
-        graph.output(ids, f"codes_{level}", "int64", [1, f"frames_x{finest}"])
-        if level + 1 < len(config.vq_strides):
-            residual = graph.node("Sub", residual, _chosen(codec, name, ids, codebook, stride))
-
-
-def _chosen(codec: _Codec, name: str, ids: str, codebook: np.ndarray, stride: int) -> str:
-    graph = codec.graph
-    projection = weight_norm(codec.tensors, f"{name}.out_proj")[:, :, 0]
-    table = codebook @ projection.T + codec.tensors(f"{name}.out_proj.bias")
-    rows = graph.node("Gather", graph.weight(table, f"{name}.table"), ids, axis=0)
-    rows = graph.node("Transpose", rows, perm=[0, 2, 1])
-    return _repeat(graph, rows, table.shape[1], stride)
+    inside = graph.node("Cast", graph.node("And", begun, going), to=1)
+    return graph.reshape(inside, [-1, 1])

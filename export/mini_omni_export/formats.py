@@ -78,8 +78,6 @@ class _HalfTable:
 class DynamicInt8(Float32):
     """Linear layers in int8 x int8, one scale for each output channel; all else is fp32."""
 
-    rows = True
-
     def __init__(self) -> None:
         self.report = Report("int8")
 

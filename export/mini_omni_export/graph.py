@@ -19,6 +19,7 @@ from onnx import TensorProto, helper
 OPSET = 21
 IR_VERSION = 10
 MICROSOFT = "com.microsoft"
+OWN = "mini_omni"  # functions of plain operators, for which the runtime may have one kernel
 INLINE_BYTES = 1024  # smaller tensors stay in the graph, where shape inference can read them
 ALIGNMENT = 64
 DTYPES = {"float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16,
@@ -31,7 +32,6 @@ class Float32:
     """Weights as they are; `formats` has the smaller ones."""
 
     report = None  # of what was lost
-    rows = False  # whether products of rows are so much faster that a pointwise convolution is one
 
     def linear(
         self, graph: Graph, x: str, weight: np.ndarray, name: str, bias: np.ndarray | None = None
@@ -88,6 +88,7 @@ class Graph:
         self.count = 0
         self.bytes = 0  # of all tensors of the model
         self.tensors: dict[str, onnx.TensorProto] = {}
+        self.functions: dict[str, onnx.FunctionProto] = {}
         self.format = Float32()
         self.data = open(folder / f"{name}.onnx.data", "wb")  # noqa: SIM115, closed by save()
 
@@ -188,14 +189,20 @@ class Graph:
         )
         return names[0] if len(names) == 1 else names
 
+    def call(self, function: onnx.FunctionProto, *inputs: str, **attributes: Any) -> str:
+        """Adds a node that calls `function` (see `function`); returns its output's name."""
+        self.functions[function.name] = function
+        return self.node(function.name, *inputs, domain=OWN, **attributes)
+
     def linear(self, x: str, weight: np.ndarray, name: str, bias: np.ndarray | None = None) -> str:
         """x W^T + b, for a weight [out, in] as checkpoints hold it, in the graph's format."""
         return self.format.linear(self, x, weight, name, bias)
 
-    def slice(self, value: str, start: Any, end: Any, axis: int) -> str:
-        """value[start:end] along `axis`; bounds are numbers or names of int64 [1] tensors."""
-        start, end = (b if isinstance(b, str) else self.const([b]) for b in (start, end))
-        return self.node("Slice", value, start, end, self.const([axis]))
+    def slice(self, value: str, start: Any, end: Any, axis: int | list[int]) -> str:
+        """value[start:end] along `axis`, or lists of each for several axes; bounds are numbers or
+        names of int64 [1] tensors."""
+        bounds = (b if isinstance(b, str) else self.const(np.atleast_1d(b)) for b in (start, end))
+        return self.node("Slice", value, *bounds, self.const(np.atleast_1d(axis)))
 
     def reshape(self, value: str, shape: list[int]) -> str:
         """Reshape; 0 keeps a dimension, -1 takes the rest."""
@@ -213,11 +220,22 @@ class Graph:
         opsets = [helper.make_opsetid("", OPSET)]
         if any(node.domain == MICROSOFT for node in self.nodes):
             opsets.append(helper.make_opsetid(MICROSOFT, 1))
+        if self.functions:
+            opsets.append(helper.make_opsetid(OWN, 1))
         model = helper.make_model(
-            graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="mini_omni_export"
+            graph, functions=list(self.functions.values()), opset_imports=opsets,
+            ir_version=IR_VERSION, producer_name="mini_omni_export",
         )
         (self.folder / f"{self.name}.onnx").write_bytes(model.SerializeToString(deterministic=True))
         return {"file": f"{self.name}.onnx", "inputs": self.inputs, "outputs": self.outputs}
+
+
+def function(
+    name: str, inputs: list[str], output: str, nodes: list[onnx.NodeProto], attributes: tuple = ()
+) -> onnx.FunctionProto:
+    """A function of domain OWN; its nodes may call others of that domain."""
+    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(OWN, 1)]
+    return helper.make_function(OWN, name, inputs, [output], nodes, opsets, attributes)
 
 
 def _info(value: dict[str, Any]) -> onnx.ValueInfoProto:

@@ -18,7 +18,8 @@ from tqdm import tqdm
 
 from . import __version__, checkpoint
 from .checkpoint import Tensors
-from .codec import build_codec_decoder, build_codec_encoder
+from .codec import build_codec_decoder
+from .codec_encoder import build_codec_encoder
 from .config import (
     AUDIO_STREAMS,
     LEVELS,

@@ -6,6 +6,7 @@ use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{Session, builder::SessionBuilder};
 use ort::value::{Outlet, Tensor, TensorElementType, ValueType};
 
+use super::operators;
 use super::runtime::Runtime;
 use crate::error::{Error, Result};
 use crate::manifest::{Dim, GraphSpec, TensorSpec};
@@ -44,16 +45,17 @@ pub(crate) fn open(
 }
 
 fn builder(runtime: &Runtime, options: SessionOptions) -> ort::Result<SessionBuilder> {
-    let mut builder = Session::builder(&runtime.environment)?
+    let builder = Session::builder(&runtime.environment)?
         .with_optimization_level(GraphOptimizationLevel::All)?
         .with_intra_threads(options.threads)?
         .with_intra_op_spinning(options.spin)?
         .with_config_entry("session.force_spinning_stop", "1")?
         .with_log_level(ort::logging::LogLevel::Error)?;
-    if let Some(provider) = runtime.dispatch() {
-        builder = builder.with_execution_providers([provider])?;
-    }
-    Ok(builder)
+    // Elsewhere our kernels would pull their values off the device and back.
+    Ok(match runtime.dispatch() {
+        Some(provider) => builder.with_execution_providers([provider])?,
+        None => builder.with_operators(operators::domain()?)?,
+    })
 }
 
 fn check(path: &Path, kind: &str, found: &[Outlet], expected: &[TensorSpec]) -> Result<()> {

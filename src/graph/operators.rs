@@ -1,0 +1,268 @@
+//! The codec's activation and what surrounds it, each as one kernel. ONNX Runtime would run five
+//! operators for the activation alone, and its sine takes a third of the codec's time.
+//!
+//! The exported graph holds these as functions of plain operators, which any ONNX Runtime can run
+//! (`export/mini_omni_export/codec.py`); a session on the CPU that knows the kernels takes them.
+
+use std::sync::Mutex;
+
+use multiversion::multiversion;
+use ort::operator::{
+    ComputeContext, Kernel, KernelContext, Operator, OperatorDomain, OperatorInput, OperatorOutput,
+};
+use ort::value::TensorElementType::Float32;
+
+/// Values that are worth another thread's waking.
+const PIECE: usize = 16_384;
+
+/// The domain with both operators.
+pub(crate) fn domain() -> ort::Result<OperatorDomain> {
+    OperatorDomain::new("mini_omni")?.add(Snake)?.add(SnakeConv)
+}
+
+/// `y = x + sin(alpha x)^2 inverse`: x and y [1, n, channels], alpha and inverse [channels].
+struct Snake;
+
+impl Operator for Snake {
+    type Kernel<'attr> = SnakeKernel;
+
+    fn name(&self) -> &str {
+        "Snake"
+    }
+
+    fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
+        [Float32; 3].map(OperatorInput::required)
+    }
+
+    fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
+        [OperatorOutput::required(Float32)]
+    }
+
+    fn create_kernel<'attr>(&self, _: &KernelContext<'attr>) -> ort::Result<SnakeKernel> {
+        Ok(SnakeKernel)
+    }
+}
+
+struct SnakeKernel;
+
+impl Kernel for SnakeKernel {
+    fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
+        let [x, alpha, inverse] = inputs(context)?;
+        let (shape, x) = x.try_extract_tensor::<f32>()?;
+        let (_, alpha) = alpha.try_extract_tensor::<f32>()?;
+        let (_, inverse) = inverse.try_extract_tensor::<f32>()?;
+        let mut y = context.output(0, shape.to_vec())?.ok_or_else(absent)?;
+        let (_, y) = y.try_extract_tensor_mut::<f32>()?;
+        by_rows(context, y, alpha.len(), |first, y| {
+            activate(&x[first * alpha.len()..], alpha, inverse, y);
+        })
+    }
+}
+
+/// A residual unit's first half: Snake, a depthwise convolution, Snake.
+///
+/// x [1, n + (taps - 1) dilation, channels], weight [taps, channels], the five others [channels]
+/// -> y [1, n, channels].
+struct SnakeConv;
+
+impl Operator for SnakeConv {
+    type Kernel<'attr> = SnakeConvKernel;
+
+    fn name(&self) -> &str {
+        "SnakeConv"
+    }
+
+    fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
+        [Float32; 7].map(OperatorInput::required)
+    }
+
+    fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
+        [OperatorOutput::required(Float32)]
+    }
+
+    fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> ort::Result<SnakeConvKernel> {
+        let dilations: Vec<i64> = context.get("dilations").ok_or_else(absent)?;
+        let dilation = dilations.first().copied().unwrap_or(1);
+        Ok(SnakeConvKernel {
+            dilation: usize::try_from(dilation).map_err(|_| absent())?,
+            activated: Vec::new(),
+        })
+    }
+}
+
+struct SnakeConvKernel {
+    dilation: usize,
+    /// x after the first activation, kept so that no run allocates.
+    activated: Vec<f32>,
+}
+
+impl Kernel for SnakeConvKernel {
+    fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
+        let values = inputs::<7>(context)?;
+        let (shape, x) = values[0].try_extract_tensor::<f32>()?;
+        let [alpha, inverse, weight, bias, alpha_after, inverse_after] =
+            try_each([1, 2, 3, 4, 5, 6], |i| {
+                Ok(values[i].try_extract_tensor::<f32>()?.1)
+            })?;
+        let channels = bias.len();
+        let taps = weight.len() / channels.max(1);
+        let reach = taps.saturating_sub(1) * self.dilation;
+        let rows = (x.len() / channels.max(1))
+            .checked_sub(reach)
+            .ok_or_else(absent)?;
+        self.activated.resize(x.len(), 0.0);
+        by_rows(context, &mut self.activated, channels, |first, y| {
+            activate(&x[first * channels..], alpha, inverse, y);
+        })?;
+        let mut y = context
+            .output(0, [shape[0], rows as i64, shape[2]])?
+            .ok_or_else(absent)?;
+        let (_, y) = y.try_extract_tensor_mut::<f32>()?;
+        let (x, step) = (&self.activated, self.dilation * channels);
+        by_rows(context, y, channels, |first, y| {
+            convolve(&x[first * channels..], step, weight, bias, y);
+            activate_in_place(y, alpha_after, inverse_after);
+        })
+    }
+}
+
+fn absent() -> ort::Error {
+    ort::Error::new("an input or attribute of a mini_omni operator is missing or misshapen")
+}
+
+fn inputs<const N: usize>(context: &ComputeContext) -> ort::Result<[ort::value::ValueRef<'_>; N]> {
+    try_each(std::array::from_fn(|i| i), |i| {
+        context.input(i)?.ok_or_else(absent)
+    })
+}
+
+fn try_each<T, const N: usize>(
+    indices: [usize; N],
+    mut get: impl FnMut(usize) -> ort::Result<T>,
+) -> ort::Result<[T; N]> {
+    let found = indices
+        .into_iter()
+        .map(&mut get)
+        .collect::<ort::Result<Vec<T>>>()?;
+    found.try_into().map_err(|_| absent())
+}
+
+/// Calls `fill(first row, rows)` for all rows of `y` [n, width], by as many threads as it is worth.
+fn by_rows(
+    context: &ComputeContext,
+    y: &mut [f32],
+    width: usize,
+    fill: impl Fn(usize, &mut [f32]) + Sync + Send,
+) -> ort::Result<()> {
+    let rows = PIECE.div_ceil(width.max(1));
+    let pieces: Vec<_> = y.chunks_mut(rows * width.max(1)).map(Mutex::new).collect();
+    let one = |i: usize| {
+        if let Ok(mut piece) = pieces[i].lock() {
+            fill(i * rows, &mut piece);
+        }
+    };
+    if pieces.len() < 2 {
+        (0..pieces.len()).for_each(one);
+        return Ok(());
+    }
+    context.par_for(pieces.len(), 0, one)
+}
+
+/// π in parts of few bits, so that k π is subtracted without rounding for small whole k.
+const PI: [f32; 3] = [3.140625, 9.675_026e-4, 1.509_958e-7];
+/// sin(r)² = v P(v) for v = r² up to (π/2)²: a least-squares fit at Chebyshev's points, exact to
+/// 1e-8.
+const P: [f32; 6] = [
+    1.0,
+    -0.333_333_07,
+    0.044_443_183,
+    -0.003_172_404,
+    1.393_519_4e-4,
+    -3.631_499e-6,
+];
+
+#[inline(always)]
+fn snake(x: f32, alpha: f32, inverse: f32) -> f32 {
+    let angle = alpha * x;
+    let k = (angle * std::f32::consts::FRAC_1_PI).round_ties_even();
+    let r = ((angle - k * PI[0]) - k * PI[1]) - k * PI[2];
+    let v = r * r;
+    let p = P.iter().rev().fold(0.0, |sum, c| sum * v + c);
+    x + inverse * (v * p)
+}
+
+/// Snake of the first rows of x, as many as y has.
+#[multiversion(targets(
+    "x86_64+avx512f+avx512vl+avx512dq+avx512bw+avx2+fma",
+    "x86_64+avx2+fma",
+    "x86_64+sse4.1",
+    "aarch64+neon",
+))]
+fn activate(x: &[f32], alpha: &[f32], inverse: &[f32], y: &mut [f32]) {
+    let width = alpha.len();
+    for (x, y) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)) {
+        for (((x, y), alpha), inverse) in x.iter().zip(y).zip(alpha).zip(inverse) {
+            *y = snake(*x, *alpha, *inverse);
+        }
+    }
+}
+
+#[multiversion(targets(
+    "x86_64+avx512f+avx512vl+avx512dq+avx512bw+avx2+fma",
+    "x86_64+avx2+fma",
+    "x86_64+sse4.1",
+    "aarch64+neon",
+))]
+fn activate_in_place(y: &mut [f32], alpha: &[f32], inverse: &[f32]) {
+    for y in y.chunks_exact_mut(alpha.len()) {
+        for ((y, alpha), inverse) in y.iter_mut().zip(alpha).zip(inverse) {
+            *y = snake(*y, *alpha, *inverse);
+        }
+    }
+}
+
+/// Row i of y is the bias and tap k's weights times what lies k `step` behind the i-th row of x.
+#[multiversion(targets(
+    "x86_64+avx512f+avx512vl+avx512dq+avx512bw+avx2+fma",
+    "x86_64+avx2+fma",
+    "x86_64+sse4.1",
+    "aarch64+neon",
+))]
+fn convolve(x: &[f32], step: usize, weight: &[f32], bias: &[f32], y: &mut [f32]) {
+    let width = bias.len();
+    for (i, y) in y.chunks_exact_mut(width).enumerate() {
+        y.copy_from_slice(bias);
+        for (k, weight) in weight.chunks_exact(width).enumerate() {
+            let x = &x[i * width + k * step..][..width];
+            for ((y, x), weight) in y.iter_mut().zip(x).zip(weight) {
+                *y += weight * x;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn snake_is_x_and_a_squared_sine() {
+        for i in -40_000..40_000 {
+            let x = i as f32 * 1e-3;
+            let exact = f64::from(x) + f64::from(1.7 * x).sin().powi(2) / 1.7;
+            let found = f64::from(snake(x, 1.7, 1.0 / 1.7));
+            assert!(
+                (found - exact).abs() < 4e-6 * exact.abs().max(1.0),
+                "{x}: {found}, {exact}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_tap_looks_its_dilation_ahead() {
+        let x: Vec<f32> = (0..10).map(|i| i as f32).collect(); // 5 rows of 2
+        let mut y = [0.0; 6]; // taps 2, dilation 2: 3 rows
+        convolve(&x, 4, &[1.0, 10.0, 2.0, 20.0], &[0.5, 0.25], &mut y);
+        assert_eq!(y, [8.5, 110.25, 14.5, 170.25, 20.5, 230.25]);
+    }
+}
