@@ -15,54 +15,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-import onnx
-from onnx import helper
 
 from .checkpoint import Tensors
 from .config import CodecConfig
 from .errors import ExportError
-from .graph import OWN, Graph, function
+from .functions import SNAKE, SNAKE_CONV
+from .graph import Graph
 
 SNAKE_EPS = 1e-9
 RESIDUAL_DILATIONS = [1, 3, 9]
 KERNEL = 7
 END = np.iinfo(np.int64).max
-
-
-def _functions() -> tuple[onnx.FunctionProto, onnx.FunctionProto]:
-    """Snake, and a residual unit's first half around a depthwise convolution, in plain operators;
-    src/graph/operators.rs has a kernel for each and says their shapes."""
-    node = helper.make_node
-    turned = {"perm": [0, 2, 1]}
-    snake = [
-        node("Mul", ["x", "alpha"], ["angle"]),
-        node("Sin", ["angle"], ["sine"]),
-        node("Mul", ["sine", "sine"], ["square"]),
-        node("Mul", ["square", "inverse"], ["wave"]),
-        node("Add", ["x", "wave"], ["y"]),
-    ]
-    conv = node("Conv", ["signal", "kernel", "bias"], ["convolved"])
-    for name, kind in (("dilations", "INTS"), ("group", "INT")):
-        kind = onnx.AttributeProto.AttributeType.Value(kind)
-        conv.attribute.add(name=name, ref_attr_name=name, type=kind)
-    snake_conv = [
-        node("Snake", ["x", "alpha", "inverse"], ["before"], domain=OWN),
-        node("Transpose", ["before"], ["signal"], **turned),
-        node("Transpose", ["weight"], ["taps_last"], perm=[1, 0]),
-        node("Constant", [], ["one"], value_ints=[1]),
-        node("Unsqueeze", ["taps_last", "one"], ["kernel"]),
-        conv,
-        node("Transpose", ["convolved"], ["after"], **turned),
-        node("Snake", ["after", "alpha_after", "inverse_after"], ["y"], domain=OWN),
-    ]
-    ends = ["alpha", "inverse", "weight", "bias", "alpha_after", "inverse_after"]
-    return (
-        function("Snake", ["x", "alpha", "inverse"], "y", snake),
-        function("SnakeConv", ["x", *ends], "y", snake_conv, ("dilations", "group")),
-    )
-
-
-SNAKE, SNAKE_CONV = _functions()
 
 
 def weight_norm(tensors: Tensors, name: str) -> np.ndarray:

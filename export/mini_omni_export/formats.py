@@ -19,6 +19,7 @@ import numpy as np
 from onnx import TensorProto
 
 from .errors import ExportError
+from .functions import ACCURACY_INT8, LINEAR4, LINEAR4_BLOCK
 from .graph import MICROSOFT, Float32, Graph
 from .quantize import (
     Quantized,
@@ -29,7 +30,6 @@ from .quantize import (
     quantize_channels,
 )
 
-ACCURACY_INT8 = 4  # activations are quantised to 8 bits on the way; several times faster
 EMBEDDING_BITS = 8  # of a table that is only gathered from
 
 
@@ -109,8 +109,8 @@ class Blocks(Float32):
     def linear(self, graph, x, weight, name, bias=None) -> str:
         quantized = self.quantize(weight, name)
         packed, scales = self._write(graph, quantized, f"{name}.weight")
-        bias = [] if bias is None else ["", "", graph.weight(bias, f"{name}.bias")]
-        return _matmul_bits(graph, x, quantized, [packed, scales, *bias])
+        y = _matmul_bits(graph, x, quantized, packed, scales)
+        return y if bias is None else graph.node("Add", y, graph.weight(bias, f"{name}.bias"))
 
     def table(self, graph, rows, name, head=True) -> _BlockTable:
         # An embedding that no head shares is read 8 rows a step, so it may keep 8 bits.
@@ -146,14 +146,17 @@ class _BlockTable:
 
     def head(self, x: str) -> str:
         """x [n, width] times every row: [n, rows]."""
-        return _matmul_bits(self.graph, x, self.quantized, [self.packed, self.scales])
+        return _matmul_bits(self.graph, x, self.quantized, self.packed, self.scales)
 
 
-def _matmul_bits(graph: Graph, x: str, quantized: Quantized, inputs: list[str]) -> str:
+def _matmul_bits(graph: Graph, x: str, quantized: Quantized, packed: str, scales: str) -> str:
+    size = {"K": quantized.width, "N": quantized.values.shape[0]}
+    whole = quantized.block == LINEAR4_BLOCK and quantized.width % LINEAR4_BLOCK == 0
+    if quantized.bits == 4 and whole:
+        return graph.call(LINEAR4, x, packed, scales, **size)
     return graph.node(
-        "MatMulNBits", x, *inputs, domain=MICROSOFT,
-        K=quantized.width, N=quantized.values.shape[0], bits=quantized.bits,
-        block_size=quantized.block, accuracy_level=ACCURACY_INT8,
+        "MatMulNBits", x, packed, scales, domain=MICROSOFT, **size,
+        bits=quantized.bits, block_size=quantized.block, accuracy_level=ACCURACY_INT8,
     )
 
 

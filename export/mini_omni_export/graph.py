@@ -190,7 +190,7 @@ class Graph:
         return names[0] if len(names) == 1 else names
 
     def call(self, function: onnx.FunctionProto, *inputs: str, **attributes: Any) -> str:
-        """Adds a node that calls `function` (see `function`); returns its output's name."""
+        """Adds a node that calls one of `functions`; returns its output's name."""
         self.functions[function.name] = function
         return self.node(function.name, *inputs, domain=OWN, **attributes)
 
@@ -218,7 +218,7 @@ class Graph:
             [_info(v) for v in self.outputs], self.initializers,
         )
         opsets = [helper.make_opsetid("", OPSET)]
-        if any(node.domain == MICROSOFT for node in self.nodes):
+        if self.functions or any(node.domain == MICROSOFT for node in self.nodes):
             opsets.append(helper.make_opsetid(MICROSOFT, 1))
         if self.functions:
             opsets.append(helper.make_opsetid(OWN, 1))
@@ -228,14 +228,6 @@ class Graph:
         )
         (self.folder / f"{self.name}.onnx").write_bytes(model.SerializeToString(deterministic=True))
         return {"file": f"{self.name}.onnx", "inputs": self.inputs, "outputs": self.outputs}
-
-
-def function(
-    name: str, inputs: list[str], output: str, nodes: list[onnx.NodeProto], attributes: tuple = ()
-) -> onnx.FunctionProto:
-    """A function of domain OWN; its nodes may call others of that domain."""
-    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(OWN, 1)]
-    return helper.make_function(OWN, name, inputs, [output], nodes, opsets, attributes)
 
 
 def _info(value: dict[str, Any]) -> onnx.ValueInfoProto:

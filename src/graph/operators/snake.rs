@@ -1,27 +1,21 @@
 //! The codec's activation and what surrounds it, each as one kernel. ONNX Runtime would run five
 //! operators for the activation alone, and its sine takes a third of the codec's time.
-//!
-//! The exported graph holds these as functions of plain operators, which any ONNX Runtime can run
-//! (`export/mini_omni_export/codec.py`); a session on the CPU that knows the kernels takes them.
 
 use std::sync::Mutex;
 
 use multiversion::multiversion;
 use ort::operator::{
-    ComputeContext, Kernel, KernelContext, Operator, OperatorDomain, OperatorInput, OperatorOutput,
+    ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput,
 };
 use ort::value::TensorElementType::Float32;
+
+use super::{inputs, misshapen};
 
 /// Values that are worth another thread's waking.
 const PIECE: usize = 16_384;
 
-/// The domain with both operators.
-pub(crate) fn domain() -> ort::Result<OperatorDomain> {
-    OperatorDomain::new("mini_omni")?.add(Snake)?.add(SnakeConv)
-}
-
 /// `y = x + sin(alpha x)^2 inverse`: x and y [1, n, channels], alpha and inverse [channels].
-struct Snake;
+pub(super) struct Snake;
 
 impl Operator for Snake {
     type Kernel<'attr> = SnakeKernel;
@@ -43,7 +37,7 @@ impl Operator for Snake {
     }
 }
 
-struct SnakeKernel;
+pub(super) struct SnakeKernel;
 
 impl Kernel for SnakeKernel {
     fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
@@ -51,7 +45,7 @@ impl Kernel for SnakeKernel {
         let (shape, x) = x.try_extract_tensor::<f32>()?;
         let (_, alpha) = alpha.try_extract_tensor::<f32>()?;
         let (_, inverse) = inverse.try_extract_tensor::<f32>()?;
-        let mut y = context.output(0, shape.to_vec())?.ok_or_else(absent)?;
+        let mut y = context.output(0, shape.to_vec())?.ok_or_else(misshapen)?;
         let (_, y) = y.try_extract_tensor_mut::<f32>()?;
         by_rows(context, y, alpha.len(), |first, y| {
             activate(&x[first * alpha.len()..], alpha, inverse, y);
@@ -63,7 +57,7 @@ impl Kernel for SnakeKernel {
 ///
 /// x [1, n + (taps - 1) dilation, channels], weight [taps, channels], the five others [channels]
 /// -> y [1, n, channels].
-struct SnakeConv;
+pub(super) struct SnakeConv;
 
 impl Operator for SnakeConv {
     type Kernel<'attr> = SnakeConvKernel;
@@ -81,16 +75,16 @@ impl Operator for SnakeConv {
     }
 
     fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> ort::Result<SnakeConvKernel> {
-        let dilations: Vec<i64> = context.get("dilations").ok_or_else(absent)?;
+        let dilations: Vec<i64> = context.get("dilations").ok_or_else(misshapen)?;
         let dilation = dilations.first().copied().unwrap_or(1);
         Ok(SnakeConvKernel {
-            dilation: usize::try_from(dilation).map_err(|_| absent())?,
+            dilation: usize::try_from(dilation).map_err(|_| misshapen())?,
             activated: Vec::new(),
         })
     }
 }
 
-struct SnakeConvKernel {
+pub(super) struct SnakeConvKernel {
     dilation: usize,
     /// x after the first activation, kept so that no run allocates.
     activated: Vec<f32>,
@@ -99,24 +93,26 @@ struct SnakeConvKernel {
 impl Kernel for SnakeConvKernel {
     fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
         let values = inputs::<7>(context)?;
-        let (shape, x) = values[0].try_extract_tensor::<f32>()?;
+        let mut found = Vec::with_capacity(values.len());
+        for value in &values {
+            found.push(value.try_extract_tensor::<f32>()?);
+        }
+        let (shape, x) = found[0];
         let [alpha, inverse, weight, bias, alpha_after, inverse_after] =
-            try_each([1, 2, 3, 4, 5, 6], |i| {
-                Ok(values[i].try_extract_tensor::<f32>()?.1)
-            })?;
+            [1, 2, 3, 4, 5, 6].map(|i| found[i].1);
         let channels = bias.len();
         let taps = weight.len() / channels.max(1);
         let reach = taps.saturating_sub(1) * self.dilation;
         let rows = (x.len() / channels.max(1))
             .checked_sub(reach)
-            .ok_or_else(absent)?;
+            .ok_or_else(misshapen)?;
         self.activated.resize(x.len(), 0.0);
         by_rows(context, &mut self.activated, channels, |first, y| {
             activate(&x[first * channels..], alpha, inverse, y);
         })?;
         let mut y = context
             .output(0, [shape[0], rows as i64, shape[2]])?
-            .ok_or_else(absent)?;
+            .ok_or_else(misshapen)?;
         let (_, y) = y.try_extract_tensor_mut::<f32>()?;
         let (x, step) = (&self.activated, self.dilation * channels);
         by_rows(context, y, channels, |first, y| {
@@ -124,27 +120,6 @@ impl Kernel for SnakeConvKernel {
             activate_in_place(y, alpha_after, inverse_after);
         })
     }
-}
-
-fn absent() -> ort::Error {
-    ort::Error::new("an input or attribute of a mini_omni operator is missing or misshapen")
-}
-
-fn inputs<const N: usize>(context: &ComputeContext) -> ort::Result<[ort::value::ValueRef<'_>; N]> {
-    try_each(std::array::from_fn(|i| i), |i| {
-        context.input(i)?.ok_or_else(absent)
-    })
-}
-
-fn try_each<T, const N: usize>(
-    indices: [usize; N],
-    mut get: impl FnMut(usize) -> ort::Result<T>,
-) -> ort::Result<[T; N]> {
-    let found = indices
-        .into_iter()
-        .map(&mut get)
-        .collect::<ort::Result<Vec<T>>>()?;
-    found.try_into().map_err(|_| absent())
 }
 
 /// Calls `fill(first row, rows)` for all rows of `y` [n, width], by as many threads as it is worth.

@@ -1,0 +1,67 @@
+"""Functions of plain operators that the graphs call; the runtime may have one kernel for each.
+
+Any ONNX Runtime can run them; `src/graph/operators/` has the kernels and says the shapes.
+"""
+
+from __future__ import annotations
+
+import onnx
+from onnx import helper
+
+from .graph import MICROSOFT, OPSET, OWN
+
+ACCURACY_INT8 = 4  # activations are quantised to 8 bits on the way; several times faster
+LINEAR4_BLOCK = 128  # weights that share a scale
+
+
+def _function(
+    name: str, inputs: str, nodes: list[onnx.NodeProto], attributes: tuple[str, ...] = ()
+) -> onnx.FunctionProto:
+    """Its output is y; its nodes may call other functions here."""
+    opsets = [helper.make_opsetid(*pair) for pair in (("", OPSET), (OWN, 1), (MICROSOFT, 1))]
+    return helper.make_function(OWN, name, inputs.split(), ["y"], nodes, opsets, attributes)
+
+
+def _given(node: onnx.NodeProto, **kinds: str) -> onnx.NodeProto:
+    """Passes the function's attributes of those names on to a node."""
+    for name, kind in kinds.items():
+        kind = onnx.AttributeProto.AttributeType.Value(kind)
+        node.attribute.add(name=name, ref_attr_name=name, type=kind)
+    return node
+
+
+def _node(op: str, inputs: str, output: str, domain: str = "", **attributes) -> onnx.NodeProto:
+    return helper.make_node(op, inputs.split(), [output], domain=domain, **attributes)
+
+
+# x + sin(alpha x)^2 inverse: the codec's activation.
+SNAKE = _function("Snake", "x alpha inverse", [
+    _node("Mul", "x alpha", "angle"),
+    _node("Sin", "angle", "sine"),
+    _node("Mul", "sine sine", "square"),
+    _node("Mul", "square inverse", "wave"),
+    _node("Add", "x wave", "y"),
+])  # fmt: skip
+
+# The first half of the codec's residual unit, around a depthwise convolution.
+SNAKE_CONV = _function("SnakeConv", "x alpha inverse weight bias alpha_after inverse_after", [
+    _node("Snake", "x alpha inverse", "before", OWN),
+    _node("Transpose", "before", "signal", perm=[0, 2, 1]),
+    _node("Transpose", "weight", "taps_last", perm=[1, 0]),
+    _node("Constant", "", "one", value_ints=[1]),
+    _node("Unsqueeze", "taps_last one", "kernel"),
+    _given(_node("Conv", "signal kernel bias", "convolved"), dilations="INTS", group="INT"),
+    _node("Transpose", "convolved", "after", perm=[0, 2, 1]),
+    _node("Snake", "after alpha_after inverse_after", "y", OWN),
+], ("dilations", "group"))  # fmt: skip
+
+# x W^T for 4-bit weights [N, K / 128, 64] and scales [N, K / 128].
+LINEAR4 = _function("Linear4", "x packed scales", [
+    _given(
+        _node(
+            "MatMulNBits", "x packed scales", "y", MICROSOFT,
+            bits=4, block_size=LINEAR4_BLOCK, accuracy_level=ACCURACY_INT8,
+        ),
+        K="INT", N="INT",
+    ),
+], ("K", "N"))  # fmt: skip
