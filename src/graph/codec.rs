@@ -46,6 +46,7 @@ impl CodecDecoder {
         let options = SessionOptions {
             threads,
             spin: threads > 1,
+            arena: true,
         };
         let spec = &manifest.graphs.codec_decoder;
         let state = spec

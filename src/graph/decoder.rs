@@ -57,6 +57,7 @@ impl Decoder {
         let options = SessionOptions {
             threads: runtime.threads,
             spin: true,
+            arena: true,
         };
         let session = session::open(runtime, folder, &manifest.graphs.decoder, options)?;
         let names = (0..manifest.decoder.n_layer)

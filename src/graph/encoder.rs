@@ -23,6 +23,7 @@ impl Encoder {
         let options = SessionOptions {
             threads: runtime.threads,
             spin: false,
+            arena: false,
         };
         Ok(Encoder {
             session: session::open(runtime, folder, &manifest.graphs.encoder, options)?,

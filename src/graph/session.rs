@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use ort::ep::CPU;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{Session, builder::SessionBuilder};
 use ort::value::{Outlet, Tensor, TensorElementType, ValueType};
@@ -19,6 +20,9 @@ pub(crate) struct SessionOptions {
     /// Whether its threads keep their cores busy between two operators, to wake faster. They stop
     /// at the end of a run: what runs next may be another graph.
     pub spin: bool,
+    /// Whether memory is kept for the next run: faster where runs follow each other, and about twice
+    /// what the largest run needs.
+    pub arena: bool,
 }
 
 /// Opens `spec.file` in `folder` and checks its inputs and outputs against `spec`.
@@ -54,7 +58,9 @@ fn builder(runtime: &Runtime, options: SessionOptions) -> ort::Result<SessionBui
     // Elsewhere our kernels would pull their values off the device and back.
     Ok(match runtime.dispatch() {
         Some(provider) => builder.with_execution_providers([provider])?,
-        None => builder.with_operators(operators::domain()?)?,
+        None => builder
+            .with_execution_providers([CPU::default().with_arena_allocator(options.arena).build()])?
+            .with_operators(operators::domain()?)?,
     })
 }
 
