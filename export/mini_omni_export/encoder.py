@@ -11,6 +11,7 @@ import numpy as np
 
 from .checkpoint import Tensors
 from .config import DecoderConfig, WhisperConfig
+from .functions import ATTENTION8, ATTENTION8_HEAD
 from .graph import MICROSOFT, Graph
 
 LAYER_NORM_EPS = 1e-5
@@ -79,6 +80,9 @@ def _attention(graph, tensors, config, name: str, queries: str, rows: str, fused
     q = _linear(graph, tensors, f"{name}.query", queries, scale=head**-0.5)
     k = _linear(graph, tensors, f"{name}.key", rows, bias=False)
     v = _linear(graph, tensors, f"{name}.value", rows)
+    if fused and graph.format.small_attention and head == ATTENTION8_HEAD:
+        out = graph.call(ATTENTION8, q, k, v, num_heads=config.n_audio_head)
+        return _linear(graph, tensors, f"{name}.out", out)
     if fused:
         out = graph.node(
             "MultiHeadAttention", q, k, v, domain=MICROSOFT, num_heads=config.n_audio_head,

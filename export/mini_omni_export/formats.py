@@ -76,7 +76,10 @@ class _HalfTable:
 
 
 class DynamicInt8(Float32):
-    """Linear layers in int8 x int8, one scale for each output channel; all else is fp32."""
+    """Linear layers in int8 x int8, one scale for each output channel, and an encoder's attention
+    where the runtime has a kernel for it; all else is fp32."""
+
+    small_attention = True
 
     def __init__(self) -> None:
         self.report = Report("int8")

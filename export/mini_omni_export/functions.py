@@ -65,3 +65,12 @@ LINEAR4 = _function("Linear4", "x packed scales", [
         K="INT", N="INT",
     ),
 ], ("K", "N"))  # fmt: skip
+
+# What each query hears of all keys' values; the queries are scaled beforehand.
+ATTENTION8 = _function("Attention8", "queries keys values", [
+    _given(
+        _node("MultiHeadAttention", "queries keys values", "y", MICROSOFT, scale=1.0),
+        num_heads="INT",
+    ),
+], ("num_heads",))  # fmt: skip
+ATTENTION8_HEAD = 64  # dimensions of its heads

@@ -32,6 +32,7 @@ class Float32:
     """Weights as they are; `formats` has the smaller ones."""
 
     report = None  # of what was lost
+    small_attention = False  # whether attention may lose as much as the products
 
     def linear(
         self, graph: Graph, x: str, weight: np.ndarray, name: str, bias: np.ndarray | None = None

@@ -60,7 +60,7 @@ fn builder(runtime: &Runtime, options: SessionOptions) -> ort::Result<SessionBui
         Some(provider) => builder.with_execution_providers([provider])?,
         None => builder
             .with_execution_providers([CPU::default().with_arena_allocator(options.arena).build()])?
-            .with_operators(operators::domain()?)?,
+            .with_operators(operators::domain(&runtime.environment)?)?,
     })
 }
 

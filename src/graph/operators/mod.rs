@@ -3,25 +3,56 @@
 //! The exported graphs hold each as a function of plain operators, which any ONNX Runtime can run
 //! (`export/mini_omni_export/functions.py`); a session on the CPU that knows a kernel takes it
 //! instead. [`snake`] is the codec's activation with what surrounds it, [`linear4`] the decoder's
-//! products with 4-bit weights, [`vnni`] the instructions it needs.
+//! products with 4-bit weights, [`attention8`] the encoder's attention in 8 bits; [`vnni`] has the
+//! arithmetic of the last two.
 
+#[cfg(target_arch = "x86_64")]
+mod attention8;
 #[cfg(target_arch = "x86_64")]
 mod linear4;
 mod snake;
 #[cfg(target_arch = "x86_64")]
 mod vnni;
 
+use std::sync::{Mutex, PoisonError};
+
+use ort::environment::Environment;
 use ort::operator::{ComputeContext, OperatorDomain};
+use ort::session::Session;
 use ort::value::ValueRef;
 
+/// A graph of one Identity.
+const IDENTITY: &[u8] = include_bytes!("identity.onnx");
+
+/// Whether the domain's name is known.
+static ANNOUNCED: Mutex<bool> = Mutex::new(false);
+
 /// The domain with the kernels that this processor has.
-pub(crate) fn domain() -> ort::Result<OperatorDomain> {
+pub(crate) fn domain(environment: &Environment) -> ort::Result<OperatorDomain> {
+    announce(environment)?;
+    kernels()
+}
+
+/// Opens a session with the domain once. The first one to open writes the domain's name down in
+/// ONNX Runtime, without a lock; of two that open at the same time one would fail.
+fn announce(environment: &Environment) -> ort::Result<()> {
+    let mut announced = ANNOUNCED.lock().unwrap_or_else(PoisonError::into_inner);
+    if !*announced {
+        Session::builder(environment)?
+            .with_operators(kernels()?)?
+            .commit_from_memory(IDENTITY)?;
+        *announced = true;
+    }
+    Ok(())
+}
+
+fn kernels() -> ort::Result<OperatorDomain> {
     let domain = OperatorDomain::new("mini_omni")?
         .add(snake::Snake)?
         .add(snake::SnakeConv)?;
     #[cfg(target_arch = "x86_64")]
     if vnni::is_available() {
-        return domain.add(linear4::Linear4);
+        return domain.add(linear4::Linear4)?.add(attention8::Attention8);
     }
     Ok(domain)
 }
@@ -54,7 +85,7 @@ mod tests {
         let file =
             Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/operators/linear4.onnx");
         let plain = || Session::builder(&runtime.environment).expect("a builder");
-        let operators = domain().expect("the operators");
+        let operators = domain(&runtime.environment).expect("the operators");
         let mut sessions = [
             plain(),
             plain().with_operators(operators).expect("a builder"),

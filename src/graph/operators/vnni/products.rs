@@ -1,33 +1,22 @@
-//! Integer products of 8-bit rows and 4-bit weights, by AVX-512's `vpdpbusd`.
+//! Products of 8-bit rows and 4-bit weights.
 //!
 //! Weights are unsigned nibbles, 8 being zero: the sum of `(w - 8) a` is the sum of `w a` plus an
 //! offset that only depends on the row. A block of 128 weights has one scale, as has each block of a
 //! row; sums within a block are exact, across blocks in float.
-//!
-//! The only unsafe code of the crate: instructions that not every processor has, loads and stores by
-//! pointer, and threads that write different columns of one matrix.
-#![allow(unsafe_code)]
 
-use std::marker::PhantomData;
 use std::ops::Range;
+
+use super::Columns;
 
 /// Weights with one scale.
 const BLOCK: usize = 128;
 /// Columns that [`many_rows`] computes at once.
-pub(super) const TILE: usize = 16;
+pub(in super::super) const TILE: usize = 16;
 /// What a weight of zero is stored as.
 const ZERO: i32 = 8;
 
-/// Whether this processor has the instructions.
-pub(super) fn is_available() -> bool {
-    is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512vl")
-        && is_x86_feature_detected!("avx512vnni")
-}
-
 /// A matrix [rows, width] in 4 bits.
-pub(super) struct Weights<'a> {
+pub(in super::super) struct Weights<'a> {
     /// [rows, blocks, 64]: weights 2 i and 2 i + 1 in the low and the high half of byte i.
     packed: &'a [u8],
     /// [rows, blocks].
@@ -69,7 +58,7 @@ struct Block {
 
 /// The rows of x in 8 bits, [rows, blocks] of each.
 #[derive(Default)]
-pub(super) struct Quantized {
+pub(in super::super) struct Quantized {
     values: Vec<Block>,
     scales: Vec<f32>,
     /// What takes the weights' zero off a block's sum.
@@ -79,7 +68,7 @@ pub(super) struct Quantized {
 }
 
 /// One row to fill.
-pub(super) struct Row<'a> {
+pub(in super::super) struct Row<'a> {
     values: &'a mut [Block],
     scales: &'a mut [f32],
     offsets: &'a mut [i32],
@@ -124,43 +113,9 @@ impl Row<'_> {
     }
 }
 
-/// A matrix whose columns are written by several threads.
-pub(super) struct Columns<'a> {
-    values: *mut f32,
-    width: usize,
-    len: usize,
-    matrix: PhantomData<&'a mut [f32]>,
-}
-
-// SAFETY: who shares it promises to write different columns (`few_rows`, `many_rows`).
-unsafe impl Sync for Columns<'_> {}
-
-impl<'a> Columns<'a> {
-    pub fn new(values: &'a mut [f32], width: usize) -> Columns<'a> {
-        Columns {
-            width,
-            len: values.len(),
-            values: values.as_mut_ptr(),
-            matrix: PhantomData,
-        }
-    }
-
-    /// Where columns `columns` of `row` are.
-    fn at(&self, row: usize, columns: &Range<usize>) -> *mut f32 {
-        let first = row * self.width + columns.start;
-        assert!(columns.end <= self.width && first + columns.len() <= self.len);
-        self.values.wrapping_add(first)
-    }
-
-    fn set(&self, row: usize, column: usize, value: f32) {
-        // SAFETY: `at` holds it against the matrix's size, and no other thread writes this column.
-        unsafe { *self.at(row, &(column..column + 1)) = value }
-    }
-}
-
 /// Columns `columns` of y, each weight read once for up to eight rows. Threads that share y must
 /// write different columns.
-pub(super) fn few_rows(w: &Weights, x: &Quantized, columns: Range<usize>, y: &Columns) {
+pub(in super::super) fn few_rows(w: &Weights, x: &Quantized, columns: Range<usize>, y: &Columns) {
     assert!(columns.end <= w.rows() && x.blocks == w.blocks);
     let mut row = 0;
     while row < x.rows {
@@ -177,7 +132,7 @@ pub(super) fn few_rows(w: &Weights, x: &Quantized, columns: Range<usize>, y: &Co
 }
 
 /// The same for up to [`TILE`] columns, whose weights are unpacked once for all rows.
-pub(super) fn many_rows(w: &Weights, x: &Quantized, columns: Range<usize>, y: &Columns) {
+pub(in super::super) fn many_rows(w: &Weights, x: &Quantized, columns: Range<usize>, y: &Columns) {
     if columns.len() < TILE {
         return few_rows(w, x, columns, y);
     }
@@ -417,6 +372,7 @@ mod x86 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::is_available;
     use super::*;
 
     /// Numbers in -1..1 that look random.
