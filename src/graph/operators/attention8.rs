@@ -42,7 +42,11 @@ impl Kernel for Attention8Kernel {
         let (_, keys) = keys.try_extract_tensor::<f32>()?;
         let (_, values) = values.try_extract_tensor::<f32>()?;
         let width = shape.last().map_or(0, |&width| width as usize);
-        if width == 0 || width % HEAD != 0 || keys.len() != values.len() || keys.is_empty() {
+        if width == 0
+            || !width.is_multiple_of(HEAD)
+            || keys.len() != values.len()
+            || keys.is_empty()
+        {
             return Err(misshapen());
         }
         let mut y = context.output(0, shape.to_vec())?.ok_or_else(misshapen)?;
