@@ -10,6 +10,8 @@ TEST_VENV   := .venv-test
 PARITY_VENV := .venv-parity
 EVAL_VENV   := .venv-eval
 EVAL_WORK   := .eval
+ITEMS       ?= 60
+RECORDED    ?=
 BENCH_VENV  := .venv-bench
 RESULTS     := bench-results
 
@@ -38,7 +40,8 @@ recipe: $(PARITY_VENV)/.done ## toy runs of the training recipe (torch)
 
 eval: release $(EVAL_VENV)/.done ## the model's figures, by a speech recogniser that judges (about an hour)
 	$(EVAL_VENV)/bin/python -m mini_omni_training --work $(EVAL_WORK) ask --limit 0
-	$(EVAL_VENV)/bin/python -m mini_omni_training --work $(EVAL_WORK) eval --model $(MODEL) --binary $(BINARY)
+	$(EVAL_VENV)/bin/python -m mini_omni_training --work $(EVAL_WORK) eval --model $(MODEL) --binary $(BINARY) \
+		--items $(ITEMS) $(if $(RECORDED),--recorded $(RECORDED))
 
 lint: $(TEST_VENV)/.done ## formatting and warnings, as CI has them
 	cargo fmt --check

@@ -15,7 +15,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser("mini_omni_training", description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("work"), help="data and checkpoints")
     commands = parser.add_subparsers(required=True, metavar="STEP")
-    for add in (_read_aloud, _ask, _codec, _prepare, _import, _phase, _evaluate):
+    for add in (_read_aloud, _answer, _ask, _codec, _prepare, _import, _phase, _evaluate):
         add(commands)
     arguments = parser.parse_args(argv)
     arguments.run(arguments)
@@ -33,6 +33,12 @@ def _read_aloud(commands: argparse._SubParsersAction) -> None:
         speech.read_aloud(a.work / name, a.hours, a.part, a.parts, seed)
 
     parser.set_defaults(run=run)
+
+
+def _answer(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("answer", help="every answer of the domain by the answering voice")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.set_defaults(run=lambda a: speech.say_answers(a.work / "answers", a.rounds))
 
 
 def _ask(commands: argparse._SubParsersAction) -> None:
@@ -63,7 +69,7 @@ def _prepare(commands: argparse._SubParsersAction) -> None:
         elif a.what == "whisper":
             whisper.convert(a.ctranslate2, _whisper(a))
         elif a.what == "codes":
-            for name in ("reading", "unseen"):
+            for name in ("reading", "answers", "unseen"):
                 prepare.encode_speech(a.work, name)
         else:
             for name in ("test", "train"):

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from . import codec as codecs
 from .clips import Clips, parts
 from .codec import round_trip
-from .domain import UNKNOWN, Question, questions
+from .domain import RULES, UNKNOWN, Question, questions
 from .judge import Judge, Score
 from .runners import Runner, Torch
 from .sentences import kind_and_sentence
@@ -56,6 +56,8 @@ def text_scores(runner: Runner, judge: Judge, n: int) -> Scores:
     outside = [q for q in questions() if q.answer == UNKNOWN]
     cells = {
         "T1T2": [q for q in inside if q.held_out],
+        "T1T2, unseen facts": [q for q in inside if q.held_out and q.kind in RULES],
+        "T1T2, unseen wording": [q for q in inside if q.held_out and q.kind not in RULES],
         "T1T2, known": [q for q in inside if not q.held_out],
         "T1T2, outside": [q for q in outside if q.held_out],
     }

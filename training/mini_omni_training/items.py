@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
@@ -18,7 +19,10 @@ from .timing import id_steps, word_of_each_id
 
 ANSWERS_SHARE = 0.5  # of what is read aloud, beside those among the free sentences
 # Kinds whose answers must be computed: drawn more often.
-HARD = {"addition", "subtraction", "multiplication", "division", "doubles", "units", "days_ahead"}
+HARD = {
+    "addition", "large_addition", "subtraction", "large_subtraction", "multiplication", "division",
+    "doubles", "units", "days_ahead",
+}  # fmt: skip
 POOL = 160  # most rows to choose a batch of similar lengths from
 
 
@@ -65,8 +69,12 @@ class Items:
         answers = {q.answer for q in self.train}
         self.answers_read = [i for i, m in enumerate(self.reading.meta) if m["text"] in answers]
         spoken = [q for q in self.train if q.answer in self.said]
-        meta = self.heard["train"].meta
-        heard = [Heard(m.get("kind", "imported"), i) for i, m in enumerate(meta)]
+        meta, unseen = self.heard["train"].meta, {q.question for q in self.test}
+        heard = [
+            Heard(m.get("kind", "imported"), i)
+            for i, m in enumerate(meta)
+            if m["text"] not in unseen
+        ]
         answered = [h for h in heard if meta[h.index]["answer"] in self.said]
         # By whether the task needs to know how its answer sounds.
         self.asked = {False: Kinds(self.train), True: Kinds(spoken)}
@@ -147,7 +155,10 @@ class Items:
         store = self.heard[part]
         meta = store.meta[i]
         text = meta["text"] if name == "A1T1" else meta["answer"]
-        return row(self.config, TASKS[name], store[i].float(), self._answer(rng, name, text))
+        features = store[i].float()
+        if part == "train":
+            features = varied(features, rng)
+        return row(self.config, TASKS[name], features, self._answer(rng, name, text))
 
     def _ask(self, rng: random.Random, name: str, question: Question) -> Row:
         said = self._answer(rng, name, question.answer)
@@ -157,6 +168,14 @@ class Items:
         if TASKS[name].paced and text in self.said:
             return self._said(*rng.choice(self.said[text]), aloud=TASKS[name].speaks)
         return answer(self.config, self.ids(text), None)
+
+
+def varied(features: Tensor, rng: random.Random) -> Tensor:
+    """A clip's features [n, width] as they might have been as well: up to an eighth of them are
+    skipped, all carry a little noise. So a clip is not known by heart."""
+    kept = torch.rand(len(features)) >= rng.uniform(0, 0.125)
+    noise = torch.randn(features.shape) * features.std()
+    return (features + rng.uniform(0, 0.2) * noise)[kept]
 
 
 def _by_text(*stores: Store) -> dict[str, list[tuple[Store, int]]]:

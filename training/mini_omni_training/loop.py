@@ -9,7 +9,7 @@ import math
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,7 @@ class Schedule:
     warmup: int = 50
     floor: float = 0.05  # of lr, at the end
     weight_decay: float = 0.01
+    matrix_decay: float = 0.1  # of what Muon steps
     clip: float = 1.0
     seed: int = 1
     save_every_s: float = 60.0
@@ -47,17 +48,28 @@ class Schedule:
 
 
 class Trainer:
-    """Trains the parameters of `model` that require gradients; everything lies in `folder`."""
+    """Trains the parameters of `model` that require gradients; everything lies in `folder`.
 
-    def __init__(self, folder: Path, model: nn.Module, schedule: Schedule) -> None:
+    `matrices` are stepped by Muon (its rate scaled to AdamW's), all others by AdamW."""
+
+    def __init__(
+        self, folder: Path, model: nn.Module, schedule: Schedule, matrices: Iterable[Tensor] = ()
+    ) -> None:
         self.folder, self.model, self.schedule = Path(folder), model, schedule
         self.folder.mkdir(parents=True, exist_ok=True)
         if schedule.threads:
             torch.set_num_threads(schedule.threads)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(
-            self.parameters, lr=schedule.lr, betas=(0.9, 0.98), weight_decay=schedule.weight_decay
-        )
+        muon = [p for p in matrices if p.requires_grad]
+        apart = {id(p) for p in muon}
+        rest = [p for p in self.parameters if id(p) not in apart]
+        adam = {"betas": (0.9, 0.98), "weight_decay": schedule.weight_decay}
+        self.optimizers: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(rest, schedule.lr, **adam)
+        ]
+        if muon:
+            settings = {"weight_decay": schedule.matrix_decay, "adjust_lr_fn": "match_rms_adamw"}
+            self.optimizers.append(torch.optim.Muon(muon, schedule.lr, **settings))
         self.step, self.seconds = 0, 0.0
         self._resume()
 
@@ -83,7 +95,7 @@ class Trainer:
             "step": self.step,
             "seconds": self.seconds,
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
         torch.save(state, self.folder / "state.tmp")
         os.replace(self.folder / "state.tmp", self.folder / "state.pt")
@@ -93,22 +105,25 @@ class Trainer:
         if path.exists():
             state = torch.load(path, weights_only=True)
             self.model.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
+            for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+                optimizer.load_state_dict(saved)
             self.step, self.seconds = state["step"], state["seconds"]
 
     def _one(self, step: StepFunction) -> None:
         began = time.monotonic()
         rate = self.schedule.rate(self.step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
         rng = random.Random(f"{self.schedule.seed}/{self.step}")
         torch.manual_seed(rng.randrange(2**31))
         loss, losses = step(self.step, rng)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.parameters, self.schedule.clip)
         if torch.isfinite(norm):
-            self.optimizer.step()
+            for optimizer in self.optimizers:
+                optimizer.step()
         self.step += 1
         self.seconds += time.monotonic() - began
         if self.step % self.schedule.log_every == 0:

@@ -136,6 +136,11 @@ class Omni(nn.Module):
             nn.init.normal_(table[:text], std=2.0)
             nn.init.normal_(table[text:], std=0.7)
 
+    def matrices(self) -> list[Tensor]:
+        """What maps one hidden vector to another: all two-dimensional but the tables."""
+        tables = (self.transformer["wte"].weight, self.lm_head.weight)
+        return [p for p in self.parameters() if p.dim() == 2 and all(p is not t for t in tables)]
+
     def embed(self, ids: Tensor, features: Tensor | None, heard: Tensor | None) -> Tensor:
         """ids [b, 8, s]; features [b, s, whisper] count where heard [b, s] is set."""
         text, audio = self.config.text_vocab_size, self.config.audio_vocab_size

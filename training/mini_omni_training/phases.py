@@ -40,7 +40,7 @@ PHASES = {
     1: Phase({"SAY": 0.75, "READ": 0.15, "A1T1": 0.1}, base=False, adapter=True),
     2: Phase({"T1T2": 0.5, "A1T2": 0.2, "A1T1": 0.1, "SAY": 0.2}, base=True, adapter=False),
     3: Phase(
-        {"SAY": 0.24, "A1A2": 0.28, "T1A2": 0.06, "A1T2": 0.14, "T1T2": 0.08, "A1T1": 0.2},
+        {"SAY": 0.22, "A1A2": 0.3, "T1A2": 0.06, "A1T2": 0.18, "T1T2": 0.12, "A1T1": 0.12},
         base=True,
         adapter=True,
     ),
@@ -130,7 +130,7 @@ def train(
         batch = collate(model.config, items.draw(rng, phase.tasks, plan.columns))
         return losses(model, batch, corrupt(model.config, batch, plan.corrupt))
 
-    trainer = Trainer(folder, model, schedule)
+    trainer = Trainer(folder, model, schedule, model.matrices())
     trainer.run(step, lambda: held_out(model, items, phase))
     model.save(folder)
     tokenizers.load(work / "tokenizer.json").save(str(folder / "tokenizer.json"))

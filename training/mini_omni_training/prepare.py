@@ -80,7 +80,7 @@ def encode_speech(work: Path, name: str) -> None:
 
 def hear_questions(work: Path, name: str, whisper: Path, limit: int | None = None) -> None:
     """Whisper features of question clips, augmented for training and clean for tests; frozen, so
-    computed once. Of four clips to train with one is heard in the full window, the rest in the
+    computed once. Of eight clips to train with one is heard in the full window, the rest in the
     short one: the model must answer in either, and the short one costs a tenth."""
     encoder = Encoder(whisper)
     clips = Clips(work / "questions" / name)
@@ -91,7 +91,7 @@ def hear_questions(work: Path, name: str, whisper: Path, limit: int | None = Non
         if name == "train":
             pcm = augment(pcm, random.Random(f"augment/{i}"), 16_000)
         meta = {k: v for k, v in clips.meta[i].items() if k not in ("offset", "samples")}
-        store.append(encoder.hear(pcm, short=name == "train" and i % 4 > 0).numpy(), **meta)
+        store.append(encoder.hear(pcm, short=name == "train" and i % 8 > 0).numpy(), **meta)
 
 
 def import_spoken(work: Path, path: Path, whisper: Path) -> None:

@@ -13,6 +13,7 @@ from .voices import HELD_OUT_VOICE, NATURAL, answering, question_voices
 
 SEED = 1
 FEWEST = 240  # clips of a kind, about
+MORE = {"small_talk": 3}  # times: people, whose voices are not among ours, ask it first
 UNSEEN_SEED = 7_000_001  # sentences to test with
 
 
@@ -33,6 +34,17 @@ def read_aloud(
             bar.update(said)
 
 
+def say_answers(folder: Path, rounds: int) -> None:
+    """Adds every answer of the domain, `rounds` times, in the answering voice."""
+    clips, speak = Clips(folder / "part0", writable=True), answering()
+    answers = sorted({q.answer for q in questions() if not q.held_out})
+    plan = [(r, answer) for r in range(rounds) for answer in answers]
+    for r, answer in tqdm(plan[len(clips) :], unit="clip", mininterval=10):
+        clips.append(
+            speak(answer, random.Random(f"answer/{r}/{answer}")), text=answer, voice="hibari"
+        )
+
+
 def ask(folder: Path, rounds: int, limit: int | None = None, held_out_clips: int = 300) -> None:
     """Questions by all voices: `rounds` clips for each training question, more of a small kind's,
     half of them in a voice like a person's; then test clips of held-out questions, half of them in
@@ -43,10 +55,9 @@ def ask(folder: Path, rounds: int, limit: int | None = None, held_out_clips: int
     clips = Clips(folder / "train", writable=True)
     train = [q for q in questions() if not q.held_out]
     size = Counter(q.kind for q in train)
+    times = {k: rounds * max(1, FEWEST // n) * MORE.get(k, 1) for k, n in size.items()}
     plan = [
-        (q, random.Random(f"ask/{r}/{q.question}"))
-        for q in train
-        for r in range(rounds * max(1, FEWEST // size[q.kind]))
+        (q, random.Random(f"ask/{r}/{q.question}")) for q in train for r in range(times[q.kind])
     ]
     random.Random(SEED).shuffle(plan)
     for question, rng in tqdm(plan[len(clips) : limit], unit="clip", mininterval=10):

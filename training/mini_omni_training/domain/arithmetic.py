@@ -19,18 +19,26 @@ def _sum_ways(a: str, word: str, b: str) -> list[str]:
     ]
 
 
+def _sums(pairs: list[tuple[int, int]], word: str, sign: int) -> Iterator[Fact]:
+    for a, b in pairs:
+        x, y, z = number(a), number(b), number(a + sign * b)
+        yield f"{a}{word}{b}", _sum_ways(x, word, y), f"{capital(x)} {word} {y} is {z}."
+
+
 def addition() -> Iterator[Fact]:
-    for a in range(1, 21):
-        for b in range(1, 11):
-            x, y, z = number(a), number(b), number(a + b)
-            yield f"{a}+{b}", _sum_ways(x, "plus", y), f"{capital(x)} plus {y} is {z}."
+    return _sums([(a, b) for a in range(1, 11) for b in range(1, 11)], "plus", 1)
+
+
+def large_addition() -> Iterator[Fact]:
+    return _sums([(a, b) for a in range(11, 90) for b in range(1, 11)], "plus", 1)
 
 
 def subtraction() -> Iterator[Fact]:
-    for a in range(2, 21):
-        for b in range(1, min(a, 11)):
-            x, y, z = number(a), number(b), number(a - b)
-            yield f"{a}-{b}", _sum_ways(x, "minus", y), f"{capital(x)} minus {y} is {z}."
+    return _sums([(a, b) for a in range(2, 21) for b in range(1, min(a, 11))], "minus", -1)
+
+
+def large_subtraction() -> Iterator[Fact]:
+    return _sums([(a, b) for a in range(21, 100) for b in range(1, 11)], "minus", -1)
 
 
 def multiplication() -> Iterator[Fact]:
@@ -81,7 +89,7 @@ def before() -> Iterator[Fact]:
 
 
 def counting() -> Iterator[Fact]:
-    for start in range(1, 20):
+    for start in range(1, 50):
         for n in range(2, 6):
             end = start + n
             said = listed([number(i) for i in range(start, end + 1)])
@@ -93,7 +101,7 @@ def counting() -> Iterator[Fact]:
 
 
 def countdown() -> Iterator[Fact]:
-    for start in range(3, 21):
+    for start in range(3, 51):
         for n in range(2, 5):
             if start > n:
                 said = listed([number(i) for i in range(start, start - n - 1, -1)])
@@ -111,7 +119,7 @@ def even_or_odd() -> Iterator[Fact]:
 def doubles() -> Iterator[Fact]:
     for n in range(1, 51):
         x = number(n)
-        ways = [f"What is the double of {x}?", f"What is two times {x}?"]
+        ways = [f"What is the double of {x}?", f"Tell me the double of {x}."]
         yield str(n), ways, f"The double of {x} is {number(2 * n)}."
         half = [f"What is half of {number(2 * n)}?"]
         yield f"half{n}", half, f"Half of {number(2 * n)} is {x}."
@@ -126,7 +134,9 @@ def ordinal_letters() -> Iterator[Fact]:
 
 KINDS = {
     "addition": addition,
+    "large_addition": large_addition,
     "subtraction": subtraction,
+    "large_subtraction": large_subtraction,
     "multiplication": multiplication,
     "division": division,
     "larger": larger,

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from .arithmetic import Fact
+from .tables import CAPITALS
 from .words import capital, number
 
 UNKNOWN = "Sorry, I do not know that."
@@ -36,7 +37,6 @@ SMALL_TALK = {
     "food": (["What do you eat?", "Are you hungry?"], "I do not eat, but I like numbers."),
 }  # fmt: skip
 
-CITIES = ("Paris Berlin Rome Madrid London Tokyo Moscow Cairo Athens Vienna Dublin Beijing").split()
 ROOMS = ["kitchen", "bedroom", "garden", "bathroom", "hall", "office", "garage"]
 DEVICES = ["light", "lamp", "fan", "heater", "radio", "television", "music", "alarm"]
 REPLY = "Okay"
@@ -48,7 +48,7 @@ def small_talk() -> Iterator[Fact]:
 
 
 def like_city() -> Iterator[Fact]:
-    for city in CITIES:
+    for city in CAPITALS.values():
         ways = [f"Do you like {city}?", f"Do you like the city of {city}?"]
         yield city, ways, f"Yes, I like {city}."
 
@@ -94,7 +94,10 @@ def _repeat_ways(a: str, b: str) -> list[str]:
 
 
 def repeat() -> Iterator[Fact]:
-    words = ("hello water music yellow garden summer river window morning flower orange").split()
+    words = (
+        "hello water music yellow garden summer river window morning flower orange "
+        "house bread happy stone winter paper school mother father animal"
+    ).split()
     for a in words:
         for b in words:
             if a != b:

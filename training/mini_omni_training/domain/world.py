@@ -32,7 +32,10 @@ def days_ahead() -> Iterator[Fact]:
     for i, day in enumerate(tables.DAYS):
         for n in range(2, 8):
             then = tables.DAYS[(i + n) % 7]
-            ways = [f"If today is {day}, what day is it in {number(n)} days?"]
+            ways = [
+                f"If today is {day}, what day is it in {number(n)} days?",
+                f"Today is {day}. Which day is it in {number(n)} days?",
+            ]
             yield f"{day}{n}", ways, f"In {number(n)} days it is {then}."
 
 
