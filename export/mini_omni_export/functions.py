@@ -8,7 +8,7 @@ from __future__ import annotations
 import onnx
 from onnx import helper
 
-from .graph import MICROSOFT, OPSET, OWN
+from .graph import MICROSOFT, OWN, opsets
 
 ACCURACY_INT8 = 4  # activations are quantised to 8 bits on the way; several times faster
 LINEAR4_BLOCK = 128  # weights that share a scale
@@ -18,8 +18,9 @@ def _function(
     name: str, inputs: str, nodes: list[onnx.NodeProto], attributes: tuple[str, ...] = ()
 ) -> onnx.FunctionProto:
     """Its output is y; its nodes may call other functions here."""
-    opsets = [helper.make_opsetid(*pair) for pair in (("", OPSET), (OWN, 1), (MICROSOFT, 1))]
-    return helper.make_function(OWN, name, inputs.split(), ["y"], nodes, opsets, attributes)
+    return helper.make_function(
+        OWN, name, inputs.split(), ["y"], nodes, opsets(nodes), attributes
+    )
 
 
 def _given(node: onnx.NodeProto, **kinds: str) -> onnx.NodeProto:

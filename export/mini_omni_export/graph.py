@@ -218,17 +218,20 @@ class Graph:
             self.nodes, self.name, [_info(v) for v in self.inputs],
             [_info(v) for v in self.outputs], self.initializers,
         )
-        opsets = [helper.make_opsetid("", OPSET)]
-        if self.functions or any(node.domain == MICROSOFT for node in self.nodes):
-            opsets.append(helper.make_opsetid(MICROSOFT, 1))
-        if self.functions:
-            opsets.append(helper.make_opsetid(OWN, 1))
+        functions = list(self.functions.values())
+        called = [node for function in functions for node in function.node]
         model = helper.make_model(
-            graph, functions=list(self.functions.values()), opset_imports=opsets,
+            graph, functions=functions, opset_imports=opsets([*self.nodes, *called]),
             ir_version=IR_VERSION, producer_name="mini_omni_export",
         )
         (self.folder / f"{self.name}.onnx").write_bytes(model.SerializeToString(deterministic=True))
         return {"file": f"{self.name}.onnx", "inputs": self.inputs, "outputs": self.outputs}
+
+
+def opsets(nodes: list[onnx.NodeProto]) -> list[onnx.OperatorSetIdProto]:
+    """The operator sets of these nodes' domains."""
+    domains = {"", *(node.domain for node in nodes)}
+    return [helper.make_opsetid(d, OPSET if d == "" else 1) for d in sorted(domains)]
 
 
 def _info(value: dict[str, Any]) -> onnx.ValueInfoProto:
