@@ -45,17 +45,35 @@ def build_encoder(
 
 def _stem(graph: Graph, tensors: Tensors, config: WhisperConfig) -> str:
     """Two convolutions, the second of stride 2, and the positions: [1, frames / 2, state]."""
-    x = "mel"
-    for conv, stride in [("conv1", 1), ("conv2", 2)]:
-        weight = graph.weight(tensors(f"encoder.{conv}.weight"), f"{conv}.weight")
-        bias = graph.weight(tensors(f"encoder.{conv}.bias"), f"{conv}.bias")
-        x = graph.node("Conv", x, weight, bias, kernel_shape=[3], pads=[1, 1], strides=[stride])
-        x = graph.node("Gelu", x)
-    x = graph.node("Transpose", x, perm=[0, 2, 1])
+    x = graph.node("Gelu", _conv(graph, tensors, "conv1", "mel", stride=1))
+    if graph.format.eight_bits:
+        x = _conv2_by_rows(graph, tensors, graph.node("Transpose", x, perm=[0, 2, 1]))
+    else:
+        x = graph.node("Gelu", _conv(graph, tensors, "conv2", x, stride=2))
+        x = graph.node("Transpose", x, perm=[0, 2, 1])
     positions = tensors("encoder.positional_embedding", config.n_audio_ctx, config.n_audio_state)
     table = graph.weight(positions, "positional_embedding")
     length = graph.node("Shape", x, start=1, end=2)
     return graph.node("Add", x, graph.slice(table, 0, length, axis=0))
+
+
+def _conv(graph: Graph, tensors: Tensors, name: str, x: str, stride: int) -> str:
+    weight = graph.weight(tensors(f"encoder.{name}.weight"), f"{name}.weight")
+    bias = graph.weight(tensors(f"encoder.{name}.bias"), f"{name}.bias")
+    return graph.node("Conv", x, weight, bias, kernel_shape=[3], pads=[1, 1], strides=[stride])
+
+
+def _conv2_by_rows(graph: Graph, tensors: Tensors, x: str) -> str:
+    """The second convolution with its activation as one product: x [1, 2 n, state], of which row i
+    of the result sees rows 2 i - 1 to 2 i + 1."""
+    weight = tensors("encoder.conv2.weight")  # [state, state, 3]
+    state = len(weight)
+    before = graph.node("Pad", x, graph.const([0, 1, 0, 0, 0, 0]))
+    pairs = graph.reshape(graph.slice(before, 0, -1, axis=1), [0, -1, 2 * state])
+    last = graph.node("Slice", x, *(graph.const([v]) for v in (1, 2**31 - 1, 1, 2)))
+    x = graph.node("Concat", pairs, last, axis=2)
+    weight = np.ascontiguousarray(weight.transpose(0, 2, 1).reshape(state, -1))
+    return graph.linear_gelu(x, weight, "conv2", tensors("encoder.conv2.bias"))
 
 
 def _block(graph, tensors, config, layer: int, x: str, keep: str | None, fused: bool) -> str:
@@ -69,7 +87,8 @@ def _block(graph, tensors, config, layer: int, x: str, keep: str | None, fused: 
     heard = _attention(graph, tensors, config, f"{name}.attn", queries, normed, fused)
     x = graph.node("Add", x, heard)
     h = _layer_norm(graph, tensors, f"{name}.mlp_ln", x)
-    h = graph.node("Gelu", _linear(graph, tensors, f"{name}.mlp.0", h))
+    mlp, bias = tensors(f"{name}.mlp.0.weight"), tensors(f"{name}.mlp.0.bias")
+    h = graph.linear_gelu(h, mlp, f"{name}.mlp.0", bias)
     return graph.node("Add", x, _linear(graph, tensors, f"{name}.mlp.2", h))
 
 
@@ -80,7 +99,7 @@ def _attention(graph, tensors, config, name: str, queries: str, rows: str, fused
     q = _linear(graph, tensors, f"{name}.query", queries, scale=head**-0.5)
     k = _linear(graph, tensors, f"{name}.key", rows, bias=False)
     v = _linear(graph, tensors, f"{name}.value", rows)
-    if fused and graph.format.small_attention and head == ATTENTION8_HEAD:
+    if fused and graph.format.eight_bits and head == ATTENTION8_HEAD:
         out = graph.call(ATTENTION8, q, k, v, num_heads=config.n_audio_head)
         return _linear(graph, tensors, f"{name}.out", out)
     if fused:

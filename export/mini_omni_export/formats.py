@@ -19,7 +19,7 @@ import numpy as np
 from onnx import TensorProto
 
 from .errors import ExportError
-from .functions import ACCURACY_INT8, LINEAR4, LINEAR4_BLOCK
+from .functions import ACCURACY_INT8, LINEAR4, LINEAR4_BLOCK, LINEAR8, LINEAR8_GELU, LINEAR8_TILE
 from .graph import MICROSOFT, Float32, Graph
 from .quantize import (
     Quantized,
@@ -79,22 +79,36 @@ class DynamicInt8(Float32):
     """Linear layers in int8 x int8, one scale for each output channel, and an encoder's attention
     where the runtime has a kernel for it; all else is fp32."""
 
-    small_attention = True
+    eight_bits = True
 
     def __init__(self) -> None:
         self.report = Report("int8")
 
     def linear(self, graph, x, weight, name, bias=None) -> str:
+        return self._product(graph, x, weight, name, bias, LINEAR8)
+
+    def linear_gelu(self, graph, x, weight, name, bias) -> str:
+        return self._product(graph, x, weight, name, bias, LINEAR8_GELU)
+
+    def _product(self, graph, x, weight, name, bias, function) -> str:
         quantized = quantize_channels(weight, name)
-        values, scales = quantized.values[:, : weight.shape[1]].T, quantized.scales[:, 0]
+        values, scales = quantized.values[:, : weight.shape[1]], quantized.scales[:, 0]
         self.report.add(name, "int8", quantized, values.nbytes + scales.nbytes)
-        key = f"{name}.weight"
+        key, (columns, rows) = f"{name}.weight", LINEAR8_TILE
+        scales = graph.weight(scales, f"{key}.scale")
+        if values.shape[0] % columns == 0 and values.shape[1] % rows == 0:
+            tiles = values.reshape(-1, columns, values.shape[1] // rows, rows)
+            tiles = graph.weight(np.ascontiguousarray(tiles.transpose(0, 2, 1, 3)), key)
+            zeros = np.zeros(len(values), np.float32)
+            bias = (zeros, f"{name}.no_bias") if bias is None else (bias, f"{name}.bias")
+            return graph.call(function, x, tiles, scales, graph.weight(*bias))
         # Once for each layer even where layers share x: the fusion wants it so.
         integers, scale, zero = graph.node("DynamicQuantizeLinear", x, outputs=3)
-        y = graph.node("MatMulInteger", integers, graph.weight(values, key), zero)
-        scales = graph.node("Mul", scale, graph.weight(scales, f"{key}.scale"))
-        y = graph.node("Mul", _cast(graph, y), scales)
-        return y if bias is None else graph.node("Add", y, graph.weight(bias, f"{name}.bias"))
+        y = graph.node("MatMulInteger", integers, graph.weight(values.T, key), zero)
+        y = graph.node("Mul", _cast(graph, y), graph.node("Mul", scale, scales))
+        if bias is not None:
+            y = graph.node("Add", y, graph.weight(bias, f"{name}.bias"))
+        return graph.node("Gelu", y) if function is LINEAR8_GELU else y
 
 
 class Blocks(Float32):

@@ -31,8 +31,8 @@ def _given(node: onnx.NodeProto, **kinds: str) -> onnx.NodeProto:
     return node
 
 
-def _node(op: str, inputs: str, output: str, domain: str = "", **attributes) -> onnx.NodeProto:
-    return helper.make_node(op, inputs.split(), [output], domain=domain, **attributes)
+def _node(op: str, inputs: str, outputs: str, domain: str = "", **attributes) -> onnx.NodeProto:
+    return helper.make_node(op, inputs.split(), outputs.split(), domain=domain, **attributes)
 
 
 # x + sin(alpha x)^2 inverse: the codec's activation.
@@ -66,6 +66,24 @@ LINEAR4 = _function("Linear4", "x packed scales", [
         K="INT", N="INT",
     ),
 ], ("K", "N"))  # fmt: skip
+
+_PRODUCT8 = [
+    _node("DynamicQuantizeLinear", "x", "integers scale zero"),
+    _node("Transpose", "packed", "columns", perm=[1, 3, 0, 2]),
+    _node("Flatten", "columns", "weight", axis=2),
+    _node("MatMulInteger", "integers weight zero", "sums"),
+    _node("Cast", "sums", "product", to=onnx.TensorProto.FLOAT),
+    _node("Mul", "scale scales", "both"),
+    _node("Mul", "product both", "scaled"),
+]
+# x W^T + b for 8-bit weights [N / 16, K / 4, 16, 4] and scales [N], and GELU of that.
+LINEAR8 = _function("Linear8", "x packed scales bias", [
+    *_PRODUCT8, _node("Add", "scaled bias", "y"),
+])  # fmt: skip
+LINEAR8_GELU = _function("Linear8Gelu", "x packed scales bias", [
+    *_PRODUCT8, _node("Add", "scaled bias", "sum"), _node("Gelu", "sum", "y"),
+])  # fmt: skip
+LINEAR8_TILE = (16, 4)  # columns and rows of a weight [K, N] that lie together
 
 # What each query hears of all keys' values; the queries are scaled beforehand.
 ATTENTION8 = _function("Attention8", "queries keys values", [

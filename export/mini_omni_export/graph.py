@@ -32,7 +32,7 @@ class Float32:
     """Weights as they are; `formats` has the smaller ones."""
 
     report = None  # of what was lost
-    small_attention = False  # whether attention may lose as much as the products
+    eight_bits = False  # whether attention and convolutions may lose as much as the products
 
     def linear(
         self, graph: Graph, x: str, weight: np.ndarray, name: str, bias: np.ndarray | None = None
@@ -40,6 +40,12 @@ class Float32:
         """x W^T + b for a weight [out, in]."""
         y = graph.node("MatMul", x, graph.weight(weight.T, f"{name}.weight"))
         return y if bias is None else graph.node("Add", y, graph.weight(bias, f"{name}.bias"))
+
+    def linear_gelu(
+        self, graph: Graph, x: str, weight: np.ndarray, name: str, bias: np.ndarray
+    ) -> str:
+        """GELU of x W^T + b."""
+        return graph.node("Gelu", self.linear(graph, x, weight, name, bias))
 
     def table(self, graph: Graph, rows: np.ndarray, name: str, head: bool = True) -> Table:
         """Rows [n, width] to gather from, and with `head` to multiply with."""
@@ -191,13 +197,18 @@ class Graph:
         return names[0] if len(names) == 1 else names
 
     def call(self, function: onnx.FunctionProto, *inputs: str, **attributes: Any) -> str:
-        """Adds a node that calls one of `functions`; returns its output's name."""
+        """Adds a node that calls one of `functions`; returns its output's name. What that one calls
+        itself must be called somewhere, too."""
         self.functions[function.name] = function
         return self.node(function.name, *inputs, domain=OWN, **attributes)
 
     def linear(self, x: str, weight: np.ndarray, name: str, bias: np.ndarray | None = None) -> str:
         """x W^T + b, for a weight [out, in] as checkpoints hold it, in the graph's format."""
         return self.format.linear(self, x, weight, name, bias)
+
+    def linear_gelu(self, x: str, weight: np.ndarray, name: str, bias: np.ndarray) -> str:
+        """GELU of that."""
+        return self.format.linear_gelu(self, x, weight, name, bias)
 
     def slice(self, value: str, start: Any, end: Any, axis: int | list[int]) -> str:
         """value[start:end] along `axis`, or lists of each for several axes; bounds are numbers or

@@ -1,11 +1,13 @@
 """The command line: one subcommand a step, each a few lines; see the README for their order."""
 
 import argparse
+import shutil
 from pathlib import Path
 
-from . import codec, evaluate, phases, prepare, speech, tokenizer, whisper
+from . import codec, evaluate, phases, prepare, restore, speech, tokenizer, whisper
 from .config import Config
 from .judge import Judge
+from .layout import TASKS
 from .loop import Schedule
 from .runners import Binary, Torch
 
@@ -15,7 +17,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser("mini_omni_training", description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("work"), help="data and checkpoints")
     commands = parser.add_subparsers(required=True, metavar="STEP")
-    for add in (_read_aloud, _answer, _ask, _codec, _prepare, _import, _phase, _evaluate):
+    for add in (_read_aloud, _answer, _ask, _codec, _prepare, _import, _restore, _phase, _evaluate):
         add(commands)
     arguments = parser.parse_args(argv)
     arguments.run(arguments)
@@ -59,7 +61,8 @@ def _codec(commands: argparse._SubParsersAction) -> None:
 
 def _prepare(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("prepare", help="tokenizer, codes, Whisper features")
-    parser.add_argument("what", choices=["tokenizer", "whisper", "codes", "features"])
+    parser.add_argument("what", choices=["tokenizer", "whisper", "codes", "features", "answers"])
+    parser.add_argument("--checkpoint", type=Path, help="whose answers; default restored")
     parser.add_argument("--ctranslate2", type=Path, help="model.bin to take the encoder from")
     parser.add_argument("--limit", type=int, help="features of at most so many questions")
 
@@ -71,6 +74,8 @@ def _prepare(commands: argparse._SubParsersAction) -> None:
         elif a.what == "codes":
             for name in ("reading", "answers", "unseen"):
                 prepare.encode_speech(a.work, name)
+        elif a.what == "answers":
+            prepare.answer_by(a.work, a.checkpoint or a.work / "restored")
         else:
             for name in ("test", "train"):
                 prepare.hear_questions(a.work, name, _whisper(a), a.limit)
@@ -92,6 +97,19 @@ def _import(commands: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=run)
 
 
+def _restore(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("restore", help="an exported int8 model as a checkpoint again")
+    parser.add_argument("model", type=Path, help="its folder")
+
+    def run(a: argparse.Namespace) -> None:
+        folder = a.work / "restored"
+        restore.restore(a.model).save(folder)
+        for target in (folder, a.work):
+            shutil.copy(a.model / "tokenizer.json", target)
+
+    parser.set_defaults(run=run)
+
+
 def _phase(commands: argparse._SubParsersAction) -> None:
     for number in phases.PHASES:
         parser = commands.add_parser(f"phase{number}", help=f"phase {number} of the recipe")
@@ -99,14 +117,24 @@ def _phase(commands: argparse._SubParsersAction) -> None:
         parser.add_argument("--frozen-base", action="store_true", help="phase 1 of a real base")
         parser.add_argument("--columns", type=int, default=phases.Plan.columns)
         parser.add_argument("--corrupt", type=float, default=phases.Plan.corrupt)
+        parser.add_argument("--mix", help="other shares of the tasks: A1T2=0.5,T1T2=0.5")
         _schedule(parser, steps=5000, lr=1.5e-3)
 
         def run(a: argparse.Namespace, number: int = number) -> None:
-            plan = phases.Plan(a.columns, a.corrupt, from_scratch=not a.frozen_base)
+            plan = phases.Plan(a.columns, a.corrupt, not a.frozen_base, _mix(a.mix))
             base = a.base or (a.work / f"phase{number - 1}" if number > 1 else None)
             phases.train(a.work, number, Config(), _read(a), plan, base)
 
         parser.set_defaults(run=run)
+
+
+def _mix(text: str | None) -> dict[str, float] | None:
+    if text is None:
+        return None
+    shares = dict(part.split("=") for part in text.split(","))
+    if unknown := set(shares) - set(TASKS):
+        raise SystemExit(f"--mix: no such task: {', '.join(sorted(unknown))}")
+    return {name: float(share) for name, share in shares.items()}
 
 
 def _evaluate(commands: argparse._SubParsersAction) -> None:

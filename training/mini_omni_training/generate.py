@@ -1,9 +1,10 @@
 """Greedy generation in torch: the runtime's one loop, to look at a model between exports."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from .config import AUDIO_STREAMS, STREAMS
+from .config import AUDIO_STREAMS, STREAMS, Config
 from .layout import TASKS, prompt, undelay
 from .model import Omni, Past
 
@@ -20,43 +21,70 @@ def generate(
 
     `force`: text ids that are said whatever the model would say; it only says when.
     """
+    (steps,) = generate_many(model, name, [source], limit, force and [force])
+    text, _, frames = taken_apart(model.config, steps)
+    return text, frames
+
+
+@torch.inference_mode()
+def generate_many(
+    model: Omni,
+    name: str,
+    sources: list[list[int]] | list[Tensor],
+    limit: int = 300,
+    force: list[list[int]] | None = None,
+) -> list[Tensor]:
+    """Sources of one length -> the steps of each answer, [8, n]."""
     config, task, past = model.config, TASKS[name], Past()
-    ids = prompt(config, task, [] if task.hears else source, len(source))[None]
-    x = model(ids, *_heard(task.hears, source, ids.shape[-1]), past)[:, -1]
+    n, length = len(sources), len(sources[0])
+    texts = [[] if task.hears else source for source in sources]
+    ids = torch.stack([prompt(config, task, text, length) for text in texts])
+    x = model(ids, *_heard(task.hears, sources, ids.shape[-1]), past)[:, -1]
     eot, pad = config.text_id("eot"), config.text_id("pad_t")
+    forced = [iter([*text, eot]) for text in force or []]
+    ended, last = torch.zeros(n, dtype=torch.bool), torch.full((n,), limit)
     said: list[Tensor] = []
-    ended = False
-    forced = iter([*(force or []), eot])
     while len(said) < limit:
-        column = torch.full((STREAMS,), config.audio_id("pad_a"))
-        column[AUDIO_STREAMS] = pad
-        if not ended:
-            logits = model.text_logits(x)[0]
-            if force is None:
-                column[AUDIO_STREAMS] = logits.argmax()
-            elif logits.softmax(-1)[pad] <= 0.5:
-                column[AUDIO_STREAMS] = next(forced)
+        column = torch.full((n, STREAMS), config.audio_id("pad_a"))
+        logits = model.text_logits(x)
+        if force is None:
+            text = logits.argmax(-1)
+        else:
+            now = (logits.softmax(-1)[:, pad] <= 0.5) & ~ended
+            text = torch.tensor([next(f) if due else pad for f, due in zip(forced, now)])
+        column[:, AUDIO_STREAMS] = torch.where(ended, pad, text)
+        ended |= column[:, AUDIO_STREAMS] == eot
+        done = ended
         if task.speaks:
-            column[:AUDIO_STREAMS] = model.audio_logits(x)[0].argmax(-1)
-        ended = ended or int(column[AUDIO_STREAMS]) == eot
-        last = column[AUDIO_STREAMS - 1] == config.audio_id("eoa") if task.speaks else ended
-        if said and last:
-            break
+            column[:, :AUDIO_STREAMS] = model.audio_logits(x).argmax(-1)
+            done = column[:, AUDIO_STREAMS - 1] == config.audio_id("eoa")
+        if said:
+            last = last.where(~done, last.clamp(max=len(said)))
+            if (last <= len(said)).all():
+                break
         said.append(column)
-        x = model(column[None, :, None], None, None, past)[:, -1]
-    steps = torch.stack(said, dim=1)
-    text = steps[AUDIO_STREAMS].tolist()
+        x = model(column[..., None], None, None, past)[:, -1]
+    steps = torch.stack(said, dim=2)
+    return [row[:, :end] for row, end in zip(steps, last.tolist())]
+
+
+def taken_apart(config: Config, steps: Tensor) -> tuple[list[int], list[int], Tensor]:
+    """An answer's steps [8, n] -> (text ids without specials, the step of each, frames [n, 7])."""
+    text, eot = steps[AUDIO_STREAMS].tolist(), config.text_id("eot")
     text = text[: text.index(eot)] if eot in text else text
-    frames = undelay(steps) if task.speaks else torch.zeros(0, AUDIO_STREAMS, dtype=torch.long)
+    at = [i for i, t in enumerate(text) if t < eot]
+    frames = undelay(steps)
     outside = (frames >= config.audio_id("eoa")).any(dim=1).nonzero()
-    return [t for t in text if t < eot], frames[: int(outside[0]) if len(outside) else None]
+    frames = frames[: int(outside[0]) if len(outside) else None]
+    return [text[i] for i in at], at, frames
 
 
-def _heard(hears: bool, source: list[int] | Tensor, n: int) -> tuple[Tensor | None, Tensor | None]:
+def _heard(
+    hears: bool, sources: list[list[int]] | list[Tensor], n: int
+) -> tuple[Tensor | None, Tensor | None]:
     if not hears:
         return None, None
-    features = torch.zeros(1, n, source.shape[1])
-    features[0, 1 : len(source) + 1] = source
-    heard = torch.zeros(1, n, dtype=torch.bool)
-    heard[0, 1 : len(source) + 1] = True
+    features = F.pad(torch.stack(sources), (0, 0, 1, n - 1 - len(sources[0])))
+    heard = torch.zeros(features.shape[:2], dtype=torch.bool)
+    heard[:, 1 : len(sources[0]) + 1] = True
     return features, heard

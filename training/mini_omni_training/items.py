@@ -147,7 +147,9 @@ class Items:
         """`answer`'s ids for a sentence as it was spoken, with its sound or without."""
         meta = store.meta[i]
         text, at = self.tokenizer.encode(meta["text"]), None
-        if "words" in meta:
+        if "at" in meta:
+            at = meta["at"]
+        elif "words" in meta:
             at = id_steps(word_of_each_id(meta["text"], text.offsets), meta["words"])
         return answer(self.config, text.ids, store[i].long() if aloud else None, at)
 

@@ -54,6 +54,7 @@ class Plan:
     columns: int = 3000  # of a batch, padding included
     corrupt: float = 0.3  # mean share of fed-back audio ids that are replaced at random
     from_scratch: bool = True  # phase 1 trains the base too
+    tasks: dict[str, float] | None = None  # other shares than the phase's own
 
 
 def freeze(model: Omni, phase: Phase, everything: bool) -> None:
@@ -116,6 +117,7 @@ def train(
 ) -> Omni:
     """Runs a phase from `base` (a published layout, or an earlier phase's folder)."""
     phase = PHASES[number]
+    phase = replace(phase, tasks=plan.tasks or phase.tasks)
     model = Omni.load(base) if base else Omni(config)
     freeze(model, phase, everything=number == 1 and plan.from_scratch)
     items = Items(work, model.config, tokenizers.load(work / "tokenizer.json"))

@@ -5,6 +5,9 @@ Both stores are memory-mapped flat files with one line of JSON an item, made onc
 
 import json
 import random
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import groupby, islice
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +17,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from . import codec as codecs
+from . import tokenizer as tokenizers
 from .augment import augment
 from .clips import SAMPLE_RATE, Clips, parts
 from .codec import FRAME
+from .domain import questions
+from .generate import generate_many, taken_apart
+from .model import Omni
 from .readers import open_orca, voice_assistant
 from .snac import to_frames
 from .timing import Timing
@@ -76,6 +83,36 @@ def encode_speech(work: Path, name: str) -> None:
         pcm = F.pad(pcm, (0, -len(pcm) % FRAME))
         frames = to_frames([c[0] for c in codec.encode(pcm[None])])
         store.append(frames.numpy(), text=text, words=words)
+
+
+def answer_by(work: Path, checkpoint: Path, rounds: int = 2, batch: int = 64) -> None:
+    """Codes of the domain's answers as a checkpoint itself says them, at most `rounds` times each;
+    those only whose text is right. For training on where the codec's encoder is gone."""
+    model, tokenizer = Omni.load(checkpoint).eval(), tokenizers.load(work / "tokenizer.json")
+    store = codes_store(work, "answers")
+    if len(store):
+        return
+    asked = [(tokenizer.encode(q.question).ids, q.answer) for q in questions() if not q.held_out]
+    asked.sort(key=lambda one: len(one[0]))
+    said: Counter[str] = Counter()
+    with tqdm(total=len(asked), unit="question", mininterval=10) as bar:
+        for _, same in groupby(asked, key=lambda one: len(one[0])):
+            for some in batched(same, batch):
+                answers = generate_many(model, "T1A2", [ids for ids, _ in some])
+                for (_, answer), steps in zip(some, answers):
+                    text, at, frames = taken_apart(model.config, steps)
+                    right = text == tokenizer.encode(answer).ids and len(frames) > at[-1]
+                    if right and said[answer] < rounds:
+                        store.append(frames.numpy(), text=answer, at=at)
+                        said[answer] += 1
+                bar.update(len(some))
+
+
+def batched(items: Iterable, n: int) -> Iterator[list]:
+    """Lists of `n` of them, the last one shorter."""
+    items = iter(items)
+    while some := list(islice(items, n)):
+        yield some
 
 
 def hear_questions(work: Path, name: str, whisper: Path, limit: int | None = None) -> None:

@@ -5,7 +5,7 @@ use ort::operator::{
 };
 use ort::value::TensorElementType::Float32;
 
-use super::vnni::Columns;
+use super::vnni::Shared;
 use super::vnni::attention::{HEAD, Heads, attend};
 use super::{inputs, misshapen};
 
@@ -57,7 +57,7 @@ impl Kernel for Attention8Kernel {
             values,
             width,
         };
-        let (n, y) = (width / HEAD, Columns::new(y, width));
+        let (n, y) = (width / HEAD, Shared::new(y, width));
         context.par_for(n, n, |head| attend(&heads, head, &y))
     }
 }

@@ -12,8 +12,8 @@ use ort::operator::{
 };
 use ort::value::TensorElementType::{Float32, Uint8};
 
-use super::vnni::Columns;
-use super::vnni::products::{self, Quantized, Weights};
+use super::vnni::Shared;
+use super::vnni::products4::{self, Quantized, Weights};
 use super::{inputs, misshapen};
 
 /// x [..., k], packed [n, k / 128, 64] (two weights a byte, 8 is zero), scales [n, k / 128]
@@ -92,15 +92,19 @@ fn multiply(
             }
         })?;
     }
-    let (quantized, y) = (&*quantized, Columns::new(y, weights.rows()));
-    let width = if rows < MANY { COLUMNS } else { products::TILE };
+    let (quantized, y) = (&*quantized, Shared::new(y, weights.rows()));
+    let width = if rows < MANY {
+        COLUMNS
+    } else {
+        products4::TILE
+    };
     let total = weights.rows().div_ceil(width);
     context.par_for(total, PIECES, |piece| {
         let columns = piece * width..weights.rows().min((piece + 1) * width);
         if rows < MANY {
-            products::few_rows(weights, quantized, columns, &y);
+            products4::few_rows(weights, quantized, columns, &y);
         } else {
-            products::many_rows(weights, quantized, columns, &y);
+            products4::many_rows(weights, quantized, columns, &y);
         }
     })
 }

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::Columns;
+use super::Shared;
 
 /// Weights with one scale.
 const BLOCK: usize = 128;
@@ -115,7 +115,7 @@ impl Row<'_> {
 
 /// Columns `columns` of y, each weight read once for up to eight rows. Threads that share y must
 /// write different columns.
-pub(in super::super) fn few_rows(w: &Weights, x: &Quantized, columns: Range<usize>, y: &Columns) {
+pub(in super::super) fn few_rows(w: &Weights, x: &Quantized, columns: Range<usize>, y: &Shared) {
     assert!(columns.end <= w.rows() && x.blocks == w.blocks);
     let mut row = 0;
     while row < x.rows {
@@ -132,7 +132,7 @@ pub(in super::super) fn few_rows(w: &Weights, x: &Quantized, columns: Range<usiz
 }
 
 /// The same for up to [`TILE`] columns, whose weights are unpacked once for all rows.
-pub(in super::super) fn many_rows(w: &Weights, x: &Quantized, columns: Range<usize>, y: &Columns) {
+pub(in super::super) fn many_rows(w: &Weights, x: &Quantized, columns: Range<usize>, y: &Shared) {
     if columns.len() < TILE {
         return few_rows(w, x, columns, y);
     }
@@ -205,7 +205,7 @@ mod x86 {
         x: &Quantized,
         first: usize,
         columns: Range<usize>,
-        y: &Columns,
+        y: &Shared,
     ) -> usize {
         let blocks = w.blocks;
         let at = |m: usize| (first + m) * blocks;
@@ -248,7 +248,7 @@ mod x86 {
 
     /// 16 columns of all rows.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    pub(super) unsafe fn many_rows(w: &Weights, x: &Quantized, columns: Range<usize>, y: &Columns) {
+    pub(super) unsafe fn many_rows(w: &Weights, x: &Quantized, columns: Range<usize>, y: &Shared) {
         UNPACKED.with_borrow_mut(|unpacked| {
             unpacked.resize(w.blocks * 32, Fours([0; 64]));
             // SAFETY: the columns are rows of w.
@@ -335,7 +335,7 @@ mod x86 {
         x: &Quantized,
         first: usize,
         columns: &Range<usize>,
-        y: &Columns,
+        y: &Shared,
     ) -> usize {
         let mut sums = [_mm512_setzero_ps(); M];
         for (b, (weights, scales)) in unpacked.chunks_exact(32).zip(scales).enumerate() {
@@ -415,8 +415,8 @@ mod tests {
                     .sum()
             };
             let (mut few, mut many) = (vec![0.0; rows * columns], vec![0.0; rows * columns]);
-            few_rows(&w, &quantized, 0..columns, &Columns::new(&mut few, columns));
-            let target = Columns::new(&mut many, columns);
+            few_rows(&w, &quantized, 0..columns, &Shared::new(&mut few, columns));
+            let target = Shared::new(&mut many, columns);
             for first in (0..columns).step_by(TILE) {
                 many_rows(&w, &quantized, first..columns.min(first + TILE), &target);
             }

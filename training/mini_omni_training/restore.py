@@ -1,0 +1,103 @@
+"""An exported int8 model back into a checkpoint, to train on where its training state is gone.
+
+Reads what `mini_omni_export` writes for the fused profile with the decoder and the adapter in int8;
+each weight comes back as the graph computes with it. The codec is not restored: its codes stay.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+
+from .config import Config
+from .model import Omni
+
+TABLES = {"transformer.wte.weight": "embedding", "lm_head.weight": "head"}
+
+
+def restore(folder: Path) -> Omni:
+    """The language model and its adapter from an exported folder."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    if manifest["precision"]["decoder"] != "int8" or manifest["profile"] != "fused":
+        raise SystemExit(f"{folder}: only a fused int8 decoder can be restored")
+    decoder, adapter = _Weights(folder / "decoder.onnx"), _Weights(folder / "encoder.onnx")
+    config = _config(manifest, decoder, adapter)
+    model = Omni(config)
+    state = {}
+    for name, parameter in model.state_dict().items():
+        found = _one(name, config, decoder, adapter)
+        state[name] = torch.tensor(found).reshape(parameter.shape)
+    model.load_state_dict(state)
+    return model
+
+
+class _Weights:
+    """The tensors of a graph, by name."""
+
+    def __init__(self, path: Path) -> None:
+        tensors = onnx.load(path).graph.initializer
+        self.tensors = {t.name: numpy_helper.to_array(t) for t in tensors}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.tensors
+
+    def plain(self, name: str) -> np.ndarray:
+        return self.tensors[name]
+
+    def blocks(self, name: str, width: int) -> np.ndarray:
+        """MatMulNBits at 8 bits: bytes around 128 [rows, blocks, block] -> [rows, width]."""
+        packed, scales = self.tensors[name], self.tensors[f"{name}.scale"]
+        values = packed.reshape(*scales.shape, -1).astype(np.float32) - 128
+        return (values * scales[..., None]).reshape(len(scales), -1)[:, :width]
+
+    def channels(self, name: str) -> np.ndarray:
+        """MatMulInteger: int8 [in, out] and a scale for each output -> [out, in]."""
+        return (self.tensors[name].astype(np.float32) * self.tensors[f"{name}.scale"]).T
+
+
+def _config(manifest: dict, decoder: _Weights, adapter: _Weights) -> Config:
+    sizes, ids = manifest["decoder"], manifest["ids"]
+    return Config(
+        n_layer=sizes["n_layer"],
+        n_embd=sizes["n_embd"],
+        n_head=sizes["n_head"],
+        n_query_groups=sizes["n_kv_head"],
+        head_size=sizes["head_size"],
+        intermediate_size=decoder.plain("transformer.h.0.mlp.fc_1.weight").shape[0],
+        add_qkv_bias="transformer.h.0.attn.attn.bias" in decoder,
+        tie_word_embeddings="head.text" not in decoder,
+        block_size=sizes["max_length"],
+        text_vocab_size=ids["text_vocab_size"],
+        audio_vocab_size=ids["audio_vocab_size"],
+        whisper_adapter_dim=adapter.plain("adapter.fc_1.weight").shape[0],
+    )
+
+
+def _one(name: str, config: Config, decoder: _Weights, adapter: _Weights) -> np.ndarray:
+    """The parameter of the published name `name`."""
+    if name in TABLES:
+        kind = "embedding" if config.tie_word_embeddings else TABLES[name]
+        parts = [decoder.blocks(f"{kind}.{part}", config.n_embd) for part in ("text", "audio")]
+        return np.concatenate(parts)
+    if name.startswith("whisper_adapter."):
+        return adapter.channels(name.removeprefix("whisper_"))
+    if name.endswith(".bias") or "norm_" in name or "ln_f" in name:
+        found = decoder.plain(name)
+    else:
+        heads = config.n_head * config.head_size
+        width = {"mlp.proj": config.intermediate_size, "attn.proj": heads}
+        part = ".".join(name.split(".")[3:5])
+        found = decoder.blocks(name, width.get(part, config.n_embd))
+    return _grouped(found, config) if ".attn.attn." in name else found
+
+
+def _grouped(rows: np.ndarray, config: Config) -> np.ndarray:
+    """[all q][all k][all v] -> [q.. k v] for each query group, as published."""
+    groups = config.n_query_groups
+    counts = [config.n_head, groups, groups]
+    ends = np.cumsum(counts)[:-1] * config.head_size
+    parts = [p.reshape(groups, -1, *rows.shape[1:]) for p in np.split(rows, ends)]
+    return np.concatenate(parts, axis=1).reshape(rows.shape)
