@@ -14,6 +14,7 @@ from onnx import TensorProto, helper
 
 from .checkpoint import Tensors
 from .config import AUDIO_STREAMS, DecoderConfig
+from .functions import CACHED_ATTENTION
 from .graph import MICROSOFT, Graph, Table
 
 STREAMS = AUDIO_STREAMS + 1
@@ -191,7 +192,7 @@ def rotary_tables(config: DecoderConfig) -> tuple[np.ndarray, np.ndarray]:
 
 
 class _FusedAttention:
-    """GroupQueryAttention over a cache that past and present share."""
+    """ONNX Runtime's own attention over a cache that past and present share."""
 
     def __init__(self, build: _Build) -> None:
         self.build = build
@@ -199,9 +200,6 @@ class _FusedAttention:
         padding = [(0, 0), (0, build.head_size // 2 - cos.shape[1])]
         self.cos = build.graph.weight(np.pad(cos, padding, constant_values=1), "rotary.cos")
         self.sin = build.graph.weight(np.pad(sin, padding), "rotary.sin")
-        # The operator scales by its own head size if not told otherwise.
-        padded = build.head_size != build.config.head_size
-        self.scale = {"scale": build.config.head_size**-0.5} if padded else {}
 
     def attend(self, layer: int, x: str) -> str:
         build, config = self.build, self.build.config
@@ -211,13 +209,13 @@ class _FusedAttention:
             for kind in ("key", "value")
         ]
         present = [f"present.{layer}.key", f"present.{layer}.value"]
-        out, *_ = build.graph.node(
-            "GroupQueryAttention",
-            _qkv(build, layer, x), "", "", *past, "seqlens_k", "total_sequence_length",
+        out, *_ = build.graph.call(
+            CACHED_ATTENTION,
+            _qkv(build, layer, x), *past, "seqlens_k", "total_sequence_length",
             self.cos, self.sin,
-            outputs=[f"attention.{layer}", *present], domain=MICROSOFT,
+            outputs=[f"attention.{layer}", *present],
             num_heads=config.n_head, kv_num_heads=config.n_query_groups,
-            do_rotary=1, rotary_interleaved=0, **self.scale,
+            scale=config.head_size**-0.5,
         )
         for name in present:
             build.graph.output(name, name, "float32", shape)

@@ -15,11 +15,15 @@ LINEAR4_BLOCK = 128  # weights that share a scale
 
 
 def _function(
-    name: str, inputs: str, nodes: list[onnx.NodeProto], attributes: tuple[str, ...] = ()
+    name: str,
+    inputs: str,
+    nodes: list[onnx.NodeProto],
+    attributes: tuple[str, ...] = (),
+    outputs: str = "y",
 ) -> onnx.FunctionProto:
-    """Its output is y; its nodes may call other functions here."""
+    """Its nodes may call other functions here."""
     return helper.make_function(
-        OWN, name, inputs.split(), ["y"], nodes, opsets(nodes), attributes
+        OWN, name, inputs.split(), outputs.split(), nodes, opsets(nodes), attributes
     )
 
 
@@ -93,3 +97,21 @@ ATTENTION8 = _function("Attention8", "queries keys values", [
     ),
 ], ("num_heads",))  # fmt: skip
 ATTENTION8_HEAD = 64  # dimensions of its heads
+
+# What each query hears of the cache, which past and present share, and of the columns that come to it.
+CACHED_ATTENTION = _function(
+    "CachedAttention", "qkv past_key past_value seqlens_k total cos sin",
+    [
+        _given(
+            helper.make_node(
+                "GroupQueryAttention",
+                ["qkv", "", "", "past_key", "past_value", "seqlens_k", "total", "cos", "sin"],
+                ["y", "present_key", "present_value"],
+                domain=MICROSOFT, do_rotary=1, rotary_interleaved=0,
+            ),
+            num_heads="INT", kv_num_heads="INT", scale="FLOAT",
+        )
+    ],
+    ("num_heads", "kv_num_heads", "scale"),
+    "y present_key present_value",
+)  # fmt: skip

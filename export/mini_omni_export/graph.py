@@ -196,8 +196,8 @@ class Graph:
         )
         return names[0] if len(names) == 1 else names
 
-    def call(self, function: onnx.FunctionProto, *inputs: str, **attributes: Any) -> str:
-        """Adds a node that calls one of `functions`; returns its output's name. What that one calls
+    def call(self, function: onnx.FunctionProto, *inputs: str, **attributes: Any) -> Any:
+        """Adds a node that calls one of `functions`; returns what `node` does. What that one calls
         itself must be called somewhere, too."""
         self.functions[function.name] = function
         return self.node(function.name, *inputs, domain=OWN, **attributes)

@@ -5,8 +5,8 @@ use ort::operator::{
 };
 use ort::value::TensorElementType::Float32;
 
-use super::vnni::Shared;
-use super::vnni::attention::{HEAD, Heads, attend};
+use super::avx512::Shared;
+use super::avx512::attention::{HEAD, Heads, attend};
 use super::{inputs, misshapen};
 
 /// Queries [1, m, width], keys and values [1, n, width] -> what each query hears [1, m, width]; heads

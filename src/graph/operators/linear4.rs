@@ -12,8 +12,8 @@ use ort::operator::{
 };
 use ort::value::TensorElementType::{Float32, Uint8};
 
-use super::vnni::Shared;
-use super::vnni::products4::{self, Quantized, Weights};
+use super::avx512::Shared;
+use super::avx512::products4::{self, Quantized, Weights};
 use super::{inputs, misshapen};
 
 /// x [..., k], packed [n, k / 128, 64] (two weights a byte, 8 is zero), scales [n, k / 128]

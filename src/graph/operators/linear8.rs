@@ -7,8 +7,8 @@ use ort::operator::{
 use ort::value::TensorElementType::{Float32, Int8};
 use ort::value::TensorValueType;
 
-use super::vnni::Shared;
-use super::vnni::products8::{self, Activation, ROWS, Weights};
+use super::avx512::Shared;
+use super::avx512::products8::{self, Activation, ROWS, Weights};
 use super::{inputs, misshapen};
 
 /// x [..., k], weights [n / 16, k / 4, 16, 4], scales [n], bias [n] -> x W^T + bias [..., n], or that

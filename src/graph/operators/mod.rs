@@ -3,23 +3,26 @@
 //! The exported graphs hold each as a function of plain operators, which any ONNX Runtime can run
 //! (`export/mini_omni_export/functions.py`); a session on the CPU that knows a kernel takes it
 //! instead. [`snake`] is the codec's activation with what surrounds it, [`linear4`] the decoder's
-//! products with 4-bit weights, [`linear8`] the encoder's and the codec's with 8-bit ones, and
-//! [`attention8`] the encoder's attention in 8 bits; [`vnni`] has the arithmetic of these three.
+//! products with 4-bit weights, [`linear8`] the encoder's and the codec's with 8-bit ones,
+//! [`attention8`] the encoder's attention in 8 bits, [`cached_attention`] the decoder's over its cache;
+//! [`avx512`] has the arithmetic of these four.
 
 #[cfg(target_arch = "x86_64")]
 mod attention8;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod cached_attention;
 #[cfg(target_arch = "x86_64")]
 mod linear4;
 #[cfg(target_arch = "x86_64")]
 mod linear8;
 mod snake;
-#[cfg(target_arch = "x86_64")]
-mod vnni;
 
 use std::sync::{Mutex, PoisonError};
 
 #[cfg(target_arch = "x86_64")]
-use self::vnni::products8::Activation;
+use self::avx512::products8::Activation;
 
 use ort::environment::Environment;
 use ort::operator::{ComputeContext, OperatorDomain};
@@ -56,7 +59,7 @@ fn kernels() -> ort::Result<OperatorDomain> {
         .add(snake::Snake)?
         .add(snake::SnakeConv)?;
     #[cfg(target_arch = "x86_64")]
-    if vnni::is_available() {
+    if avx512::is_available() {
         return domain
             .add(linear4::Linear4)?
             .add(linear8::Linear8 {
@@ -65,7 +68,8 @@ fn kernels() -> ort::Result<OperatorDomain> {
             .add(linear8::Linear8 {
                 activation: Activation::Gelu,
             })?
-            .add(attention8::Attention8);
+            .add(attention8::Attention8)?
+            .add(cached_attention::CachedAttention);
     }
     Ok(domain)
 }
@@ -91,8 +95,26 @@ mod tests {
     use super::domain;
     use crate::graph::{Provider, Runtime};
 
+    /// Numbers in -1..1 that look random.
+    fn draws(shape: &[usize], seed: usize) -> SessionInputValue<'static> {
+        let draw = |i: usize| ((i + 1) as f32 * (seed + 1) as f32 * 0.37).sin();
+        let x: Vec<f32> = (0..shape.iter().product()).map(draw).collect();
+        Tensor::from_array((shape, x)).expect("a tensor").into()
+    }
+
+    fn integers(shape: &[usize], x: &[i32]) -> SessionInputValue<'static> {
+        Tensor::from_array((shape, x.to_vec()))
+            .expect("a tensor")
+            .into()
+    }
+
     /// What the kernel says of a graph's inputs, and what ONNX Runtime says where it does not know it.
-    fn both_agree(runtime: &Runtime, name: &str, shapes: &[Vec<usize>], within: f32) {
+    fn both_agree(
+        runtime: &Runtime,
+        name: &str,
+        inputs: impl Fn() -> Vec<SessionInputValue<'static>>,
+        within: f32,
+    ) {
         let file = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join(format!("tests/fixtures/operators/{name}.onnx"));
         let plain = || Session::builder(&runtime.environment).expect("a builder");
@@ -100,24 +122,13 @@ mod tests {
         let with_kernels = plain().with_operators(operators).expect("a builder");
         let [function, kernel] = [plain(), with_kernels].map(|mut builder| {
             let mut session = builder.commit_from_file(&file).expect("a graph");
-            let inputs: Vec<SessionInputValue> = (0..shapes.len())
-                .map(|i| {
-                    let n = shapes[i].iter().product::<usize>();
-                    let x: Vec<f32> = (0..n)
-                        .map(|j| ((i + 1) as f32 * j as f32 * 0.37).sin())
-                        .collect();
-                    Tensor::from_array((shapes[i].clone(), x))
-                        .expect("a tensor")
-                        .into()
-                })
-                .collect();
-            let outputs = session.run(&inputs[..]).expect("a result");
+            let outputs = session.run(&inputs()[..]).expect("a result");
             let (shape, y) = outputs["y"].try_extract_tensor::<f32>().expect("floats");
             (shape.to_vec(), y.to_vec())
         });
         assert_eq!(function.0, kernel.0);
-        for (a, b) in function.1.iter().zip(&kernel.1) {
-            assert!((a - b).abs() < within, "{name} {shapes:?}: {a} {b}");
+        for (i, (a, b)) in function.1.iter().zip(&kernel.1).enumerate() {
+            assert!((a - b).abs() < within, "{name}, value {i}: {a} {b}");
         }
     }
 
@@ -126,14 +137,43 @@ mod tests {
         let runtime = &Runtime::load(Provider::Cpu, 2).expect("ONNX Runtime");
         for rows in [1, 2, 7, 16, 17, 40, 150] {
             // Either rounds the rows of x to 8 bits; where, may differ.
-            both_agree(runtime, "linear4", &[vec![rows, 256]], 0.05);
-            both_agree(runtime, "linear8", &[vec![rows, 256]], 0.3);
-            both_agree(runtime, "linear8_gelu", &[vec![rows, 256]], 0.3);
+            let x = || vec![draws(&[rows, 256], 0)];
+            both_agree(runtime, "linear4", x, 0.05);
+            both_agree(runtime, "linear8", x, 0.3);
+            both_agree(runtime, "linear8_gelu", x, 0.3);
         }
         for (queries, keys) in [(1, 1), (3, 40), (37, 37), (100, 300)] {
             // The function computes in float.
-            let [queries, keys] = [queries, keys].map(|n| vec![1, n, 128]);
-            both_agree(runtime, "attention8", &[queries, keys.clone(), keys], 0.03);
+            let inputs = || {
+                let n = [queries, keys, keys];
+                (0..3).map(|i| draws(&[1, n[i], 128], i)).collect()
+            };
+            both_agree(runtime, "attention8", inputs, 0.03);
+        }
+        // Rows' lengths with the columns that come to them.
+        let cases: [(usize, &[i32]); 5] = [
+            (1, &[1]),
+            (37, &[37]),
+            (11, &[50]),
+            (1, &[600, 7]),
+            (1, &[512, 130, 700]),
+        ];
+        for (columns, lengths) in cases {
+            let inputs = || {
+                let n = lengths.len();
+                let most = lengths.iter().max().copied().unwrap_or(0);
+                let last: Vec<i32> = lengths.iter().map(|n| n - 1).collect();
+                vec![
+                    draws(&[n, columns, 18 * 64], 0),
+                    draws(&[n, 2, 703, 64], 1),
+                    draws(&[n, 2, 703, 64], 2),
+                    integers(&[n], &last),
+                    integers(&[], &[most]),
+                    draws(&[703, 32], 3),
+                    draws(&[703, 32], 4),
+                ]
+            };
+            both_agree(runtime, "cached_attention", inputs, 1e-4);
         }
     }
 }

@@ -145,6 +145,7 @@ mod x86 {
     use std::arch::x86_64::*;
     use std::cell::RefCell;
 
+    use super::super::transpose;
     use super::*;
 
     /// Four weights in a row of each of 16 columns.
@@ -158,7 +159,7 @@ mod x86 {
     }
 
     /// Quantises a block; returns its scale and the sum of its values.
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
     pub(super) unsafe fn quantize(x: &[f32; BLOCK], to: &mut Block) -> (f32, i32) {
         let x: [__m512; 8] =
             // SAFETY: 8 vectors of 16 are the block.
@@ -189,7 +190,7 @@ mod x86 {
 
     /// The even and the odd weights of a block.
     #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
     unsafe fn nibbles(packed: *const u8) -> [__m512i; 2] {
         let low = _mm512_set1_epi8(15);
         // SAFETY: the caller's block has 64 bytes.
@@ -199,7 +200,7 @@ mod x86 {
     }
 
     /// `M` rows from `first` on; returns M.
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
     pub(super) unsafe fn few_rows<const M: usize>(
         w: &Weights,
         x: &Quantized,
@@ -247,7 +248,7 @@ mod x86 {
     }
 
     /// 16 columns of all rows.
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
     pub(super) unsafe fn many_rows(w: &Weights, x: &Quantized, columns: Range<usize>, y: &Shared) {
         UNPACKED.with_borrow_mut(|unpacked| {
             unpacked.resize(w.blocks * 32, Fours([0; 64]));
@@ -272,7 +273,7 @@ mod x86 {
     }
 
     /// Weights of 16 columns from `first` on, so that a vector has four of each.
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
     unsafe fn unpack(w: &Weights, first: usize, to: &mut [Fours]) {
         for b in 0..w.blocks {
             let mut halves = [[_mm512_setzero_si512(); TILE]; 2];
@@ -292,43 +293,8 @@ mod x86 {
         }
     }
 
-    /// Rows and columns of 16 x 16 numbers of 32 bits exchanged.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    fn transpose(rows: [__m512i; 16]) -> [__m512i; 16] {
-        let zero = _mm512_setzero_si512();
-        let (mut a, mut b) = ([zero; 16], [zero; 16]);
-        for i in 0..8 {
-            a[2 * i] = _mm512_unpacklo_epi32(rows[2 * i], rows[2 * i + 1]);
-            a[2 * i + 1] = _mm512_unpackhi_epi32(rows[2 * i], rows[2 * i + 1]);
-        }
-        for i in 0..4 {
-            for j in 0..2 {
-                let (x, y) = (a[4 * i + j], a[4 * i + j + 2]);
-                b[4 * i + 2 * j] = _mm512_unpacklo_epi64(x, y);
-                b[4 * i + 2 * j + 1] = _mm512_unpackhi_epi64(x, y);
-            }
-        }
-        // b[4 i + c] has, in each of its four quarters q, column 4 q + c of rows 4 i to 4 i + 3.
-        for c in 0..4 {
-            let (low, high) = (
-                _mm512_shuffle_i32x4(b[c], b[4 + c], 0x88),
-                _mm512_shuffle_i32x4(b[c], b[4 + c], 0xdd),
-            );
-            let (low2, high2) = (
-                _mm512_shuffle_i32x4(b[8 + c], b[12 + c], 0x88),
-                _mm512_shuffle_i32x4(b[8 + c], b[12 + c], 0xdd),
-            );
-            a[c] = _mm512_shuffle_i32x4(low, low2, 0x88);
-            a[8 + c] = _mm512_shuffle_i32x4(low, low2, 0xdd);
-            a[4 + c] = _mm512_shuffle_i32x4(high, high2, 0x88);
-            a[12 + c] = _mm512_shuffle_i32x4(high, high2, 0xdd);
-        }
-        a
-    }
-
     /// 16 columns of `M` rows from `first` on; returns M.
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
     unsafe fn tile<const M: usize>(
         unpacked: &[Fours],
         scales: &[[f32; TILE]],

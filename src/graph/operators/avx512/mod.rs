@@ -1,10 +1,12 @@
-//! Integer products by AVX-512's `vpdpbusd`: unsigned times signed bytes, four at a time.
+//! The kernels' arithmetic in AVX-512: integer products by `vpdpbusd` (unsigned times signed bytes, four
+//! at a time), and attention over a cache in float.
 //!
 //! The only unsafe code of the crate: instructions that not every processor has, loads and stores by
 //! pointer, and threads that write different parts of one matrix.
 #![allow(unsafe_code)]
 
 pub(super) mod attention;
+pub(super) mod cached;
 pub(super) mod products4;
 pub(super) mod products8;
 
@@ -74,4 +76,39 @@ fn exp2(x: __m512) -> __m512 {
         power = _mm512_fmadd_ps(power, rest, _mm512_set1_ps(c));
     }
     _mm512_scalef_ps(power, x)
+}
+
+/// Rows and columns of 16 x 16 numbers of 32 bits exchanged.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+fn transpose(rows: [__m512i; 16]) -> [__m512i; 16] {
+    let zero = _mm512_setzero_si512();
+    let (mut a, mut b) = ([zero; 16], [zero; 16]);
+    for i in 0..8 {
+        a[2 * i] = _mm512_unpacklo_epi32(rows[2 * i], rows[2 * i + 1]);
+        a[2 * i + 1] = _mm512_unpackhi_epi32(rows[2 * i], rows[2 * i + 1]);
+    }
+    for i in 0..4 {
+        for j in 0..2 {
+            let (x, y) = (a[4 * i + j], a[4 * i + j + 2]);
+            b[4 * i + 2 * j] = _mm512_unpacklo_epi64(x, y);
+            b[4 * i + 2 * j + 1] = _mm512_unpackhi_epi64(x, y);
+        }
+    }
+    // b[4 i + c] has, in each of its four quarters q, column 4 q + c of rows 4 i to 4 i + 3.
+    for c in 0..4 {
+        let (low, high) = (
+            _mm512_shuffle_i32x4(b[c], b[4 + c], 0x88),
+            _mm512_shuffle_i32x4(b[c], b[4 + c], 0xdd),
+        );
+        let (low2, high2) = (
+            _mm512_shuffle_i32x4(b[8 + c], b[12 + c], 0x88),
+            _mm512_shuffle_i32x4(b[8 + c], b[12 + c], 0xdd),
+        );
+        a[c] = _mm512_shuffle_i32x4(low, low2, 0x88);
+        a[8 + c] = _mm512_shuffle_i32x4(low, low2, 0xdd);
+        a[4 + c] = _mm512_shuffle_i32x4(high, high2, 0x88);
+        a[12 + c] = _mm512_shuffle_i32x4(high, high2, 0xdd);
+    }
+    a
 }
