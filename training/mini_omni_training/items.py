@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .config import AUDIO_STREAMS, Config
 from .domain import Question, questions
-from .layout import ANY_ID, TASKS, Row, answer, row
+from .layout import ANY_ID, IGNORE, TASKS, Row, answer, row
 from .prepare import Store, codes_store, features_store
 from .timing import id_steps, word_of_each_id
 
@@ -23,6 +23,9 @@ HARD = {
     "addition", "large_addition", "subtraction", "large_subtraction", "multiplication", "division",
     "doubles", "units", "days_ahead",
 }  # fmt: skip
+# Kinds whose answers name what they are computed from, then say IS and the result.
+FINISHED = HARD - {"days_ahead", "units"}
+IS = " is "
 POOL = 160  # most rows to choose a batch of similar lengths from
 
 
@@ -78,6 +81,7 @@ class Items:
         answered = [h for h in heard if meta[h.index]["answer"] in self.said]
         # By whether the task needs to know how its answer sounds.
         self.asked = {False: Kinds(self.train), True: Kinds(spoken)}
+        self.finished = Kinds([q for q in spoken if q.kind in FINISHED and IS in q.answer])
         self.listened = {False: Kinds(heard), True: Kinds(answered)}
 
     def draw(self, rng: random.Random, tasks: dict[str, float], columns: int) -> list[Row]:
@@ -102,6 +106,8 @@ class Items:
         task = TASKS[name]
         if name in ("READ", "SAY"):
             return len(self.reading) > 0
+        if name == "FINISH":
+            return bool(self.finished.groups)
         if task.hears:
             return bool(self.listened[task.paced].groups)
         return bool(self.asked[task.paced].groups)
@@ -111,6 +117,8 @@ class Items:
         if name in ("READ", "SAY"):
             among = self.answers_read if rng.random() < ANSWERS_SHARE else range(len(self.reading))
             return self._read(name, self.reading, rng.choice(among or range(len(self.reading))))
+        if name == "FINISH":
+            return self._finish(rng, self.finished.draw(rng).answer)
         if TASKS[name].hears:
             return self._hear(rng, name, "train", self.listened[TASKS[name].paced].draw(rng).index)
         return self._ask(rng, name, self.asked[TASKS[name].paced].draw(rng))
@@ -121,7 +129,7 @@ class Items:
         if name in ("READ", "SAY"):
             count = min(n, len(self.unseen_reading))
             return [self._read(name, self.unseen_reading, i) for i in range(count)]
-        if TASKS[name].speaks:
+        if TASKS[name].speaks or name == "FINISH":
             return []
         if TASKS[name].hears:
             meta = self.heard["test"].meta
@@ -141,6 +149,16 @@ class Items:
         if name == "SAY":  # nothing tells what will be said, only when
             text = found.labels[AUDIO_STREAMS]
             text[(text >= 0) & (text != self.config.text_id("pad_t"))] = ANY_ID
+        return found
+
+    def _finish(self, rng: random.Random, text: str) -> Row:
+        """Only what follows IS is to be predicted."""
+        found = row(self.config, TASKS["FINISH"], [], self._answer(rng, "FINISH", text))
+        offsets, end = self.tokenizer.encode(text).offsets, text.index(IS) + len(IS)
+        given = sum(start < end - 1 for start, _ in offsets)
+        labels = found.labels[AUDIO_STREAMS]
+        words = (labels >= 0) & (labels != self.config.text_id("pad_t"))
+        labels[: int(words.nonzero()[given - 1]) + 1] = IGNORE
         return found
 
     def _said(self, store: Store, i: int, aloud: bool = True) -> Tensor:

@@ -1,7 +1,8 @@
 """How a task's columns are laid out: prompt, delayed answer, and what each column must predict.
 
 The six tasks of the runtime, and phase 1's text to speech: `READ` repeats a text prompt aloud;
-`SAY` speaks, without a prompt, what the text stream is made to say, as a spoken answer does.
+`SAY` speaks, without a prompt, what the text stream is made to say, as a spoken answer does; and
+`FINISH` computes, without a prompt, the end of an answer that has named its operands.
 
 Text that is heard keeps pace with its sound: `pad_t` stands between words, so that speech is read
 off the text next to it. The runtime leaves `pad_t` out of the text, as it does any special id.
@@ -37,6 +38,7 @@ TASKS = {
     "T1T2": Task(False, False, False, "pad_a", "answer_t"),
     "READ": Task(False, True, True, "answer_a", "asr"),
     "SAY": Task(False, True, True, "answer_a", "answer_t"),
+    "FINISH": Task(False, False, True, "pad_a", "answer_t"),
 }
 
 

@@ -3,23 +3,26 @@
 import json
 import random
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from mini_omni_training import codec, layout, phases, timing, tokenizer
+from mini_omni_training import codec, layout, phases, prepare, restore, timing, tokenizer
 from mini_omni_training.clips import Clips
 from mini_omni_training.config import Config
 from mini_omni_training.domain import RULES, questions
-from mini_omni_training.generate import generate
+from mini_omni_training.generate import generate, generate_many
+from mini_omni_training.items import Items
 from mini_omni_training.judge import errors, spelled
 from mini_omni_training.loop import Schedule, Trainer
 from mini_omni_training.model import Omni, Past
 from mini_omni_training.prepare import codes_store, features_store
 from mini_omni_training.snac import Snac, SnacConfig, from_frames, to_frames
 
+BUNDLED = Path(__file__).parents[2] / "onnx" / "mini-omni-small"
 TOY = Config(
     n_layer=2, n_embd=32, n_head=2, n_query_groups=1, head_size=16, intermediate_size=48,
     text_vocab_size=384, audio_vocab_size=96, whisper_adapter_dim=24,
@@ -154,6 +157,40 @@ def test_generation_ends_and_gives_whole_frames():
     text, frames = generate(Omni(TOY).eval(), "T1A2", [4, 5, 6], limit=12)
     assert frames.shape[1] == 7
     assert all(t < TOY.text_id("eot") for t in text)
+
+
+def test_answers_made_together_are_those_made_alone():
+    torch.manual_seed(0)
+    model = Omni(TOY).eval()
+    for task, sources in [
+        ("T1A2", [[5, 6, 7], [8, 9, 5], [4, 4, 4]]),
+        ("A1T2", list(torch.randn(3, 12, TOY.whisper_adapter_dim))),
+    ]:
+        together = generate_many(model, task, sources, limit=25)
+        for source, steps in zip(sources, together):
+            (alone,) = generate_many(model, task, [source], limit=25)
+            assert torch.equal(steps, alone)
+
+
+def test_an_exported_model_is_restored_and_speaks_to_train_on(tmp_path: Path, monkeypatch):
+    model = restore.restore(BUNDLED)
+    model.save(tmp_path / "restored")
+    shutil.copy(BUNDLED / "tokenizer.json", tmp_path)
+    ids = tokenizer.load(tmp_path / "tokenizer.json")
+    asked = [q for q in questions() if q.kind == "capitals" and not q.held_out][:4]
+    for q in asked:
+        text, _ = generate(model.eval(), "T1T2", ids.encode(q.question).ids)
+        assert ids.decode(text) == q.answer
+    monkeypatch.setattr(prepare, "questions", lambda: asked)
+    prepare.answer_by(tmp_path, tmp_path / "restored")
+    store = codes_store(tmp_path, "answers")
+    assert {m["text"] for m in store.meta} == {q.answer for q in asked}
+    items = Items(tmp_path, model.config, ids)
+    finish = items._finish(random.Random(1), "Two plus three is five.").labels[7]
+    due = [i for i in finish.tolist() if i >= 0 and i != model.config.text_id("pad_t")]
+    assert ids.decode(due[:-1]).strip() == "five." and due[-1] == model.config.text_id("eot")
+    said = items.one(random.Random(1), "T1A2").labels[7]
+    assert any(said[said >= 0].tolist().count(i) for i in ids.encode(asked[0].answer).ids)
 
 
 def test_codec_stages_learn_and_are_saved_as_published(tmp_path: Path, monkeypatch):
