@@ -150,6 +150,8 @@ def _evaluate(commands: argparse._SubParsersAction) -> None:
 
 
 def _run_evaluation(a: argparse.Namespace) -> None:
+    if a.recorded and not (a.recorded / "transcripts.json").exists():
+        raise SystemExit(f"--recorded: {a.recorded} has no transcripts.json")
     judge, scores, recorded = Judge(a.work / "judge"), {}, {}
     if not a.model:
         scores |= evaluate.codec_scores(a.work, judge, a.items)
