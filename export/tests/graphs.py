@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnx.inliner
 import onnxruntime
 from numpy.typing import NDArray
 
@@ -153,3 +155,13 @@ class Decoding:
         bias = np.pad(np.where(future, HIDDEN, 0), ((0, 0), (1, 0)), constant_values=HIDDEN)
         bias = np.broadcast_to(bias, (self.rows, 1, *bias.shape)).astype(np.float32)
         return {"position_ids": np.tile(columns, (self.rows, 1)), "attention_bias": bias}
+
+
+def domains(model: onnx.ModelProto) -> set[str]:
+    """Of all operators once the own functions are inlined, those inside branches as well."""
+    return _domains(onnx.inliner.inline_local_functions(model).graph)
+
+
+def _domains(graph: onnx.GraphProto) -> set[str]:
+    inner = [a.g for node in graph.node for a in node.attribute if a.HasField("g")]
+    return {node.domain for node in graph.node}.union(*map(_domains, inner))

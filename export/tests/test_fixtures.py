@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from conftest import FIXTURES, LOGITS, PCM, PROFILES, STREAMED, TINY
-from graphs import ModelFolder, prompt
+from graphs import ModelFolder, domains, prompt
 from tokenizers import Tokenizer
 
 CASES = json.loads((TINY / "expected.json").read_text())
@@ -110,11 +110,4 @@ def test_one_frame_and_none_are_answers_too(model):
 
 def test_portable_graphs_are_of_standard_operators():
     for path in (TINY / "portable").glob("*.onnx"):
-        graph = onnx.load(path, load_external_data=False).graph
-        assert domains(graph) == {""}, path
-
-
-def domains(graph: onnx.GraphProto) -> set[str]:
-    """Operator domains in a graph and the graphs inside it."""
-    inner = [a.g for node in graph.node for a in node.attribute if a.HasField("g")]
-    return {node.domain for node in graph.node}.union(*map(domains, inner))
+        assert domains(onnx.load(path)) == {""}, path
