@@ -98,7 +98,7 @@ ATTENTION8 = _function("Attention8", "queries keys values", [
 ], ("num_heads",))  # fmt: skip
 ATTENTION8_HEAD = 64  # dimensions of its heads
 
-# What each query hears of the cache that past and present share, and of the columns that come to it.
+# What each query hears of the cache, which past and present share, and of the columns with it.
 CACHED_ATTENTION = _function(
     "CachedAttention", "qkv past_key past_value seqlens_k total cos sin",
     [
