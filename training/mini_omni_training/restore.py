@@ -54,8 +54,10 @@ class _Weights:
         return (values * scales[..., None]).reshape(len(scales), -1)[:, :width]
 
     def channels(self, name: str) -> np.ndarray:
-        """MatMulInteger: int8 [in, out] and a scale for each output -> [out, in]."""
-        return (self.tensors[name].astype(np.float32) * self.tensors[f"{name}.scale"]).T
+        """Linear8: int8 [out / 16, in / 4, 16, 4] and a scale for each output -> [out, in]."""
+        tiles, scales = self.tensors[name], self.tensors[f"{name}.scale"]
+        values = tiles.transpose(0, 2, 1, 3).reshape(len(scales), -1)
+        return values.astype(np.float32) * scales[:, None]
 
 
 def _config(manifest: dict, decoder: _Weights, adapter: _Weights) -> Config:
@@ -72,7 +74,7 @@ def _config(manifest: dict, decoder: _Weights, adapter: _Weights) -> Config:
         block_size=sizes["max_length"],
         text_vocab_size=ids["text_vocab_size"],
         audio_vocab_size=ids["audio_vocab_size"],
-        whisper_adapter_dim=adapter.plain("adapter.fc_1.weight").shape[0],
+        whisper_adapter_dim=adapter.channels("adapter.fc_1.weight").shape[1],
     )
 
 
