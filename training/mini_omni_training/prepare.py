@@ -90,21 +90,23 @@ def answer_by(work: Path, checkpoint: Path, rounds: int = 2, batch: int = 64) ->
     those only whose text is right. For training on where the codec's encoder is gone."""
     model, tokenizer = Omni.load(checkpoint).eval(), tokenizers.load(work / "tokenizer.json")
     store = codes_store(work, "answers")
-    if len(store):
-        return
-    asked = [(tokenizer.encode(q.question).ids, q.answer) for q in questions() if not q.held_out]
+    said, done = Counter(m["text"] for m in store.meta), {m["question"] for m in store.meta}
+    asked = [
+        (tokenizer.encode(q.question).ids, q)
+        for q in questions()
+        if not q.held_out and q.question not in done and said[q.answer] < rounds
+    ]
     asked.sort(key=lambda one: len(one[0]))
-    said: Counter[str] = Counter()
     with tqdm(total=len(asked), unit="question", mininterval=10) as bar:
         for _, same in groupby(asked, key=lambda one: len(one[0])):
             for some in batched(same, batch):
                 answers = generate_many(model, "T1A2", [ids for ids, _ in some])
-                for (_, answer), steps in zip(some, answers):
+                for (_, q), steps in zip(some, answers):
                     text, at, frames = taken_apart(model.config, steps)
-                    right = text == tokenizer.encode(answer).ids and len(frames) > at[-1]
-                    if right and said[answer] < rounds:
-                        store.append(frames.numpy(), text=answer, at=at)
-                        said[answer] += 1
+                    right = text == tokenizer.encode(q.answer).ids and len(frames) > at[-1]
+                    if right and said[q.answer] < rounds:
+                        store.append(frames.numpy(), text=q.answer, question=q.question, at=at)
+                        said[q.answer] += 1
                 bar.update(len(some))
 
 

@@ -185,6 +185,11 @@ def test_an_exported_model_is_restored_and_speaks_to_train_on(tmp_path: Path, mo
     prepare.answer_by(tmp_path, tmp_path / "restored")
     store = codes_store(tmp_path, "answers")
     assert {m["text"] for m in store.meta} == {q.answer for q in asked}
+    (tmp_path / "codes" / "answers" / "index.jsonl").write_text(json.dumps(store.meta[0]) + "\n")
+    prepare.answer_by(tmp_path, tmp_path / "restored")  # goes on where it was killed
+    assert [m["question"] for m in codes_store(tmp_path, "answers").meta] == [
+        m["question"] for m in store.meta
+    ]
     items = Items(tmp_path, model.config, ids)
     finish = items._finish(random.Random(1), "Two plus three is five.").labels[7]
     due = [i for i in finish.tolist() if i >= 0 and i != model.config.text_id("pad_t")]
