@@ -4,7 +4,7 @@ import argparse
 import shutil
 from pathlib import Path
 
-from . import codec, evaluate, phases, prepare, restore, speech, tokenizer, whisper
+from . import codec, evaluate, own_voice, phases, prepare, restore, speech, tokenizer, whisper
 from .config import Config
 from .judge import Judge
 from .layout import TASKS
@@ -62,7 +62,6 @@ def _codec(commands: argparse._SubParsersAction) -> None:
 def _prepare(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("prepare", help="tokenizer, codes, Whisper features")
     parser.add_argument("what", choices=["tokenizer", "whisper", "codes", "features", "answers"])
-    parser.add_argument("--checkpoint", type=Path, help="whose answers; default restored")
     parser.add_argument("--ctranslate2", type=Path, help="model.bin to take the encoder from")
     parser.add_argument("--limit", type=int, help="features of at most so many questions")
 
@@ -75,7 +74,8 @@ def _prepare(commands: argparse._SubParsersAction) -> None:
             for name in ("reading", "answers", "unseen"):
                 prepare.encode_speech(a.work, name)
         elif a.what == "answers":
-            prepare.answer_by(a.work, a.checkpoint or a.work / "restored")
+            say, judge = codec.load(a.work / "codec").say, Judge(a.work / "judge")
+            own_voice.speak_answers(a.work, a.work / "restored", say, judge.understood)
         else:
             for name in ("test", "train"):
                 prepare.hear_questions(a.work, name, _whisper(a), a.limit)
@@ -104,6 +104,7 @@ def _restore(commands: argparse._SubParsersAction) -> None:
     def run(a: argparse.Namespace) -> None:
         folder = a.work / "restored"
         restore.restore(a.model).save(folder)
+        restore.restore_codec(a.model).save(a.work / "codec")
         for target in (folder, a.work):
             shutil.copy(a.model / "tokenizer.json", target)
 

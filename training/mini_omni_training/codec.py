@@ -9,13 +9,14 @@ C. SNAC's own encoder is fitted to the mel encoder's latents, so that the publis
 import random
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .clips import Clips, parts
 from .loop import Losses, Schedule, Trainer, draw_curves
-from .snac import Level, Snac, SnacConfig
+from .snac import Level, Snac, SnacConfig, from_frames
 from .spectra import codec_mel, spectral_loss
 
 FRAME = 2048
@@ -80,6 +81,16 @@ class Codec(nn.Module):
     def encode(self, pcm: Tensor) -> list[Tensor]:
         """24 kHz pcm [b, n frames x 2048] -> codes."""
         return self.snac.quantizer.encode(self.mel_encoder(codec_mel(pcm)))
+
+    @torch.inference_mode()
+    def say(self, frames: Tensor) -> np.ndarray:
+        """frames [n, 7] -> pcm [n x 2048]."""
+        return self.snac.decoder(self.snac.quantizer.decode(from_frames(frames)))[0, 0].numpy()
+
+    def save(self, folder: Path) -> None:
+        """Writes the codec as published, and all of it as `load` reads it."""
+        self.snac.save(folder / "snac")
+        torch.save(self.state_dict(), folder / "codec.pt")
 
 
 class Batches:
@@ -211,8 +222,7 @@ def train(data: Path, folder: Path, stage: str, schedule: Schedule) -> None:
     if start:
         codec.load_state_dict(torch.load(folder / start / "state.pt", weights_only=True)["model"])
     {"a": stage_a, "b": stage_b, "c": stage_c}[stage](codec, batches, folder / stage, schedule)
-    codec.snac.save(folder / "snac")
-    torch.save(codec.state_dict(), folder / "codec.pt")
+    codec.save(folder)
     draw_curves(folder / stage)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,20 +13,19 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from .config import AUDIO_STREAMS, Config
-from .domain import Question, questions
+from .domain import NAMED, Question, questions
 from .layout import ANY_ID, IGNORE, TASKS, Row, answer, row
-from .prepare import Store, codes_store, features_store
+from .store import Store, codes_store, features_store
 from .timing import id_steps, word_of_each_id
 
 ANSWERS_SHARE = 0.5  # of what is read aloud, beside those among the free sentences
 # Kinds whose answers must be computed: drawn more often.
 HARD = {
     "addition", "large_addition", "subtraction", "large_subtraction", "multiplication", "division",
-    "doubles", "units", "days_ahead",
+    "doubles", "units", "days_ahead", "counting", "countdown",
 }  # fmt: skip
-# Kinds whose answers name what they are computed from, then say IS and the result.
-FINISHED = HARD - {"days_ahead", "units"}
-IS = " is "
+# The part of an answer that names what it is found from.
+NAMING = re.compile(r".*? (is|are|comes|has|make|says)(?= )")
 POOL = 160  # most rows to choose a batch of similar lengths from
 
 
@@ -61,28 +61,41 @@ class Items:
 
     def __init__(self, work: Path, config: Config, tokenizer: Tokenizer) -> None:
         self.config, self.tokenizer = config, tokenizer
-        self.reading = codes_store(work, "reading")
+        reading = codes_store(work, "reading")
         self.unseen_reading = codes_store(work, "unseen")
-        self.said = _by_text(self.reading, codes_store(work, "answers"))
+        # What is known to take its time, and of it what is clear.
+        self.timed = _by_text(reading, codes_store(work, "answers"), codes_store(work, "own"))
+        clear = {
+            text: [one for one in spoken if _is_clear(*one)] for text, spoken in self.timed.items()
+        }
+        self.said = {text: spoken for text, spoken in clear.items() if spoken}
         width = config.whisper_adapter_dim
         self.heard = {name: features_store(work, name, width) for name in ("train", "test")}
         domain = questions() + _imported(work / "text.jsonl")
         self.train = [q for q in domain if not q.held_out]
         self.test = [q for q in domain if q.held_out]
-        answers = {q.answer for q in self.train}
-        self.answers_read = [i for i, m in enumerate(self.reading.meta) if m["text"] in answers]
-        spoken = [q for q in self.train if q.answer in self.said]
+        asked = {q.answer for q in self.train}
+        self.sentences = [(reading, i) for i in range(len(reading))]
+        self.answers = [
+            one for text, spoken in self.said.items() if text in asked for one in spoken
+        ]
         meta, unseen = self.heard["train"].meta, {q.question for q in self.test}
         heard = [
             Heard(m.get("kind", "imported"), i)
             for i, m in enumerate(meta)
             if m["text"] not in unseen
         ]
-        answered = [h for h in heard if meta[h.index]["answer"] in self.said]
-        # By whether the task needs to know how its answer sounds.
-        self.asked = {False: Kinds(self.train), True: Kinds(spoken)}
-        self.finished = Kinds([q for q in spoken if q.kind in FINISHED and IS in q.answer])
-        self.listened = {False: Kinds(heard), True: Kinds(answered)}
+        # What each task can be asked: its answer's sound, or only its pace, may have to be known.
+        known = {(True, True): self.said, (False, True): self.timed}
+        self.asked, self.listened = {}, {}
+        for name, task in TASKS.items():
+            among = known.get((task.speaks, task.paced))
+            self.asked[name] = Kinds([q for q in self.train if among is None or q.answer in among])
+            self.listened[name] = Kinds(
+                [h for h in heard if among is None or meta[h.index]["answer"] in among]
+            )
+        timed = [q for q in self.train if q.answer in self.timed]
+        self.finished = Kinds([q for q in timed if q.kind in NAMED and NAMING.match(q.answer)])
 
     def draw(self, rng: random.Random, tasks: dict[str, float], columns: int) -> list[Row]:
         """Rows of similar lengths, whose padded size is at most `columns`: the first of a random
@@ -105,23 +118,23 @@ class Items:
         """Whether anything is prepared to train a task with."""
         task = TASKS[name]
         if name in ("READ", "SAY"):
-            return len(self.reading) > 0
+            return bool(self.sentences or self.answers)
         if name == "FINISH":
             return bool(self.finished.groups)
-        if task.hears:
-            return bool(self.listened[task.paced].groups)
-        return bool(self.asked[task.paced].groups)
+        return bool((self.listened if task.hears else self.asked)[name].groups)
 
     def one(self, rng: random.Random, name: str) -> Row:
         """A random training row of a task."""
         if name in ("READ", "SAY"):
-            among = self.answers_read if rng.random() < ANSWERS_SHARE else range(len(self.reading))
-            return self._read(name, self.reading, rng.choice(among or range(len(self.reading))))
+            first, second = self.answers, self.sentences
+            if rng.random() >= ANSWERS_SHARE:
+                first, second = second, first
+            return self._read(name, *rng.choice(first or second))
         if name == "FINISH":
             return self._finish(rng, self.finished.draw(rng).answer)
         if TASKS[name].hears:
-            return self._hear(rng, name, "train", self.listened[TASKS[name].paced].draw(rng).index)
-        return self._ask(rng, name, self.asked[TASKS[name].paced].draw(rng))
+            return self._hear(rng, name, "train", self.listened[name].draw(rng).index)
+        return self._ask(rng, name, self.asked[name].draw(rng))
 
     def unseen(self, name: str, n: int) -> list[Row]:
         """Up to n test rows of a task; none for what has no unseen speech."""
@@ -134,7 +147,7 @@ class Items:
         if TASKS[name].hears:
             meta = self.heard["test"].meta
             known = [
-                i for i, m in enumerate(meta) if not TASKS[name].paced or m["answer"] in self.said
+                i for i, m in enumerate(meta) if not TASKS[name].paced or m["answer"] in self.timed
             ]
             return [self._hear(rng, name, "test", i) for i in known[:n]]
         return [self._ask(rng, name, q) for q in rng.sample(self.test, min(n, len(self.test)))]
@@ -152,10 +165,10 @@ class Items:
         return found
 
     def _finish(self, rng: random.Random, text: str) -> Row:
-        """Only what follows IS is to be predicted."""
+        """Only what follows NAMING is to be predicted."""
         found = row(self.config, TASKS["FINISH"], [], self._answer(rng, "FINISH", text))
-        offsets, end = self.tokenizer.encode(text).offsets, text.index(IS) + len(IS)
-        given = sum(start < end - 1 for start, _ in offsets)
+        end = NAMING.match(text).end()
+        given = sum(start < end for start, _ in self.tokenizer.encode(text).offsets)
         labels = found.labels[AUDIO_STREAMS]
         words = (labels >= 0) & (labels != self.config.text_id("pad_t"))
         labels[: int(words.nonzero()[given - 1]) + 1] = IGNORE
@@ -185,8 +198,10 @@ class Items:
         return row(self.config, TASKS[name], self.ids(question.question), said)
 
     def _answer(self, rng: random.Random, name: str, text: str) -> Tensor:
-        if TASKS[name].paced and text in self.said:
-            return self._said(*rng.choice(self.said[text]), aloud=TASKS[name].speaks)
+        task = TASKS[name]
+        among = self.said if task.speaks else self.timed
+        if task.paced and text in among:
+            return self._said(*rng.choice(among[text]), aloud=task.speaks)
         return answer(self.config, self.ids(text), None)
 
 
@@ -196,6 +211,11 @@ def varied(features: Tensor, rng: random.Random) -> Tensor:
     kept = torch.rand(len(features)) >= rng.uniform(0, 0.125)
     noise = torch.randn(features.shape) * features.std()
     return (features + rng.uniform(0, 0.2) * noise)[kept]
+
+
+def _is_clear(store: Store, i: int) -> bool:
+    """Whether a judge understood it, where one was asked."""
+    return store.meta[i].get("clear", True)
 
 
 def _by_text(*stores: Store) -> dict[str, list[tuple[Store, int]]]:

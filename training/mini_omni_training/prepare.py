@@ -1,76 +1,26 @@
 """Clips -> what the language model learns from: codes of spoken text, features of questions.
 
-Both stores are memory-mapped flat files with one line of JSON an item, made once and resumable.
+Made once, into stores; killed, a step goes on with the next item.
 """
 
 import json
 import random
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from itertools import groupby, islice
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 from tqdm import tqdm
 
 from . import codec as codecs
-from . import tokenizer as tokenizers
 from .augment import augment
 from .clips import SAMPLE_RATE, Clips, parts
 from .codec import FRAME
-from .domain import questions
-from .generate import generate_many, taken_apart
-from .model import Omni
 from .readers import open_orca, voice_assistant
 from .snac import to_frames
+from .store import codes_store, features_store
 from .timing import Timing
 from .voices import resample
 from .whisper import Encoder
-
-
-class Store:
-    """Arrays [n, width] of one dtype behind each other; `meta[i]` has offset, rows and more."""
-
-    def __init__(self, folder: Path, dtype: type, width: int) -> None:
-        self.folder, self.dtype, self.width = Path(folder), np.dtype(dtype), width
-        self.folder.mkdir(parents=True, exist_ok=True)
-        index = self.folder / "index.jsonl"
-        lines = index.read_text().splitlines() if index.exists() else []
-        self.meta = [json.loads(line) for line in lines]
-        self._rows: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(self.meta)
-
-    def __getitem__(self, i: int) -> Tensor:
-        if self._rows is None:
-            flat = np.memmap(self.folder / "rows.bin", self.dtype, "r")
-            self._rows = flat[: len(flat) // self.width * self.width].reshape(-1, self.width)
-        at = self.meta[i]["offset"]
-        return torch.from_numpy(self._rows[at : at + self.meta[i]["rows"]].copy())
-
-    def append(self, rows: np.ndarray, **meta: object) -> None:
-        """Adds one array; the data before its line, so that a kill loses one item at most."""
-        offset = self.meta[-1]["offset"] + self.meta[-1]["rows"] if self.meta else 0
-        with open(self.folder / "rows.bin", "r+b" if offset else "wb") as file:
-            file.seek(offset * self.width * self.dtype.itemsize)
-            file.write(np.ascontiguousarray(rows, self.dtype).tobytes())
-        self.meta.append({**meta, "offset": offset, "rows": len(rows)})
-        with open(self.folder / "index.jsonl", "a") as file:
-            file.write(json.dumps(self.meta[-1]) + "\n")
-
-
-def codes_store(work: Path, name: str) -> Store:
-    """frames [n, 7] of the spoken texts called `name`."""
-    return Store(work / "codes" / name, np.int16, 7)
-
-
-def features_store(work: Path, name: str, width: int) -> Store:
-    """Audio features [n, width] of the questions called `name` ("train" or "test")."""
-    return Store(work / "features" / name, np.float16, width)
 
 
 def encode_speech(work: Path, name: str) -> None:
@@ -83,38 +33,6 @@ def encode_speech(work: Path, name: str) -> None:
         pcm = F.pad(pcm, (0, -len(pcm) % FRAME))
         frames = to_frames([c[0] for c in codec.encode(pcm[None])])
         store.append(frames.numpy(), text=text, words=words)
-
-
-def answer_by(work: Path, checkpoint: Path, rounds: int = 2, batch: int = 64) -> None:
-    """Codes of the domain's answers as a checkpoint itself says them, at most `rounds` times each;
-    those only whose text is right. For training on where the codec's encoder is gone."""
-    model, tokenizer = Omni.load(checkpoint).eval(), tokenizers.load(work / "tokenizer.json")
-    store = codes_store(work, "answers")
-    said, done = Counter(m["text"] for m in store.meta), {m["question"] for m in store.meta}
-    asked = [
-        (tokenizer.encode(q.question).ids, q)
-        for q in questions()
-        if not q.held_out and q.question not in done and said[q.answer] < rounds
-    ]
-    asked.sort(key=lambda one: len(one[0]))
-    with tqdm(total=len(asked), unit="question", mininterval=10) as bar:
-        for _, same in groupby(asked, key=lambda one: len(one[0])):
-            for some in batched(same, batch):
-                answers = generate_many(model, "T1A2", [ids for ids, _ in some])
-                for (_, q), steps in zip(some, answers):
-                    text, at, frames = taken_apart(model.config, steps)
-                    right = text == tokenizer.encode(q.answer).ids and len(frames) > at[-1]
-                    if right and said[q.answer] < rounds:
-                        store.append(frames.numpy(), text=q.answer, question=q.question, at=at)
-                        said[q.answer] += 1
-                bar.update(len(some))
-
-
-def batched(items: Iterable, n: int) -> Iterator[list]:
-    """Lists of `n` of them, the last one shorter."""
-    items = iter(items)
-    while some := list(islice(items, n)):
-        yield some
 
 
 def hear_questions(work: Path, name: str, whisper: Path, limit: int | None = None) -> None:

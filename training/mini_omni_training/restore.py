@@ -1,7 +1,8 @@
 """An exported int8 model back into a checkpoint, to train on where its training state is gone.
 
 Reads what `mini_omni_export` writes for the fused profile with the decoder and the adapter in int8;
-each weight comes back as the graph computes with it. The codec is not restored: its codes stay.
+each weight comes back as the graph computes with it. So does the codec, but for the mel encoder
+that made its codes, which is in no export.
 """
 
 import json
@@ -11,9 +12,12 @@ import numpy as np
 import onnx
 import torch
 from onnx import numpy_helper
+from torch import nn
 
+from .codec import Codec
 from .config import Config
 from .model import Omni
+from .snac import Decoder, Quantizer, SnacConfig
 
 TABLES = {"transformer.wte.weight": "embedding", "lm_head.weight": "head"}
 
@@ -32,6 +36,59 @@ def restore(folder: Path) -> Omni:
         state[name] = torch.tensor(found).reshape(parameter.shape)
     model.load_state_dict(state)
     return model
+
+
+def restore_codec(folder: Path) -> Codec:
+    """The codec's quantiser and decoder from an exported folder; its encoders are untrained."""
+    codec = Codec(SnacConfig())
+    snac, weights = codec.snac, _Weights(folder / "codec_decoder.onnx")
+    with torch.no_grad():
+        _restore_quantizer(snac.quantizer, _Weights(folder / "codec_encoder.onnx"), weights)
+        _restore_codec_decoder(snac.decoder, weights)
+    return codec
+
+
+def _restore_quantizer(quantizer: Quantizer, encoder: "_Weights", decoder: "_Weights") -> None:
+    """The encoder's graph has the rows' directions, the decoder's what out_proj makes of them."""
+    for i, level in enumerate(quantizer.quantizers):
+        name = f"quantizer.quantizers.{i}"
+        level.in_proj.weight = torch.tensor(encoder.plain(f"{name}.in_proj.weight"))
+        level.in_proj.bias.copy_(torch.tensor(encoder.plain(f"{name}.in_proj.bias")))
+        rows = encoder.plain(f"{name}.directions").T
+        with_one = np.concatenate([rows, np.ones((len(rows), 1), np.float32)], axis=1)
+        solved, *_ = np.linalg.lstsq(with_one, decoder.plain(f"{name}.table"), rcond=None)
+        level.codebook.weight.copy_(torch.tensor(rows))
+        level.out_proj.weight = torch.tensor(solved[:-1].T[..., None])
+        level.out_proj.bias.copy_(torch.tensor(solved[-1]))
+
+
+def _restore_codec_decoder(decoder: Decoder, weights: "_Weights") -> None:
+    for name, module in decoder.named_modules():
+        key = f"decoder.{name}"
+        if isinstance(module, nn.ConvTranspose1d):
+            taps = torch.tensor(weights.channels(f"{key}.weight"))
+            taps = taps.reshape(module.kernel_size[0], module.out_channels, -1)
+            module.weight = taps.permute(2, 1, 0).contiguous()
+        elif isinstance(module, nn.Conv1d):
+            module.weight = _kernel(weights, f"{key}.weight", module.weight.shape)
+        elif hasattr(module, "alpha"):
+            module.alpha.copy_(torch.tensor(weights.plain(f"{key}.alpha")).reshape(1, -1, 1))
+        if getattr(module, "bias", None) is not None:
+            module.bias.copy_(torch.tensor(_bias(weights, key)))
+
+
+def _kernel(weights: "_Weights", key: str, shape: torch.Size) -> torch.Tensor:
+    if f"{key}.scale" in weights:
+        return torch.tensor(weights.channels(key)).reshape(shape)
+    kernel = weights.plain(key)
+    # What runs on rows has its taps first: [taps, channels].
+    kernel = kernel.T if kernel.ndim == 2 else kernel
+    return torch.tensor(np.ascontiguousarray(kernel)).reshape(shape)
+
+
+def _bias(weights: "_Weights", key: str) -> np.ndarray:
+    name = f"{key}.bias"
+    return weights.plain(name if name in weights else f"{key}.weight.linear_bias")
 
 
 class _Weights:
@@ -54,9 +111,11 @@ class _Weights:
         return (values * scales[..., None]).reshape(len(scales), -1)[:, :width]
 
     def channels(self, name: str) -> np.ndarray:
-        """Linear8: int8 [out / 16, in / 4, 16, 4] and a scale for each output -> [out, in]."""
-        tiles, scales = self.tensors[name], self.tensors[f"{name}.scale"]
-        values = tiles.transpose(0, 2, 1, 3).reshape(len(scales), -1)
+        """int8 and a scale for each output -> [out, in]; from Linear8's tiles [out / 16, in / 4,
+        16, 4], or turned as MatMulInteger has it."""
+        values, scales = self.tensors[name], self.tensors[f"{name}.scale"]
+        turned = values.T if values.ndim == 2 else values.transpose(0, 2, 1, 3)
+        values = turned.reshape(len(scales), -1)
         return values.astype(np.float32) * scales[:, None]
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import torch
 
 from . import codec as codecs
 from . import tokenizer as tokenizers
@@ -16,7 +15,6 @@ from .clips import SAMPLE_RATE
 from .generate import generate
 from .layout import TASKS
 from .model import Omni
-from .snac import from_frames
 from .voices import read_wav, resample
 from .whisper import Encoder
 
@@ -47,13 +45,7 @@ class Torch:
         else:
             features = self.encoder.hear(resample(source, SAMPLE_RATE, 16_000))
             ids, frames = generate(self.model, task, features)
-        return self.tokenizer.decode(ids), self.say(frames) if len(frames) else None
-
-    @torch.inference_mode()
-    def say(self, frames: torch.Tensor) -> np.ndarray:
-        """frames [n, 7] -> pcm."""
-        latents = self.codec.snac.quantizer.decode(from_frames(frames))
-        return self.codec.snac.decoder(latents)[0, 0].numpy()
+        return self.tokenizer.decode(ids), self.codec.say(frames) if len(frames) else None
 
 
 class Binary:

@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from mini_omni_training import codec, layout, phases, prepare, restore, timing, tokenizer
+from mini_omni_training import codec, layout, own_voice, phases, restore, timing, tokenizer
 from mini_omni_training.clips import Clips
 from mini_omni_training.config import Config
 from mini_omni_training.domain import RULES, questions
 from mini_omni_training.generate import generate, generate_many
 from mini_omni_training.items import Items
-from mini_omni_training.judge import errors, spelled
+from mini_omni_training.judge import errors, repeats, spelled
 from mini_omni_training.loop import Schedule, Trainer
 from mini_omni_training.model import Omni, Past
-from mini_omni_training.prepare import codes_store, features_store
 from mini_omni_training.snac import Snac, SnacConfig, from_frames, to_frames
+from mini_omni_training.store import codes_store, features_store
 
 BUNDLED = Path(__file__).parents[2] / "onnx" / "mini-omni-small"
 TOY = Config(
@@ -177,20 +177,28 @@ def test_an_exported_model_is_restored_and_speaks_to_train_on(tmp_path: Path, mo
     model.save(tmp_path / "restored")
     shutil.copy(BUNDLED / "tokenizer.json", tmp_path)
     ids = tokenizer.load(tmp_path / "tokenizer.json")
-    asked = [q for q in questions() if q.kind == "capitals" and not q.held_out][:4]
+    asked = [q for q in questions() if q.kind == "capitals" and not q.held_out][:8]
     for q in asked:
         text, _ = generate(model.eval(), "T1T2", ids.encode(q.question).ids)
         assert ids.decode(text) == q.answer
-    monkeypatch.setattr(prepare, "questions", lambda: asked)
-    prepare.answer_by(tmp_path, tmp_path / "restored")
-    store = codes_store(tmp_path, "answers")
-    assert {m["text"] for m in store.meta} == {q.answer for q in asked}
-    (tmp_path / "codes" / "answers" / "index.jsonl").write_text(json.dumps(store.meta[0]) + "\n")
-    prepare.answer_by(tmp_path, tmp_path / "restored")  # goes on where it was killed
-    assert [m["question"] for m in codes_store(tmp_path, "answers").meta] == [
-        m["question"] for m in store.meta
-    ]
+    say = restore.restore_codec(BUNDLED).say
+    spoken = say(torch.randint(1024, (6, 7)))
+    assert len(spoken) == 6 * 2048 and 0.01 < np.abs(spoken).max() <= 1
+    # A judge who understands nobody who speaks of Rome, and everybody else.
+    understood = lambda clips, texts: ["Rome" not in text for text in texts]  # noqa: E731
+    monkeypatch.setattr(own_voice, "questions", lambda: asked)
+    own_voice.speak_answers(tmp_path, tmp_path / "restored", say, understood)
+    store = codes_store(tmp_path, "own")
+    assert {m["text"]: m["clear"] for m in store.meta} == {
+        q.answer: "Rome" not in q.answer for q in asked
+    }
+    (tmp_path / "codes" / "own" / "index.jsonl").write_text(json.dumps(store.meta[0]) + "\n")
+    own_voice.speak_answers(tmp_path, tmp_path / "restored", say, understood)  # was killed
+    assert codes_store(tmp_path, "own").meta == store.meta
     items = Items(tmp_path, model.config, ids)
+    assert {m for m in items.timed} - {m for m in items.said} == {
+        q.answer for q in asked if "Rome" in q.answer
+    }
     finish = items._finish(random.Random(1), "Two plus three is five.").labels[7]
     due = [i for i in finish.tolist() if i >= 0 and i != model.config.text_id("pad_t")]
     assert ids.decode(due[:-1]).strip() == "five." and due[-1] == model.config.text_id("eot")
@@ -228,6 +236,13 @@ def test_what_the_judge_writes_in_signs_is_spelled():
         "one thousand two fifty times four"
     )
     assert re.findall(r"\w+", spelled(heard)) == re.findall(r"\w+", said)
+
+
+def test_a_clip_heard_over_and_over_is_understood():
+    wanted = "ninety is even".split()
+    assert repeats(wanted, wanted) and repeats((wanted * 3)[:8], wanted)
+    assert not repeats(wanted[:2], wanted) and not repeats([*wanted, "or"], wanted)
+    assert repeats([], []) and not repeats(["a"], [])
 
 
 def test_word_errors_are_counted():

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from . import arithmetic, talk, world
 from .talk import UNKNOWN
 
-__all__ = ["KINDS", "RULES", "UNKNOWN", "Question", "questions"]
+__all__ = ["KINDS", "NAMED", "RULES", "UNKNOWN", "Question", "questions"]
 
 KINDS = {**arithmetic.KINDS, **world.KINDS, **talk.KINDS}
 
@@ -20,6 +20,11 @@ RULES = {
     "large_addition", "large_subtraction", "larger", "smaller", "after", "before", "counting",
     "countdown", "even_or_odd", "compare_size", "is_it", "like_city", "switch", "timer", "alarm",
     "volume", "repeat", "outside",
+}  # fmt: skip
+# Kinds whose answers name what they are found from before they say what was found: whoever has only
+# read their beginning can finish them.
+NAMED = {*arithmetic.KINDS, *world.KINDS} - {
+    "larger", "smaller", "counting", "countdown", "days_ahead", "spelling", "compare_size", "is_it",
 }  # fmt: skip
 HELD_OUT_ONE_IN = 10
 
