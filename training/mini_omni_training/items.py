@@ -63,12 +63,7 @@ class Items:
         self.config, self.tokenizer = config, tokenizer
         reading = codes_store(work, "reading")
         self.unseen_reading = codes_store(work, "unseen")
-        # What is known to take its time, and of it what is clear.
-        self.timed = _by_text(reading, codes_store(work, "answers"), codes_store(work, "own"))
-        clear = {
-            text: [one for one in spoken if _is_clear(*one)] for text, spoken in self.timed.items()
-        }
-        self.said = {text: spoken for text, spoken in clear.items() if spoken}
+        self.said = _by_text(reading, codes_store(work, "answers"), codes_store(work, "own"))
         width = config.whisper_adapter_dim
         self.heard = {name: features_store(work, name, width) for name in ("train", "test")}
         domain = questions() + _imported(work / "text.jsonl")
@@ -85,17 +80,12 @@ class Items:
             for i, m in enumerate(meta)
             if m["text"] not in unseen
         ]
-        # What each task can be asked: its answer's sound, or only its pace, may have to be known.
-        known = {(True, True): self.said, (False, True): self.timed}
-        self.asked, self.listened = {}, {}
-        for name, task in TASKS.items():
-            among = known.get((task.speaks, task.paced))
-            self.asked[name] = Kinds([q for q in self.train if among is None or q.answer in among])
-            self.listened[name] = Kinds(
-                [h for h in heard if among is None or meta[h.index]["answer"] in among]
-            )
-        timed = [q for q in self.train if q.answer in self.timed]
-        self.finished = Kinds([q for q in timed if q.kind in NAMED and NAMING.match(q.answer)])
+        spoken = [q for q in self.train if q.answer in self.said]
+        answered = [h for h in heard if meta[h.index]["answer"] in self.said]
+        # By whether the task needs to know how its answer sounds.
+        self.asked = {False: Kinds(self.train), True: Kinds(spoken)}
+        self.listened = {False: Kinds(heard), True: Kinds(answered)}
+        self.finished = Kinds([q for q in spoken if q.kind in NAMED and NAMING.match(q.answer)])
 
     def draw(self, rng: random.Random, tasks: dict[str, float], columns: int) -> list[Row]:
         """Rows of similar lengths, whose padded size is at most `columns`: the first of a random
@@ -121,7 +111,7 @@ class Items:
             return bool(self.sentences or self.answers)
         if name == "FINISH":
             return bool(self.finished.groups)
-        return bool((self.listened if task.hears else self.asked)[name].groups)
+        return bool((self.listened if task.hears else self.asked)[task.paced].groups)
 
     def one(self, rng: random.Random, name: str) -> Row:
         """A random training row of a task."""
@@ -133,8 +123,8 @@ class Items:
         if name == "FINISH":
             return self._finish(rng, self.finished.draw(rng).answer)
         if TASKS[name].hears:
-            return self._hear(rng, name, "train", self.listened[name].draw(rng).index)
-        return self._ask(rng, name, self.asked[name].draw(rng))
+            return self._hear(rng, name, "train", self.listened[TASKS[name].paced].draw(rng).index)
+        return self._ask(rng, name, self.asked[TASKS[name].paced].draw(rng))
 
     def unseen(self, name: str, n: int) -> list[Row]:
         """Up to n test rows of a task; none for what has no unseen speech."""
@@ -147,7 +137,7 @@ class Items:
         if TASKS[name].hears:
             meta = self.heard["test"].meta
             known = [
-                i for i, m in enumerate(meta) if not TASKS[name].paced or m["answer"] in self.timed
+                i for i, m in enumerate(meta) if not TASKS[name].paced or m["answer"] in self.said
             ]
             return [self._hear(rng, name, "test", i) for i in known[:n]]
         return [self._ask(rng, name, q) for q in rng.sample(self.test, min(n, len(self.test)))]
@@ -198,10 +188,8 @@ class Items:
         return row(self.config, TASKS[name], self.ids(question.question), said)
 
     def _answer(self, rng: random.Random, name: str, text: str) -> Tensor:
-        task = TASKS[name]
-        among = self.said if task.speaks else self.timed
-        if task.paced and text in among:
-            return self._said(*rng.choice(among[text]), aloud=task.speaks)
+        if TASKS[name].paced and text in self.said:
+            return self._said(*rng.choice(self.said[text]), aloud=TASKS[name].speaks)
         return answer(self.config, self.ids(text), None)
 
 
@@ -211,11 +199,6 @@ def varied(features: Tensor, rng: random.Random) -> Tensor:
     kept = torch.rand(len(features)) >= rng.uniform(0, 0.125)
     noise = torch.randn(features.shape) * features.std()
     return (features + rng.uniform(0, 0.2) * noise)[kept]
-
-
-def _is_clear(store: Store, i: int) -> bool:
-    """Whether a judge understood it, where one was asked."""
-    return store.meta[i].get("clear", True)
 
 
 def _by_text(*stores: Store) -> dict[str, list[tuple[Store, int]]]:

@@ -31,7 +31,7 @@ def speak_answers(
     work: Path, checkpoint: Path, say: Say, understood: Understood, tries: int = 6, batch: int = 64
 ) -> None:
     """Adds a rendering of every answer to the codes of "own", with `clear`: whether the judge
-    understood it. After `tries` an answer that never was is kept for its pace alone."""
+    understood it. What it never did is kept as it is said in the end, lest it be forgotten."""
     torch.manual_seed(0)
     model, tokenizer = Omni.load(checkpoint).eval(), tokenizers.load(work / "tokenizer.json")
     store, ways = codes_store(work, "own"), defaultdict(list)

@@ -196,9 +196,6 @@ def test_an_exported_model_is_restored_and_speaks_to_train_on(tmp_path: Path, mo
     own_voice.speak_answers(tmp_path, tmp_path / "restored", say, understood)  # was killed
     assert codes_store(tmp_path, "own").meta == store.meta
     items = Items(tmp_path, model.config, ids)
-    assert {m for m in items.timed} - {m for m in items.said} == {
-        q.answer for q in asked if "Rome" in q.answer
-    }
     finish = items._finish(random.Random(1), "Two plus three is five.").labels[7]
     due = [i for i in finish.tolist() if i >= 0 and i != model.config.text_id("pad_t")]
     assert ids.decode(due[:-1]).strip() == "five." and due[-1] == model.config.text_id("eot")
