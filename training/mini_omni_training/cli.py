@@ -9,6 +9,7 @@ from .config import Config
 from .judge import Judge
 from .layout import TASKS
 from .loop import Schedule
+from .model import average
 from .runners import Binary, Torch
 
 
@@ -17,7 +18,8 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser("mini_omni_training", description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("work"), help="data and checkpoints")
     commands = parser.add_subparsers(required=True, metavar="STEP")
-    for add in (_read_aloud, _answer, _ask, _codec, _prepare, _import, _restore, _phase, _evaluate):
+    making = (_read_aloud, _answer, _ask, _codec, _prepare, _import)
+    for add in (*making, _restore, _phase, _average, _evaluate):
         add(commands)
     arguments = parser.parse_args(argv)
     arguments.run(arguments)
@@ -127,6 +129,20 @@ def _phase(commands: argparse._SubParsersAction) -> None:
             phases.train(a.work, number, Config(), _read(a), plan, base)
 
         parser.set_defaults(run=run)
+
+
+def _average(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("average", help="the weighted mean of checkpoints of one run")
+    parser.add_argument("checkpoints", nargs="+", metavar="FOLDER=WEIGHT")
+    parser.add_argument("--out", type=Path, required=True, help="the folder to write")
+
+    def run(a: argparse.Namespace) -> None:
+        pairs = (one.rpartition("=") for one in a.checkpoints)
+        checkpoints = {Path(folder): float(weight) for folder, _, weight in pairs}
+        average(checkpoints).save(a.out)
+        shutil.copy(next(iter(checkpoints)) / "tokenizer.json", a.out)
+
+    parser.set_defaults(run=run)
 
 
 def _mix(text: str | None) -> dict[str, float] | None:

@@ -199,6 +199,19 @@ class Omni(nn.Module):
         return model
 
 
+def average(checkpoints: dict[Path, float]) -> Omni:
+    """The weighted mean of checkpoints of one run: what the last steps gained, and what they cost,
+    in proportion."""
+    models = [(Omni.load(folder), weight) for folder, weight in checkpoints.items()]
+    states = [(model.state_dict(), weight) for model, weight in models]
+    total = sum(checkpoints.values())
+    mean = models[0][0]
+    mean.load_state_dict(
+        {k: sum(state[k] * (weight / total) for state, weight in states) for k in states[0][0]}
+    )
+    return mean
+
+
 def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Causal attention, [b, heads, s, size]; rows are short, so that on a CPU the plain form is
     several times faster to train than torch's fused one."""

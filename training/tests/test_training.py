@@ -18,7 +18,7 @@ from mini_omni_training.generate import generate, generate_many
 from mini_omni_training.items import Items
 from mini_omni_training.judge import errors, repeats, spelled
 from mini_omni_training.loop import Schedule, Trainer
-from mini_omni_training.model import Omni, Past
+from mini_omni_training.model import Omni, Past, average
 from mini_omni_training.snac import Snac, SnacConfig, from_frames, to_frames
 from mini_omni_training.store import codes_store, features_store
 
@@ -157,6 +157,15 @@ def test_generation_ends_and_gives_whole_frames():
     text, frames = generate(Omni(TOY).eval(), "T1A2", [4, 5, 6], limit=12)
     assert frames.shape[1] == 7
     assert all(t < TOY.text_id("eot") for t in text)
+
+
+def test_checkpoints_are_averaged_by_weight(tmp_path: Path):
+    models = [Omni(TOY), Omni(TOY)]
+    for i, model in enumerate(models):
+        model.save(tmp_path / str(i))
+    mean = average({tmp_path / "0": 1.0, tmp_path / "1": 3.0}).state_dict()
+    a, b = (model.state_dict() for model in models)
+    assert all(torch.allclose(mean[k], a[k] / 4 + b[k] * 3 / 4, atol=1e-6) for k in mean)
 
 
 def test_answers_made_together_are_those_made_alone():
