@@ -18,8 +18,10 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser("mini_omni_training", description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("work"), help="data and checkpoints")
     commands = parser.add_subparsers(required=True, metavar="STEP")
-    making = (_read_aloud, _answer, _ask, _codec, _prepare, _import)
-    for add in (*making, _restore, _phase, _average, _evaluate):
+    for add in (
+        _read_aloud, _answer, _ask, _codec, _prepare, _import, _restore,
+        _phase, _average, _evaluate,
+    ):  # fmt: skip
         add(commands)
     arguments = parser.parse_args(argv)
     arguments.run(arguments)
@@ -137,8 +139,7 @@ def _average(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--out", type=Path, required=True, help="the folder to write")
 
     def run(a: argparse.Namespace) -> None:
-        pairs = (one.rpartition("=") for one in a.checkpoints)
-        checkpoints = {Path(folder): float(weight) for folder, _, weight in pairs}
+        checkpoints = {Path(name): weight for name, weight in _shares(a.checkpoints).items()}
         average(checkpoints).save(a.out)
         shutil.copy(next(iter(checkpoints)) / "tokenizer.json", a.out)
 
@@ -148,10 +149,19 @@ def _average(commands: argparse._SubParsersAction) -> None:
 def _mix(text: str | None) -> dict[str, float] | None:
     if text is None:
         return None
-    shares = dict(part.split("=") for part in text.split(","))
+    shares = _shares(text.split(","))
     if unknown := set(shares) - set(TASKS):
         raise SystemExit(f"--mix: no such task: {', '.join(sorted(unknown))}")
-    return {name: float(share) for name, share in shares.items()}
+    return shares
+
+
+def _shares(parts: list[str]) -> dict[str, float]:
+    """NAME=NUMBER, each."""
+    pairs = (part.rpartition("=") for part in parts)
+    try:
+        return {name: float(share) for name, _, share in pairs}
+    except ValueError as error:
+        raise SystemExit(f"NAME=NUMBER is wanted, not {' '.join(parts)}: {error}") from error
 
 
 def _evaluate(commands: argparse._SubParsersAction) -> None:

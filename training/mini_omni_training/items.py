@@ -24,7 +24,7 @@ HARD = {
     "addition", "large_addition", "subtraction", "large_subtraction", "multiplication", "division",
     "doubles", "units", "days_ahead", "counting", "countdown",
 }  # fmt: skip
-# The part of an answer that names what it is found from.
+# The part of an answer of NAMED kinds that names what it is found from.
 NAMING = re.compile(r".*? (is|are|comes|has|make|says)(?= )")
 POOL = 160  # most rows to choose a batch of similar lengths from
 
@@ -85,7 +85,7 @@ class Items:
         # By whether the task needs to know how its answer sounds.
         self.asked = {False: Kinds(self.train), True: Kinds(spoken)}
         self.listened = {False: Kinds(heard), True: Kinds(answered)}
-        self.finished = Kinds([q for q in spoken if q.kind in NAMED and NAMING.match(q.answer)])
+        self.finished = Kinds([q for q in spoken if q.kind in NAMED])
 
     def draw(self, rng: random.Random, tasks: dict[str, float], columns: int) -> list[Row]:
         """Rows of similar lengths, whose padded size is at most `columns`: the first of a random
