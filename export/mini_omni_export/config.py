@@ -135,6 +135,9 @@ def read_whisper_config(dims: Any, path: Path) -> WhisperConfig:
     return WhisperConfig(*sizes)
 
 
+CODEC_ENCODERS = ("snac", "mel")  # SNAC's own, and what `training/` makes
+
+
 @dataclass(frozen=True)
 class CodecConfig:
     """SNAC's `config.json`."""
@@ -149,6 +152,7 @@ class CodecConfig:
     vq_strides: list[int]
     noise: bool
     depthwise: bool
+    encoder: str = "snac"
 
     @property
     def latent_dim(self) -> int:
@@ -182,7 +186,12 @@ def read_codec_config(path: Path) -> CodecConfig:
         vq_strides=get("vq_strides", list),
         noise=get("noise", bool, True),
         depthwise=get("depthwise", bool, True),
+        encoder=get("encoder", str, "snac"),
     )
+    if config.encoder not in CODEC_ENCODERS:
+        raise ExportError(
+            f"{path}: encoder {config.encoder!r} is none of {', '.join(CODEC_ENCODERS)}"
+        )
     codes = [config.vq_strides[0] // stride for stride in config.vq_strides]
     if codes != [LEVELS.count(level) for level in range(max(LEVELS) + 1)]:
         raise ExportError(f"{path}: vq_strides {config.vq_strides} do not make 7 codes a frame")

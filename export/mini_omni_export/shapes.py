@@ -72,6 +72,8 @@ class _Codec:
 
     def encoder(self) -> None:
         c, width = self.config, self.config.encoder_dim
+        if c.encoder == "mel":  # of any depth and width
+            return
         self._conv("encoder.block.0", width, 1, 7)
         for i, stride in enumerate(c.encoder_rates):
             name = f"encoder.block.{i + 1}.block"

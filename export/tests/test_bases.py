@@ -156,6 +156,14 @@ def test_a_base_that_the_graphs_cannot_express_is_refused(tmp_path, setting, val
     assert "heads" in str(error.value) or setting in str(error.value)
 
 
+def test_a_codec_with_an_encoder_of_another_kind_is_refused(tmp_path):
+    files = Toy(lm()).write(tmp_path)
+    config = files.snac / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"encoder": "bark"}))
+    with pytest.raises(ExportError, match="encoder 'bark' is none of snac, mel"):
+        read_source(files.checkpoint, files.whisper, files.snac, "toy", "random")
+
+
 def test_the_manifest_names_its_sources(tmp_path):
     files = Toy(lm()).write(tmp_path)
     out = tmp_path / "out"

@@ -4,7 +4,7 @@ import argparse
 import shutil
 from pathlib import Path
 
-from . import codec, evaluate, own_voice, phases, prepare, restore, speech, tokenizer, whisper
+from . import codec, evaluate, phases, prepare, restore, speech, tokenizer, whisper
 from .config import Config
 from .judge import Judge
 from .layout import TASKS
@@ -43,8 +43,7 @@ def _read_aloud(commands: argparse._SubParsersAction) -> None:
 
 def _answer(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("answer", help="every answer of the domain by the answering voice")
-    parser.add_argument("--rounds", type=int, default=2)
-    parser.set_defaults(run=lambda a: speech.say_answers(a.work / "answers", a.rounds))
+    parser.set_defaults(run=lambda a: speech.say_answers(a.work / "answers"))
 
 
 def _ask(commands: argparse._SubParsersAction) -> None:
@@ -55,8 +54,8 @@ def _ask(commands: argparse._SubParsersAction) -> None:
 
 
 def _codec(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("codec", help="the SNAC-shaped codec, stages a, b and c")
-    parser.add_argument("stage", choices="abc")
+    parser = commands.add_parser("codec", help="the SNAC-shaped codec, stages a and b")
+    parser.add_argument("stage", choices="ab")
     _schedule(parser, steps=1500, lr=2e-3)
     parser.set_defaults(
         run=lambda a: codec.train(a.work / "reading", a.work / "codec", a.stage, _read(a))
@@ -65,7 +64,7 @@ def _codec(commands: argparse._SubParsersAction) -> None:
 
 def _prepare(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("prepare", help="tokenizer, codes, Whisper features")
-    parser.add_argument("what", choices=["tokenizer", "whisper", "codes", "features", "answers"])
+    parser.add_argument("what", choices=["tokenizer", "whisper", "codes", "features"])
     parser.add_argument("--ctranslate2", type=Path, help="model.bin to take the encoder from")
     parser.add_argument("--limit", type=int, help="features of at most so many questions")
 
@@ -77,9 +76,6 @@ def _prepare(commands: argparse._SubParsersAction) -> None:
         elif a.what == "codes":
             for name in ("reading", "answers", "unseen"):
                 prepare.encode_speech(a.work, name)
-        elif a.what == "answers":
-            say, judge = codec.load(a.work / "codec").say, Judge(a.work / "judge")
-            own_voice.speak_answers(a.work, a.work / "restored", say, judge.understood)
         else:
             for name in ("test", "train"):
                 prepare.hear_questions(a.work, name, _whisper(a), a.limit)

@@ -1,9 +1,7 @@
-"""Trains the SNAC-shaped codec, in three stages.
+"""Trains the SNAC-shaped codec, in two stages.
 
-A. A mel encoder and the quantiser learn to keep log-mels (cheap: one position per 512 samples).
+A. The encoder and the quantiser learn to keep log-mels (cheap: one position per 512 samples).
 B. SNAC's decoder learns to speak from the fixed quantised latents.
-C. SNAC's own encoder is fitted to the mel encoder's latents, so that the published format holds a
-   working encoder too. The codes that the language model learns are the mel encoder's.
 """
 
 import random
@@ -16,37 +14,10 @@ from torch import Tensor, nn
 
 from .clips import Clips, parts
 from .loop import Losses, Schedule, Trainer, draw_curves
-from .snac import Level, Snac, SnacConfig, from_frames
+from .snac import HOPS, MELS, ConvUnit, Level, Snac, SnacConfig, from_frames
 from .spectra import codec_mel, spectral_loss
 
 FRAME = 2048
-HOPS = 2  # mel frames for a latent
-
-
-class ConvUnit(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.norm = nn.GroupNorm(1, width)
-        self.conv = nn.Conv1d(width, 2 * width, 5, padding=2)
-        self.out = nn.Conv1d(width, width, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.out(F.glu(self.conv(self.norm(x)), dim=1))
-
-
-class MelEncoder(nn.Module):
-    """Log-mel [b, 80, 2n] -> latents [b, latent_dim, n]."""
-
-    def __init__(self, latent_dim: int, width: int = 160, units: int = 3) -> None:
-        super().__init__()
-        self.start = nn.Conv1d(80 * HOPS, width, 3, padding=1)
-        self.units = nn.Sequential(*(ConvUnit(width) for _ in range(units)))
-        self.end = nn.Conv1d(width, latent_dim, 1)
-
-    def forward(self, mel: Tensor) -> Tensor:
-        b, m, n = mel.shape
-        x = mel.reshape(b, m, n // HOPS, HOPS).transpose(2, 3).reshape(b, m * HOPS, n // HOPS)
-        return self.end(self.units(self.start((x + 4) / 3)))
 
 
 class MelDecoder(nn.Module):
@@ -56,12 +27,12 @@ class MelDecoder(nn.Module):
         super().__init__()
         self.start = nn.Conv1d(latent_dim, width, 3, padding=1)
         self.units = nn.Sequential(*(ConvUnit(width) for _ in range(units)))
-        self.end = nn.Conv1d(width, 80 * HOPS, 1)
+        self.end = nn.Conv1d(width, MELS * HOPS, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.end(self.units(self.start(x)))
         b, _, n = y.shape
-        return y.reshape(b, 80, HOPS, n).transpose(2, 3).reshape(b, 80, n * HOPS) * 3 - 4
+        return y.reshape(b, MELS, HOPS, n).transpose(2, 3).reshape(b, MELS, n * HOPS) * 3 - 4
 
 
 class Codec(nn.Module):
@@ -70,17 +41,11 @@ class Codec(nn.Module):
     def __init__(self, config: SnacConfig) -> None:
         super().__init__()
         self.snac = Snac(config)
-        self.mel_encoder = MelEncoder(config.latent_dim)
         self.mel_decoder = MelDecoder(config.latent_dim)
         n = len(config.vq_strides)
         self.register_buffer("uses", torch.ones(n, config.codebook_size))
         with torch.no_grad():
             self.snac.decoder.model[-2].parametrizations.weight.original0.mul_(0.05)
-
-    @torch.no_grad()
-    def encode(self, pcm: Tensor) -> list[Tensor]:
-        """24 kHz pcm [b, n frames x 2048] -> codes."""
-        return self.snac.quantizer.encode(self.mel_encoder(codec_mel(pcm)))
 
     @torch.inference_mode()
     def say(self, frames: Tensor) -> np.ndarray:
@@ -94,7 +59,7 @@ class Codec(nn.Module):
 
 
 class Batches:
-    """Random windows of the corpus, one voice, whole frames."""
+    """Random windows of the corpus, one voice, whole frames as they will be encoded."""
 
     def __init__(self, folder: Path) -> None:
         self.stores = parts(folder)
@@ -114,7 +79,7 @@ class Batches:
         pcm = torch.from_numpy(store[i])
         if len(pcm) <= n:
             return F.pad(pcm, (0, n - len(pcm)))
-        at = rng.randrange(len(pcm) - n)
+        at = rng.randrange((len(pcm) - n) // FRAME + 1) * FRAME
         return pcm[at : at + n]
 
 
@@ -152,8 +117,8 @@ def quantise(codec: Codec, x: Tensor, restart: bool) -> tuple[Tensor, Tensor]:
 
 
 def stage_a(codec: Codec, batches: Batches, folder: Path, schedule: Schedule) -> None:
-    """Mel encoder, quantiser and mel decoder."""
-    _only(codec, codec.mel_encoder, codec.mel_decoder, codec.snac.quantizer)
+    """Encoder, quantiser and mel decoder."""
+    _only(codec, codec.snac.encoder, codec.mel_decoder, codec.snac.quantizer)
     for level in codec.snac.quantizer.quantizers:
         level.codebook.weight.requires_grad_(False)
 
@@ -161,7 +126,7 @@ def stage_a(codec: Codec, batches: Batches, folder: Path, schedule: Schedule) ->
         mel = codec_mel(batches.draw(rng, 12, 24))
         restart = i < 0.8 * schedule.steps and i % 10 == 0
         with torch.autocast("cpu", torch.bfloat16):
-            encoded = codec.mel_encoder(mel)
+            encoded = codec.snac.encoder(mel)
         latents, commit = quantise(codec, encoded.float(), restart)
         with torch.autocast("cpu", torch.bfloat16):
             said = codec.mel_decoder(latents)
@@ -182,29 +147,10 @@ def stage_b(codec: Codec, batches: Batches, folder: Path, schedule: Schedule) ->
     def step(_: int, rng: random.Random) -> tuple[Tensor, Losses]:
         pcm = batches.draw(rng, 5, 10)
         with torch.no_grad():
-            latents = codec.snac.quantizer.decode(codec.encode(pcm))
+            latents = codec.snac.quantizer.decode(codec.snac.encode(pcm))
         said = codec.snac.decoder(latents)[:, 0]
         inner = slice(512, -512)
         return spectral_loss(said[:, inner], pcm[:, inner]), {}
-
-    Trainer(folder, codec, schedule).run(step)
-
-
-def stage_c(codec: Codec, batches: Batches, folder: Path, schedule: Schedule) -> None:
-    """SNAC's encoder, fitted to the mel encoder's latents and to the codes they give."""
-    _only(codec, codec.snac.encoder)
-
-    def step(_: int, rng: random.Random) -> tuple[Tensor, Losses]:
-        pcm = batches.draw(rng, 6, 10)
-        with torch.no_grad():
-            wanted = codec.mel_encoder(codec_mel(pcm))
-            codes = codec.snac.quantizer.encode(wanted)
-        said = codec.snac.encoder(pcm[:, None])
-        distance = F.mse_loss(said, wanted) / wanted.var()
-        found = codec.snac.quantizer.encode(said.detach())
-        right = {f"same{i}": float((a == b).float().mean()) for i, (a, b) in
-                 enumerate(zip(found, codes))}  # fmt: skip
-        return distance, right
 
     Trainer(folder, codec, schedule).run(step)
 
@@ -218,10 +164,11 @@ def _only(codec: nn.Module, *trained: nn.Module) -> None:
 def train(data: Path, folder: Path, stage: str, schedule: Schedule) -> None:
     """Runs one stage on what the stage before left; writes the codec as published."""
     codec, batches = Codec(SnacConfig()), Batches(data)
-    start = {"b": "a", "c": "b"}.get(stage)
-    if start:
-        codec.load_state_dict(torch.load(folder / start / "state.pt", weights_only=True)["model"])
-    {"a": stage_a, "b": stage_b, "c": stage_c}[stage](codec, batches, folder / stage, schedule)
+    if stage == "b":
+        codec.load_state_dict(torch.load(folder / "a" / "state.pt", weights_only=True)["model"])
+    elif (folder / "codec.pt").exists():  # restored: its decoder has less to learn
+        codec = load(folder)
+    {"a": stage_a, "b": stage_b}[stage](codec, batches, folder / stage, schedule)
     codec.save(folder)
     draw_curves(folder / stage)
 
@@ -241,4 +188,4 @@ def round_trip(codec: Codec, clips: Clips, i: int) -> Tensor:
     pcm = torch.from_numpy(clips[i])
     pcm = F.pad(pcm, (0, -len(pcm) % FRAME))
     with torch.inference_mode():
-        return codec.snac.decoder(codec.snac.quantizer.decode(codec.encode(pcm[None])))[0, 0]
+        return codec.snac.decoder(codec.snac.quantizer.decode(codec.snac.encode(pcm[None])))[0, 0]

@@ -33,7 +33,9 @@ def codec_scores(work: Path, judge: Judge, n: int) -> Scores:
         kind, _ = kind_and_sentence(UNSEEN_SEED, i)
         said = round_trip(codec, clips, i).numpy()
         for what, pcm in (("voice itself", clips[i]), ("voice through the codec", said)):
-            scores[f"{what}, {kind}"].add(judge.words(judge.hear(pcm)), wanted)
+            heard = judge.words(judge.hear(pcm))
+            for cell in (what, f"{what}, {kind}"):
+                scores[cell].add(heard, wanted)
     return scores
 
 
@@ -45,7 +47,9 @@ def reading_scores(work: Path, runner: Torch, judge: Judge, n: int) -> Scores:
         kind, _ = kind_and_sentence(UNSEEN_SEED, i)
         for task in ("SAY", "READ"):
             _, pcm = runner(task, text)
-            scores[f"{task}, unseen {kind}"].add(_heard(judge, pcm), judge.words(text))
+            heard = _heard(judge, pcm)
+            for cell in (f"{task}, unseen", f"{task}, unseen {kind}"):
+                scores[cell].add(heard, judge.words(text))
     return scores
 
 

@@ -33,9 +33,8 @@ def generate_many(
     sources: list[list[int]] | list[Tensor],
     limit: int = 300,
     force: list[list[int]] | None = None,
-    temperature: float = 0.0,
 ) -> list[Tensor]:
-    """Sources of one length -> the steps of each answer, [8, n]; audio drawn at a `temperature`."""
+    """Sources of one length -> the steps of each answer, [8, n]."""
     config, task, past = model.config, TASKS[name], Past()
     n, length = len(sources), len(sources[0])
     texts = [[] if task.hears else source for source in sources]
@@ -57,10 +56,7 @@ def generate_many(
         ended |= column[:, AUDIO_STREAMS] == eot
         done = ended
         if task.speaks:
-            logits = model.audio_logits(x)
-            if temperature:  # the largest of logits + Gumbel noise is a draw
-                logits = logits - temperature * torch.empty_like(logits).exponential_().log()
-            column[:, :AUDIO_STREAMS] = logits.argmax(-1)
+            column[:, :AUDIO_STREAMS] = model.audio_logits(x).argmax(-1)
             done = column[:, AUDIO_STREAMS - 1] == config.audio_id("eoa")
         if said:
             last = last.where(~done, last.clamp(max=len(said)))

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from .config import AUDIO_STREAMS, Config
-from .domain import NAMED, Question, questions
+from .domain import NAMED, Question, drills, questions
 from .layout import ANY_ID, IGNORE, TASKS, Row, answer, row
 from .store import Store, codes_store, features_store
 from .timing import id_steps, word_of_each_id
@@ -22,7 +22,7 @@ ANSWERS_SHARE = 0.5  # of what is read aloud, beside those among the free senten
 # Kinds whose answers must be computed: drawn more often.
 HARD = {
     "addition", "large_addition", "subtraction", "large_subtraction", "multiplication", "division",
-    "doubles", "units", "days_ahead", "counting", "countdown",
+    "doubles", "units", "days_ahead", "counting", "countdown", "drill",
 }  # fmt: skip
 # The part of an answer of NAMED kinds that names what it is found from.
 NAMING = re.compile(r".*? (is|are|comes|has|make|says)(?= )")
@@ -61,19 +61,19 @@ class Items:
 
     def __init__(self, work: Path, config: Config, tokenizer: Tokenizer) -> None:
         self.config, self.tokenizer = config, tokenizer
-        reading = codes_store(work, "reading")
         self.unseen_reading = codes_store(work, "unseen")
-        self.said = _by_text(reading, codes_store(work, "answers"), codes_store(work, "own"))
+        stores = [codes_store(work, name) for name in ("reading", "answers")]
+        self.said = _by_text(*stores)
         width = config.whisper_adapter_dim
         self.heard = {name: features_store(work, name, width) for name in ("train", "test")}
         domain = questions() + _imported(work / "text.jsonl")
-        self.train = [q for q in domain if not q.held_out]
+        known = [q for q in domain if not q.held_out]
+        self.train = known + drills()
         self.test = [q for q in domain if q.held_out]
-        asked = {q.answer for q in self.train}
-        self.sentences = [(reading, i) for i in range(len(reading))]
-        self.answers = [
-            one for text, spoken in self.said.items() if text in asked for one in spoken
-        ]
+        asked = {q.answer for q in known}
+        self.answers, self.sentences = [], []
+        for text, spoken in self.said.items():
+            (self.answers if text in asked else self.sentences).extend(spoken)
         meta, unseen = self.heard["train"].meta, {q.question for q in self.test}
         heard = [
             Heard(m.get("kind", "imported"), i)
@@ -83,9 +83,12 @@ class Items:
         spoken = [q for q in self.train if q.answer in self.said]
         answered = [h for h in heard if meta[h.index]["answer"] in self.said]
         # By whether the task needs to know how its answer sounds.
-        self.asked = {False: Kinds(self.train), True: Kinds(spoken)}
+        self.asked = {
+            False: Kinds(self.train),
+            True: Kinds([q for q in spoken if q.kind != "drill"]),
+        }
         self.listened = {False: Kinds(heard), True: Kinds(answered)}
-        self.finished = Kinds([q for q in spoken if q.kind in NAMED])
+        self.finished = Kinds([q for q in spoken if q.kind in NAMED or q.kind == "drill"])
 
     def draw(self, rng: random.Random, tasks: dict[str, float], columns: int) -> list[Row]:
         """Rows of similar lengths, whose padded size is at most `columns`: the first of a random
@@ -168,9 +171,7 @@ class Items:
         """`answer`'s ids for a sentence as it was spoken, with its sound or without."""
         meta = store.meta[i]
         text, at = self.tokenizer.encode(meta["text"]), None
-        if "at" in meta:
-            at = meta["at"]
-        elif "words" in meta:
+        if "words" in meta:
             at = id_steps(word_of_each_id(meta["text"], text.offsets), meta["words"])
         return answer(self.config, text.ids, store[i].long() if aloud else None, at)
 

@@ -8,31 +8,26 @@ import random
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from tqdm import tqdm
 
 from . import codec as codecs
 from .augment import augment
 from .clips import SAMPLE_RATE, Clips, parts
-from .codec import FRAME
 from .readers import open_orca, voice_assistant
 from .snac import to_frames
 from .store import codes_store, features_store
-from .timing import Timing
 from .voices import resample
 from .whisper import Encoder
 
 
 def encode_speech(work: Path, name: str) -> None:
     """Codes of every clip under `work`/`name`, and the frame in which each of its words begins."""
-    codec, store, timing = codecs.load(work / "codec"), codes_store(work, name), Timing()
+    codec, store = codecs.load(work / "codec"), codes_store(work, name)
     clips = [(part, i) for part in parts(work / name) for i in range(len(part))]
     for part, i in tqdm(clips[len(store) :], unit="clip", mininterval=10):
-        pcm, text = torch.from_numpy(part[i]), part.meta[i]["text"]
-        words = timing.word_frames(text, part[i])
-        pcm = F.pad(pcm, (0, -len(pcm) % FRAME))
-        frames = to_frames([c[0] for c in codec.encode(pcm[None])])
-        store.append(frames.numpy(), text=text, words=words)
+        meta = part.meta[i]
+        frames = to_frames([c[0] for c in codec.snac.encode(torch.from_numpy(part[i])[None])])
+        store.append(frames.numpy(), text=meta["text"], words=meta["words"])
 
 
 def hear_questions(work: Path, name: str, whisper: Path, limit: int | None = None) -> None:

@@ -1,8 +1,7 @@
 """An exported int8 model back into a checkpoint, to train on where its training state is gone.
 
 Reads what `mini_omni_export` writes for the fused profile with the decoder and the adapter in int8;
-each weight comes back as the graph computes with it. So does the codec, but for the mel encoder
-that made its codes, which is in no export.
+each weight comes back as the graph computes with it. So does the codec.
 """
 
 import json
@@ -39,11 +38,16 @@ def restore(folder: Path) -> Omni:
 
 
 def restore_codec(folder: Path) -> Codec:
-    """The codec's quantiser and decoder from an exported folder; its encoders are untrained."""
+    """The codec from an exported folder."""
     codec = Codec(SnacConfig())
     snac, weights = codec.snac, _Weights(folder / "codec_decoder.onnx")
+    encoder = _Weights(folder / "codec_encoder.onnx")
+    if "encoder.start.weight" not in encoder:
+        raise SystemExit(f"{folder}: only a codec whose encoder reads mels can be restored")
     with torch.no_grad():
-        _restore_quantizer(snac.quantizer, _Weights(folder / "codec_encoder.onnx"), weights)
+        for name, parameter in snac.encoder.named_parameters():
+            parameter.copy_(torch.tensor(encoder.plain(f"encoder.{name}")))
+        _restore_quantizer(snac.quantizer, encoder, weights)
         _restore_codec_decoder(snac.decoder, weights)
     return codec
 

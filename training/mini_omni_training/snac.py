@@ -1,4 +1,4 @@
-"""SNAC's network for training, with the published parameter names.
+"""SNAC's network for training, with the published parameter names; but its encoder reads log-mels.
 
 24 kHz PCM -> latents (512 samples each) -> three levels of codes (strides 4, 2, 1) -> PCM. A frame
 is 2048 samples: 1 + 2 + 4 = 7 codes. `state_dict()` is the published `pytorch_model.bin`.
@@ -13,13 +13,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
+from .spectra import codec_mel, mel_filters
+
+MELS = 80
+HOPS = 2  # mel frames for a latent
 LEVELS = (0, 1, 2, 2, 1, 2, 2)  # the level of each of a frame's seven codes
 
 
 @dataclass(frozen=True)
 class SnacConfig:
-    """`config.json` of the published codec."""
+    """`config.json` of the published codec, and which encoder it has."""
 
+    encoder: str = "mel"
     sampling_rate: int = 24_000
     encoder_dim: int = 16
     encoder_rates: tuple[int, ...] = (2, 4, 8, 8)
@@ -35,13 +40,6 @@ class SnacConfig:
     @property
     def latent_dim(self) -> int:
         return self.encoder_dim * 2 ** len(self.encoder_rates)
-
-    @property
-    def samples_per_latent(self) -> int:
-        n = 1
-        for rate in self.encoder_rates:
-            n *= rate
-        return n
 
 
 class Snake(nn.Module):
@@ -100,32 +98,35 @@ class NoiseBlock(nn.Module):
         return x + torch.randn(x.shape[0], 1, x.shape[2], device=x.device) * self.linear(x)
 
 
-class EncoderBlock(nn.Module):
-    def __init__(self, dim: int, stride: int) -> None:
+class ConvUnit(nn.Module):
+    """Normed position by position: a sound's latents must not depend on the rest of its clip."""
+
+    def __init__(self, width: int) -> None:
         super().__init__()
-        half = dim // 2
-        units = [ResidualUnit(half, d) for d in (1, 3, 9)]
-        down = nn.Conv1d(half, dim, 2 * stride, stride, padding=(stride + 1) // 2)
-        self.block = nn.Sequential(*units, Snake(half), weight_norm(down))
+        self.norm = nn.LayerNorm(width)
+        self.conv = nn.Conv1d(width, 2 * width, 5, padding=2)
+        self.out = nn.Conv1d(width, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.block(x)
+        normed = self.norm(x.transpose(1, 2)).transpose(1, 2)
+        return x + self.out(F.glu(self.conv(normed), dim=1))
 
 
-class Encoder(nn.Module):
-    """pcm [b, 1, n] -> latents [b, latent_dim, n / 512]."""
+class MelEncoder(nn.Module):
+    """Log-mel [b, 80, 2n] -> latents [b, latent_dim, n]; in the place of SNAC's own encoder, which
+    costs a CPU many times as much to train. Its filters lie with the weights, for the export."""
 
-    def __init__(self, config: SnacConfig) -> None:
+    def __init__(self, latent_dim: int, width: int = 160, units: int = 3) -> None:
         super().__init__()
-        dim = config.encoder_dim
-        layers: list[nn.Module] = [conv(1, dim, 7)]
-        for stride in config.encoder_rates:
-            dim *= 2
-            layers.append(EncoderBlock(dim, stride))
-        self.block = nn.Sequential(*layers, conv(dim, dim, 7, depthwise=True))
+        self.register_buffer("filters", mel_filters(24_000, 1024, MELS))
+        self.start = nn.Conv1d(MELS * HOPS, width, 3, padding=1)
+        self.units = nn.Sequential(*(ConvUnit(width) for _ in range(units)))
+        self.end = nn.Conv1d(width, latent_dim, 1)
 
-    def forward(self, pcm: Tensor) -> Tensor:
-        return self.block(pcm)
+    def forward(self, mel: Tensor) -> Tensor:
+        b, m, n = mel.shape
+        x = mel.reshape(b, m, n // HOPS, HOPS).transpose(2, 3).reshape(b, m * HOPS, n // HOPS)
+        return self.end(self.units(self.start((x + 4) / 3)))
 
 
 class DecoderBlock(nn.Module):
@@ -207,9 +208,14 @@ class Snac(nn.Module):
     def __init__(self, config: SnacConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder = Encoder(config)
+        self.encoder = MelEncoder(config.latent_dim)
         self.quantizer = Quantizer(config)
         self.decoder = Decoder(config)
+
+    @torch.no_grad()
+    def encode(self, pcm: Tensor) -> list[Tensor]:
+        """24 kHz pcm [b, n frames x 2048] -> ids of the three levels."""
+        return self.quantizer.encode(self.encoder(codec_mel(pcm)))
 
     def save(self, folder: Path) -> None:
         """Writes the published layout: config.json and pytorch_model.bin."""

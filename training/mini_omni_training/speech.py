@@ -6,14 +6,16 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from .clips import Clips
-from .domain import Question, questions
+from .answering import AnsweringVoice
+from .clips import SAMPLE_RATE, Clips
+from .domain import Question, drills, questions
 from .sentences import sentence
-from .voices import HELD_OUT_VOICE, NATURAL, answering, question_voices
+from .voices import HELD_OUT_VOICE, NATURAL, question_voices
 
 SEED = 1
 FEWEST = 240  # clips of a kind, about
-MORE = {"small_talk": 3}  # times: people, whose voices are not among ours, ask it first
+# Times as many: small talk, which people ask, whose voices are not among ours; and a hard rule.
+MORE = {"small_talk": 8, "counting": 3}
 UNSEEN_SEED = 7_000_001  # sentences to test with
 
 
@@ -21,28 +23,26 @@ def read_aloud(
     folder: Path, hours: float, part: int = 0, n_parts: int = 1, seed: int = SEED
 ) -> None:
     """Adds sentences until a part of the corpus has its share of `hours`."""
-    clips, speak = Clips(folder / f"part{part}", writable=True), answering()
+    clips, speak = Clips(folder / f"part{part}", writable=True), AnsweringVoice()
     share = hours * 3600 / n_parts
     seconds = clips.seconds
     with tqdm(total=round(share), initial=round(seconds), unit="s", mininterval=10) as bar:
         while seconds < share:
             i = len(clips) * n_parts + part
-            rng = random.Random(f"voice/{seed}/{i}")
-            clips.append(speak(sentence(seed, i), rng), text=sentence(seed, i), voice="hibari")
-            said = clips.meta[-1]["samples"] / 24_000
+            text = sentence(seed, i)
+            _add_spoken(clips, text, speak, random.Random(f"voice/{seed}/{i}"))
+            said = clips.meta[-1]["samples"] / SAMPLE_RATE
             seconds += said
             bar.update(said)
 
 
-def say_answers(folder: Path, rounds: int) -> None:
-    """Adds every answer of the domain, `rounds` times, in the answering voice."""
-    clips, speak = Clips(folder / "part0", writable=True), answering()
+def say_answers(folder: Path) -> None:
+    """Adds every answer of the domain in the answering voice, and the drills."""
+    clips, speak = Clips(folder / "part0", writable=True), AnsweringVoice()
     answers = sorted({q.answer for q in questions() if not q.held_out})
-    plan = [(r, answer) for r in range(rounds) for answer in answers]
-    for r, answer in tqdm(plan[len(clips) :], unit="clip", mininterval=10):
-        clips.append(
-            speak(answer, random.Random(f"answer/{r}/{answer}")), text=answer, voice="hibari"
-        )
+    answers += [q.answer for q in drills()]
+    for answer in tqdm(answers[len(clips) :], unit="clip", mininterval=10):
+        _add_spoken(clips, answer, speak, random.Random(f"answer/{answer}"))
 
 
 def ask(folder: Path, rounds: int, limit: int | None = None, held_out_clips: int = 300) -> None:
@@ -70,6 +70,11 @@ def ask(folder: Path, rounds: int, limit: int | None = None, held_out_clips: int
         rng = random.Random(f"test/{i}")
         name = HELD_OUT_VOICE if i % 2 and HELD_OUT_VOICE in voices else rng.choice(known)
         _add(test, question, name, voices, rng)
+
+
+def _add_spoken(clips: Clips, text: str, speak: AnsweringVoice, rng: random.Random) -> None:
+    pcm, words = speak(text, rng)
+    clips.append(pcm, text=text, voice="hibari", words=words)
 
 
 def _add(clips: Clips, question: Question, name: str, voices: dict, rng: random.Random) -> None:

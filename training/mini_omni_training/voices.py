@@ -1,4 +1,4 @@
-"""Voices that read text: hibari (the answering voice) and, for questions, Joe, flite and espeak-ng.
+"""Voices that ask questions: hibari (the answering voice, too), Joe, flite and espeak-ng.
 
 Each voice is `speak(text, rng) -> float32 [samples]` at 24 kHz. hibari's noise is seeded by the
 rng, so a corpus is the same whenever it is made.
@@ -46,19 +46,6 @@ def resample(pcm: np.ndarray, rate: int, wanted: int) -> np.ndarray:
     return resample_poly(pcm, wanted // common, rate // common).astype(np.float32)
 
 
-def trimmed(pcm: np.ndarray, kept: float = 0.2) -> np.ndarray:
-    """Leaves `kept` seconds of the silence before and after: it costs steps and says nothing."""
-    first, last = loud(pcm)
-    around = int(kept * SAMPLE_RATE)
-    return pcm[max(0, first - around) : last + around]
-
-
-def loud(pcm: np.ndarray) -> tuple[int, int]:
-    """The first and the last sample that is no silence; the whole where all is silent."""
-    found = np.nonzero(np.abs(pcm) > 0.01)[0]
-    return (int(found[0]), int(found[-1])) if len(found) else (0, len(pcm))
-
-
 def hibari(speeds: tuple[float, float] = (0.85, 1.2)) -> Speak:
     """hibari, at a random speed."""
     from hibari import Hibari
@@ -69,12 +56,6 @@ def hibari(speeds: tuple[float, float] = (0.85, 1.2)) -> Speak:
         return tts(text, speed=rng.uniform(*speeds), seed=rng.randrange(2**31))
 
     return speak
-
-
-def answering() -> Speak:
-    """The answering voice: hibari, calm, at nearly one speed."""
-    speak = hibari((0.9, 1.0))
-    return lambda text, rng: trimmed(speak(text, rng))
 
 
 def session_of(model: str | bytes) -> Any:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from . import arithmetic, talk, world
 from .talk import UNKNOWN
 
-__all__ = ["KINDS", "NAMED", "RULES", "UNKNOWN", "Question", "questions"]
+__all__ = ["KINDS", "NAMED", "RULES", "UNKNOWN", "Question", "drills", "questions"]
 
 KINDS = {**arithmetic.KINDS, **world.KINDS, **talk.KINDS}
 
@@ -25,6 +25,7 @@ RULES = {
 # read their beginning can finish them.
 NAMED = {*arithmetic.KINDS, *world.KINDS} - {
     "larger", "smaller", "counting", "countdown", "days_ahead", "spelling", "compare_size", "is_it",
+    "even_or_odd",
 }  # fmt: skip
 HELD_OUT_ONE_IN = 10
 
@@ -58,3 +59,14 @@ def questions() -> list[Question]:
                 held_out = is_held_out(kind, fact, i, len(ways))
                 seen.setdefault(way, Question(kind, fact, way, answer, held_out))
     return list(seen.values())
+
+
+def drills() -> list[Question]:
+    """Sums below a hundred that are no part of the domain, to practise its rule with; none that
+    gives a held-out one away the other way round."""
+    asked = {q.answer: q.held_out for q in questions()}
+    found = []
+    for i, (ways, answer, swapped) in enumerate(arithmetic.sums_below_hundred()):
+        if answer not in asked and not asked.get(swapped, False):
+            found.append(Question("drill", answer, ways[i % len(ways)], answer, held_out=False))
+    return found

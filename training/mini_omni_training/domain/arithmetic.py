@@ -19,10 +19,23 @@ def _sum_ways(a: str, word: str, b: str) -> list[str]:
     ]
 
 
+def _sum(a: int, word: str, b: int, result: int) -> str:
+    return f"{capital(number(a))} {word} {number(b)} is {number(result)}."
+
+
 def _sums(pairs: list[tuple[int, int]], word: str, sign: int) -> Iterator[Fact]:
     for a, b in pairs:
-        x, y, z = number(a), number(b), number(a + sign * b)
-        yield f"{a}{word}{b}", _sum_ways(x, word, y), f"{capital(x)} {word} {y} is {z}."
+        ways = _sum_ways(number(a), word, number(b))
+        yield f"{a}{word}{b}", ways, _sum(a, word, b, a + sign * b)
+
+
+def sums_below_hundred() -> Iterator[tuple[list[str], str, str]]:
+    """Every sum and difference: ways to ask, the answer, and it with its numbers swapped."""
+    for a in range(1, 99):
+        for b in range(1, 100 - a):
+            x, y, z = number(a), number(b), number(a + b)
+            yield _sum_ways(x, "plus", y), _sum(a, "plus", b, a + b), _sum(b, "plus", a, a + b)
+            yield _sum_ways(z, "minus", y), _sum(a + b, "minus", b, a), ""
 
 
 def addition() -> Iterator[Fact]:
@@ -44,16 +57,15 @@ def large_subtraction() -> Iterator[Fact]:
 def multiplication() -> Iterator[Fact]:
     for a in range(1, 13):
         for b in range(1, 13):
-            x, y, z = number(a), number(b), number(a * b)
-            yield f"{a}*{b}", _sum_ways(x, "times", y), f"{capital(x)} times {y} is {z}."
+            ways = _sum_ways(number(a), "times", number(b))
+            yield f"{a}*{b}", ways, _sum(a, "times", b, a * b)
 
 
 def division() -> Iterator[Fact]:
     for b in range(2, 11):
         for c in range(1, 13):
-            x, y, z = number(b * c), number(b), number(c)
-            ways = _sum_ways(x, "divided by", y)
-            yield f"{b * c}/{b}", ways, f"{capital(x)} divided by {y} is {z}."
+            ways = _sum_ways(number(b * c), "divided by", number(b))
+            yield f"{b * c}/{b}", ways, _sum(b * c, "divided by", b, c)
 
 
 def _chosen(word: str, more: str, pick: Callable, turn: tuple[int, int, int]) -> Iterator[Fact]:
