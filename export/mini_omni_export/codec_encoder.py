@@ -120,7 +120,7 @@ def _pairs(graph: Graph, logs: str, mels: int) -> str:
 def _conv(codec: _Codec, x: str, name: str) -> str:
     """A convolution without weight norm that keeps the length."""
     weight, bias = codec.plain(name)
-    kernel = codec.tensors(f"{name}.weight").shape[2]
+    kernel = codec.graph.tensors[weight].dims[2]
     pad = kernel // 2
     return codec.graph.node("Conv", x, weight, bias, kernel_shape=[kernel], pads=[pad, pad])
 

@@ -62,15 +62,14 @@ class Items:
     def __init__(self, work: Path, config: Config, tokenizer: Tokenizer) -> None:
         self.config, self.tokenizer = config, tokenizer
         self.unseen_reading = codes_store(work, "unseen")
-        stores = [codes_store(work, name) for name in ("reading", "answers")]
-        self.said = _by_text(*stores)
+        self.said = _by_text(codes_store(work, "reading"), codes_store(work, "answers"))
         width = config.whisper_adapter_dim
         self.heard = {name: features_store(work, name, width) for name in ("train", "test")}
         domain = questions() + _imported(work / "text.jsonl")
-        known = [q for q in domain if not q.held_out]
-        self.train = known + drills()
+        self.train = [q for q in domain if not q.held_out]
         self.test = [q for q in domain if q.held_out]
-        asked = {q.answer for q in known}
+        practised = drills()
+        asked = {q.answer for q in self.train}
         self.answers, self.sentences = [], []
         for text, spoken in self.said.items():
             (self.answers if text in asked else self.sentences).extend(spoken)
@@ -83,12 +82,10 @@ class Items:
         spoken = [q for q in self.train if q.answer in self.said]
         answered = [h for h in heard if meta[h.index]["answer"] in self.said]
         # By whether the task needs to know how its answer sounds.
-        self.asked = {
-            False: Kinds(self.train),
-            True: Kinds([q for q in spoken if q.kind != "drill"]),
-        }
+        self.asked = {False: Kinds(self.train + practised), True: Kinds(spoken)}
         self.listened = {False: Kinds(heard), True: Kinds(answered)}
-        self.finished = Kinds([q for q in spoken if q.kind in NAMED or q.kind == "drill"])
+        named = [q for q in spoken if q.kind in NAMED]
+        self.finished = Kinds(named + [q for q in practised if q.answer in self.said])
 
     def draw(self, rng: random.Random, tasks: dict[str, float], columns: int) -> list[Row]:
         """Rows of similar lengths, whose padded size is at most `columns`: the first of a random
