@@ -38,8 +38,9 @@ bench: release $(BENCH_VENV)/.done ## beside torch and llama.cpp in one run: tab
 recipe: $(PARITY_VENV)/.done ## toy runs of the training recipe (torch)
 	$(PARITY_VENV)/bin/python -m pytest -q training/tests
 
-eval: release $(EVAL_VENV)/.done ## the model's figures, by a speech recogniser that judges (about an hour)
+eval: release $(EVAL_VENV)/.done ## the model's figures, by a speech recogniser that judges
 	$(EVAL_VENV)/bin/python -m mini_omni_training --work $(EVAL_WORK) ask --limit 0
+	$(EVAL_VENV)/bin/python -m mini_omni_training --work $(EVAL_WORK) read-aloud --unseen --hours 0.3
 	$(EVAL_VENV)/bin/python -m mini_omni_training --work $(EVAL_WORK) eval --model $(MODEL) --binary $(BINARY) \
 		--items $(ITEMS) $(if $(RECORDED),--recorded $(RECORDED))
 

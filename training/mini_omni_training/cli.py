@@ -176,20 +176,29 @@ def _run_evaluation(a: argparse.Namespace) -> None:
     if a.recorded and not (a.recorded / "transcripts.json").exists():
         raise SystemExit(f"--recorded: {a.recorded} has no transcripts.json")
     judge, scores, recorded = Judge(a.work / "judge"), {}, {}
-    if not a.model:
-        scores |= evaluate.codec_scores(a.work, judge, a.items)
-    if a.only != "codec":
-        if a.model:
-            runner = Binary(a.binary, a.model)
-        else:
-            runner = Torch(a.work, a.checkpoint or a.work / "phase3", _whisper(a))
-            scores |= evaluate.reading_scores(a.work, runner, judge, a.items)
-        if not a.only:
-            scores |= evaluate.text_scores(runner, judge, a.items)
-            scores |= evaluate.spoken_scores(a.work, runner, judge, a.items)
-        if a.recorded:
-            recorded = evaluate.recorded_answers(runner, judge, a.recorded)
+    if a.only == "codec":
+        scores = evaluate.codec_scores(a.work, codec.load(a.work / "codec"), judge, a.items)
+    else:
+        scores, recorded = _evaluate_model(a, judge)
     print(evaluate.write(a.out or a.work / "evaluation.json", scores, recorded))
+
+
+def _evaluate_model(a: argparse.Namespace, judge: Judge) -> tuple[evaluate.Scores, dict]:
+    if a.model:
+        runner, reader, aloud = Binary(a.binary, a.model), Torch.of_export(a.model), ["SAY"]
+    else:
+        folder = a.checkpoint or a.work / "phase3"
+        runner = reader = Torch.of_checkpoint(a.work, folder, _whisper(a))
+        aloud = ["SAY", "READ"]
+    scores = {}
+    if reader:
+        scores |= evaluate.codec_scores(a.work, reader.codec, judge, a.items)
+        scores |= evaluate.reading_scores(a.work, reader, judge, a.items, aloud)
+    if not a.only:
+        scores |= evaluate.text_scores(runner, judge, a.items)
+        scores |= evaluate.spoken_scores(a.work, runner, judge, a.items)
+    recorded = evaluate.recorded_answers(runner, judge, a.recorded) if a.recorded else {}
+    return scores, recorded
 
 
 def _whisper(a: argparse.Namespace) -> Path:

@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from . import codec as codecs
 from .clips import Clips, parts
-from .codec import round_trip
+from .codec import Codec, round_trip
 from .domain import RULES, UNKNOWN, Question, questions
 from .judge import Judge, Score
 from .runners import Runner, Torch
@@ -25,9 +24,9 @@ from .voices import HELD_OUT_VOICE, read_wav
 Scores = dict[str, Score]
 
 
-def codec_scores(work: Path, judge: Judge, n: int) -> Scores:
+def codec_scores(work: Path, codec: Codec, judge: Judge, n: int) -> Scores:
     """Unseen sentences: the voice itself and the voice through the codec."""
-    codec, scores = codecs.load(work / "codec"), defaultdict(Score)
+    scores = defaultdict(Score)
     for clips, i in _first(work / "unseen", n):
         wanted = judge.words(clips.meta[i]["text"])
         kind, _ = kind_and_sentence(UNSEEN_SEED, i)
@@ -39,13 +38,13 @@ def codec_scores(work: Path, judge: Judge, n: int) -> Scores:
     return scores
 
 
-def reading_scores(work: Path, runner: Torch, judge: Judge, n: int) -> Scores:
-    """Phase 1's text to speech, on unseen sentences."""
+def reading_scores(work: Path, runner: Torch, judge: Judge, n: int, tasks: list[str]) -> Scores:
+    """Text to speech by `tasks` ("SAY", and phase 1's "READ"), on unseen sentences."""
     scores = defaultdict(Score)
     for clips, i in _first(work / "unseen", n):
         text = clips.meta[i]["text"]
         kind, _ = kind_and_sentence(UNSEEN_SEED, i)
-        for task in ("SAY", "READ"):
+        for task in tasks:
             _, pcm = runner(task, text)
             heard = _heard(judge, pcm)
             for cell in (f"{task}, unseen", f"{task}, unseen {kind}"):

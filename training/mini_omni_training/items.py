@@ -18,12 +18,15 @@ from .layout import ANY_ID, IGNORE, TASKS, Row, answer, row
 from .store import Store, codes_store, features_store
 from .timing import id_steps, word_of_each_id
 
-ANSWERS_SHARE = 0.5  # of what is read aloud, beside those among the free sentences
+ANSWERS_SHARE = 0.35  # of what is read aloud: other tasks say answers, too
 # Kinds whose answers must be computed: drawn more often.
 HARD = {
     "addition", "large_addition", "subtraction", "large_subtraction", "multiplication", "division",
-    "doubles", "units", "days_ahead", "counting", "countdown", "drill",
+    "doubles", "units", "days_ahead", "counting", "countdown", "after", "before", "compare_size",
+    "drill",
 }  # fmt: skip
+# Sums that come to a full ten are one in ten, and carry in a way of their own: a group apart.
+FULL_TEN = re.compile(r".* (plus|minus) .* is (ten|[a-z]+ty)\.")
 # The part of an answer of NAMED kinds that names what it is found from.
 NAMING = re.compile(r".*? (is|are|comes|has|make|says)(?= )")
 POOL = 160  # most rows to choose a batch of similar lengths from
@@ -31,9 +34,10 @@ POOL = 160  # most rows to choose a batch of similar lengths from
 
 @dataclass(frozen=True)
 class Heard:
-    """A spoken question's kind, and where its features are."""
+    """A spoken question's kind and answer, and where its features are."""
 
     kind: str
+    answer: str
     index: int
 
 
@@ -44,10 +48,10 @@ class Kinds:
     def __init__(self, among: list) -> None:
         groups = defaultdict(list)
         for one in among:
-            groups[one.kind].append(one)
+            groups[one.kind, bool(FULL_TEN.fullmatch(one.answer))].append(one)
         self.groups = list(groups.values())
         self.weights = [
-            len(group) ** 0.5 * (3 if kind in HARD else 1) for kind, group in groups.items()
+            len(group) ** 0.5 * (3 if kind in HARD else 1) for (kind, _), group in groups.items()
         ]
 
     def draw(self, rng: random.Random) -> Any:
@@ -75,12 +79,12 @@ class Items:
             (self.answers if text in asked else self.sentences).extend(spoken)
         meta, unseen = self.heard["train"].meta, {q.question for q in self.test}
         heard = [
-            Heard(m.get("kind", "imported"), i)
+            Heard(m.get("kind", "imported"), m["answer"], i)
             for i, m in enumerate(meta)
             if m["text"] not in unseen
         ]
         spoken = [q for q in self.train if q.answer in self.said]
-        answered = [h for h in heard if meta[h.index]["answer"] in self.said]
+        answered = [h for h in heard if h.answer in self.said]
         # By whether the task needs to know how its answer sounds.
         self.asked = {False: Kinds(self.train + practised), True: Kinds(spoken)}
         self.listened = {False: Kinds(heard), True: Kinds(answered)}

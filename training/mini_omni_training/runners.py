@@ -1,4 +1,4 @@
-"""What answers in an evaluation: the torch model, or the exported folder in the Rust binary."""
+"""What answers in an evaluation: the model in torch, or the exported folder in the Rust binary."""
 
 import json
 import subprocess
@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from tokenizers import Tokenizer
 
 from . import codec as codecs
+from . import restore
 from . import tokenizer as tokenizers
 from .clips import SAMPLE_RATE
+from .codec import Codec
 from .generate import generate
 from .layout import TASKS
 from .model import Omni
@@ -29,12 +32,27 @@ class Runner(Protocol):
 
 
 class Torch:
-    """The checkpoint itself, in fp32."""
+    """A checkpoint in fp32, or what is in an int8 export."""
 
-    def __init__(self, work: Path, folder: Path, whisper: Path) -> None:
-        self.model = Omni.load(folder).eval()
-        self.tokenizer = tokenizers.load(work / "tokenizer.json")
-        self.codec, self.encoder = codecs.load(work / "codec"), Encoder(whisper)
+    def __init__(
+        self, model: Omni, tokenizer: Tokenizer, codec: Codec, encoder: Encoder | None
+    ) -> None:
+        self.model, self.tokenizer = model.eval(), tokenizer
+        self.codec, self.encoder = codec.eval(), encoder
+
+    @classmethod
+    def of_checkpoint(cls, work: Path, folder: Path, whisper: Path) -> "Torch":
+        """A phase's folder, with the codec of `work`."""
+        tokenizer = tokenizers.load(work / "tokenizer.json")
+        return cls(Omni.load(folder), tokenizer, codecs.load(work / "codec"), Encoder(whisper))
+
+    @classmethod
+    def of_export(cls, folder: Path) -> "Torch | None":
+        """What `restore` finds in an exported folder, or nothing; it does not hear."""
+        if not restore.is_restorable(folder):
+            return None
+        tokenizer = tokenizers.load(folder / "tokenizer.json")
+        return cls(restore.restore(folder), tokenizer, restore.restore_codec(folder), None)
 
     def __call__(self, task: str, source: str | np.ndarray) -> tuple[str, np.ndarray | None]:
         if task == "SAY":

@@ -13,9 +13,9 @@ from .sentences import sentence
 from .voices import HELD_OUT_VOICE, NATURAL, question_voices
 
 SEED = 1
-FEWEST = 240  # clips of a kind, about
-# Times as many: small talk, which people ask, whose voices are not among ours; and a hard rule.
-MORE = {"small_talk": 8, "counting": 3}
+FEWEST = 480  # clips of a kind, about
+# Times as many: small talk, which people ask, whose voices are not among ours; and hard rules.
+MORE = {"small_talk": 6, "counting": 3, "countdown": 3, "compare_size": 3}
 UNSEEN_SEED = 7_000_001  # sentences to test with
 
 
@@ -56,11 +56,15 @@ def ask(folder: Path, rounds: int, limit: int | None = None, held_out_clips: int
     train = [q for q in questions() if not q.held_out]
     size = Counter(q.kind for q in train)
     times = {k: rounds * max(1, FEWEST // n) * MORE.get(k, 1) for k, n in size.items()}
+    done = Counter(meta["text"] for meta in clips.meta)
     plan = [
-        (q, random.Random(f"ask/{r}/{q.question}")) for q in train for r in range(times[q.kind])
+        (q, random.Random(f"ask/{r}/{q.question}"))
+        for q in train
+        for r in range(done[q.question], times[q.kind])
     ]
     random.Random(SEED).shuffle(plan)
-    for question, rng in tqdm(plan[len(clips) : limit], unit="clip", mininterval=10):
+    left = None if limit is None else max(0, limit - len(clips))
+    for question, rng in tqdm(plan[:left], unit="clip", mininterval=10):
         name = rng.choice(natural if rng.random() < 0.5 else known)
         _add(clips, question, name, voices, rng)
     test = Clips(folder / "test", writable=True)

@@ -14,7 +14,7 @@ from mini_omni_export.codec_encoder import build_codec_encoder
 from mini_omni_export.config import read_codec_config
 from mini_omni_export.graph import Graph
 
-from mini_omni_training import codec, layout, phases, restore, timing, tokenizer
+from mini_omni_training import codec, layout, phases, restore, speech, timing, tokenizer
 from mini_omni_training.answering import AnsweringVoice
 from mini_omni_training.clips import Clips
 from mini_omni_training.config import Config
@@ -24,6 +24,7 @@ from mini_omni_training.items import Items
 from mini_omni_training.judge import errors, spelled
 from mini_omni_training.loop import Schedule, Trainer
 from mini_omni_training.model import Omni, Past, average
+from mini_omni_training.runners import Torch
 from mini_omni_training.snac import Snac, SnacConfig, from_frames, to_frames
 from mini_omni_training.store import codes_store, features_store
 from mini_omni_training.voices import session_of
@@ -196,6 +197,14 @@ def test_an_exported_model_is_restored():
     assert len(spoken) == 6 * 2048 and 0.01 < np.abs(spoken).max() <= 1
 
 
+def test_an_export_reads_aloud_for_the_judge():
+    assert not restore.is_restorable(BUNDLED.parents[1] / "tests/fixtures/tiny/portable")
+    text, pcm = Torch.of_export(BUNDLED)("SAY", "Nine is odd.")
+    assert text == "Nine is odd."
+    assert len(pcm) % codec.FRAME == 0 and 0.5 < len(pcm) / 24_000 < 4
+    assert np.abs(pcm).max() > 0.05
+
+
 def test_only_what_follows_from_what_was_named_is_to_be_finished(work: Path):
     ids = tokenizer.load(work / "tokenizer.json")
     labels = Items(work, TOY, ids)._finish(random.Random(1), "Two plus three is five.").labels[7]
@@ -258,6 +267,16 @@ def test_clips_survive_being_reopened(tmp_path: Path):
     again = Clips(tmp_path)
     assert [m["text"] for m in again.meta] == ["one", "two"]
     assert np.allclose(again[1], pcm, atol=1e-4)
+
+
+def test_questions_are_asked_on_where_they_stopped(tmp_path: Path, monkeypatch):
+    voice = {"hibari": lambda: lambda text, rng: np.zeros(10, np.float32)}
+    monkeypatch.setattr(speech, "question_voices", lambda: voice)
+    for limit in (5, 40, 4_000):
+        speech.ask(tmp_path, rounds=1, limit=limit, held_out_clips=3)
+        assert len(Clips(tmp_path / "train")) == limit
+    texts = [m["text"] for m in Clips(tmp_path / "train").meta]
+    assert len(set(texts)) > 3_000 and len(Clips(tmp_path / "test")) == 3
 
 
 def test_what_the_judge_writes_in_signs_is_spelled():

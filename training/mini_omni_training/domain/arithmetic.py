@@ -101,7 +101,7 @@ def before() -> Iterator[Fact]:
 
 
 def counting() -> Iterator[Fact]:
-    for start in range(1, 50):
+    for start in range(1, 95):
         for n in range(2, 6):
             end = start + n
             said = listed([number(i) for i in range(start, end + 1)])
@@ -113,7 +113,7 @@ def counting() -> Iterator[Fact]:
 
 
 def countdown() -> Iterator[Fact]:
-    for start in range(3, 51):
+    for start in range(3, 100):
         for n in range(2, 5):
             if start > n:
                 said = listed([number(i) for i in range(start, start - n - 1, -1)])
