@@ -272,11 +272,11 @@ def test_clips_survive_being_reopened(tmp_path: Path):
 def test_questions_are_asked_on_where_they_stopped(tmp_path: Path, monkeypatch):
     voice = {"hibari": lambda: lambda text, rng: np.zeros(10, np.float32)}
     monkeypatch.setattr(speech, "question_voices", lambda: voice)
-    for limit in (5, 40, 4_000):
+    for limit in (5, 40, 400):
         speech.ask(tmp_path, rounds=1, limit=limit, held_out_clips=3)
         assert len(Clips(tmp_path / "train")) == limit
     texts = [m["text"] for m in Clips(tmp_path / "train").meta]
-    assert len(set(texts)) > 3_000 and len(Clips(tmp_path / "test")) == 3
+    assert len(set(texts)) > 300 and len(Clips(tmp_path / "test")) == 3
 
 
 def test_what_the_judge_writes_in_signs_is_spelled():
