@@ -47,8 +47,8 @@ class Judge:
         self.normal.standardize_numbers = lambda text: text  # `spelled` does, without joining lists
 
     def hear(self, pcm: np.ndarray) -> str:
-        """float32 [n] -> text. Where it goes round in circles, to which STYLE may bring it when numbers
-        are unclear, it hears again without."""
+        """float32 [n] -> text. Where it goes round in circles, to which STYLE may bring it when
+        numbers are unclear, it hears again without."""
         sound = resample(pcm, SAMPLE_RATE, 16_000)
         for style in (STYLE, None):
             heard, _ = self.model.transcribe(

@@ -4,6 +4,7 @@ import json
 import random
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from mini_omni_training.config import Config
 from mini_omni_training.domain import RULES, drills, questions
 from mini_omni_training.generate import generate, generate_many
 from mini_omni_training.items import Items
-from mini_omni_training.judge import errors, spelled
+from mini_omni_training.judge import Judge, errors, spelled
 from mini_omni_training.loop import Schedule, Trainer
 from mini_omni_training.model import Omni, Past, average
 from mini_omni_training.runners import Torch
@@ -287,6 +288,17 @@ def test_what_the_judge_writes_in_signs_is_spelled():
     )
     assert re.findall(r"\w+", spelled(heard)) == re.findall(r"\w+", said)
     assert spelled("7-8-9").split() == ["seven", "eight", "nine"]
+
+
+def test_a_judge_that_goes_round_in_circles_hears_again():
+    class Looping:
+        def transcribe(self, sound: np.ndarray, initial_prompt: str | None, **_: object):
+            text, ratio = ("Six, six, six, six.", 9.0) if initial_prompt else ("Six.", 0.5)
+            return iter([SimpleNamespace(text=text, compression_ratio=ratio)]), None
+
+    judge = Judge.__new__(Judge)
+    judge.model = Looping()
+    assert judge.hear(np.zeros(2_400, np.float32)) == "Six."
 
 
 def test_word_errors_are_counted():
