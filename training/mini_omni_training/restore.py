@@ -25,14 +25,24 @@ def is_restorable(folder: Path) -> bool:
     """Whether an exported folder has what `restore` and `restore_codec` can read."""
     manifest = _manifest(folder)
     fused = manifest["precision"]["decoder"] == "int8" and manifest["profile"] == "fused"
-    return fused and (folder / "codec_encoder.onnx").exists()
+    encoder = folder / "codec_encoder.onnx"
+    if not fused or not encoder.exists():
+        return False
+    tensors = onnx.load(encoder, load_external_data=False).graph.initializer
+    return any(tensor.name == "encoder.start.weight" for tensor in tensors)
+
+
+def _check(folder: Path) -> None:
+    if not is_restorable(folder):
+        raise SystemExit(
+            f"{folder}: only a fused int8 model whose codec encoder reads mels can be restored"
+        )
 
 
 def restore(folder: Path) -> Omni:
     """The language model and its adapter from an exported folder."""
+    _check(folder)
     manifest = _manifest(folder)
-    if not is_restorable(folder):
-        raise SystemExit(f"{folder}: only a fused int8 model with a codec encoder can be restored")
     decoder, adapter = _Weights(folder / "decoder.onnx"), _Weights(folder / "encoder.onnx")
     config = _config(manifest, decoder, adapter)
     model = Omni(config)
@@ -46,11 +56,10 @@ def restore(folder: Path) -> Omni:
 
 def restore_codec(folder: Path) -> Codec:
     """The codec from an exported folder."""
+    _check(folder)
     codec = Codec(SnacConfig())
     snac, weights = codec.snac, _Weights(folder / "codec_decoder.onnx")
     encoder = _Weights(folder / "codec_encoder.onnx")
-    if "encoder.start.weight" not in encoder:
-        raise SystemExit(f"{folder}: only a codec whose encoder reads mels can be restored")
     with torch.no_grad():
         for name, parameter in snac.encoder.named_parameters():
             parameter.copy_(torch.tensor(encoder.plain(f"encoder.{name}")))
