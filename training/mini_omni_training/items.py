@@ -124,7 +124,8 @@ class Items:
             first, second = self.answers, self.sentences
             if rng.random() >= ANSWERS_SHARE:
                 first, second = second, first
-            return self._read(name, *rng.choice(first or second))
+            two = rng.choices(first or second, k=2)  # long ones are few, and go wrong first
+            return self._read(name, *max(two, key=lambda said: said[0].meta[said[1]]["rows"]))
         if name == "FINISH":
             return self._finish(rng, self.finished.draw(rng).answer)
         if TASKS[name].hears:
@@ -183,7 +184,8 @@ class Items:
         text = meta["text"] if name == "A1T1" else meta["answer"]
         features = store[i].float()
         if part == "train":
-            features = varied(features, rng)
+            other = store[rng.randrange(len(store.meta))].float()
+            features = varied(features, other, rng)
         return row(self.config, TASKS[name], features, self._answer(rng, name, text))
 
     def _ask(self, rng: random.Random, name: str, question: Question) -> Row:
@@ -196,12 +198,14 @@ class Items:
         return answer(self.config, self.ids(text), None)
 
 
-def varied(features: Tensor, rng: random.Random) -> Tensor:
+def varied(features: Tensor, other: Tensor, rng: random.Random) -> Tensor:
     """A clip's features [n, width] as they might have been as well: up to an eighth of them are
-    skipped, all carry a little noise. So a clip is not known by heart."""
+    skipped, all carry a little noise, and their mean, which tells the speaker and the room, moves
+    up to half way to the mean of an `other` clip. So a clip is not known by heart."""
     kept = torch.rand(len(features)) >= rng.uniform(0, 0.125)
     noise = torch.randn(features.shape) * features.std()
-    return (features + rng.uniform(0, 0.2) * noise)[kept]
+    away = other.mean(0) - features.mean(0)
+    return (features + rng.uniform(0, 0.2) * noise + rng.uniform(0, 0.5) * away)[kept]
 
 
 def _by_text(*stores: Store) -> dict[str, list[tuple[Store, int]]]:

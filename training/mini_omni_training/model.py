@@ -5,6 +5,7 @@
 `state_dict()` is the published `lit_model.pth`.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -196,6 +197,27 @@ class Omni(nn.Module):
         """Reads the published layout."""
         model = cls(Config.load(folder / "model_config.yaml"))
         model.load_state_dict(torch.load(folder / "lit_model.pth", weights_only=True))
+        return model
+
+    @torch.no_grad()
+    def deepened(self, n_layer: int) -> "Omni":
+        """The same function in more blocks: the new ones stand evenly among the old ones, each a
+        copy of the one before it that adds nothing yet (LLaMA Pro, arXiv:2401.02415)."""
+        old = self.transformer["h"]
+        if n_layer < len(old):
+            raise ValueError(f"{len(old)} blocks cannot become {n_layer}")
+        model = Omni(replace(self.config, n_layer=n_layer))
+        places = [i * len(old) // n_layer for i in range(n_layer)]
+        blocks = model.transformer["h"]
+        for i, (block, place) in enumerate(zip(blocks, places, strict=True)):
+            block.load_state_dict(old[place].state_dict())
+            if i and places[i - 1] == place:
+                block.attn.proj.weight.zero_()
+                block.mlp.proj.weight.zero_()
+        for name in ("wte", "ln_f"):
+            model.transformer[name].load_state_dict(self.transformer[name].state_dict())
+        model.whisper_adapter.load_state_dict(self.whisper_adapter.state_dict())
+        model.lm_head.load_state_dict(self.lm_head.state_dict())
         return model
 
 

@@ -55,6 +55,7 @@ class Plan:
     corrupt: float = 0.3  # mean share of fed-back audio ids that are replaced at random
     from_scratch: bool = True  # phase 1 trains the base too
     tasks: dict[str, float] | None = None  # other shares than the phase's own
+    layers: int | None = None  # blocks, where the base shall get more
 
 
 def freeze(model: Omni, phase: Phase, everything: bool) -> None:
@@ -119,6 +120,8 @@ def train(
     phase = PHASES[number]
     phase = replace(phase, tasks=plan.tasks or phase.tasks)
     model = Omni.load(base) if base else Omni(config)
+    if plan.layers:
+        model = model.deepened(plan.layers)
     freeze(model, phase, everything=number == 1 and plan.from_scratch)
     items = Items(work, model.config, tokenizers.load(work / "tokenizer.json"))
     folder = work / f"phase{number}"

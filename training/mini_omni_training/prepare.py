@@ -5,6 +5,7 @@ Made once, into stores; killed, a step goes on with the next item.
 
 import json
 import random
+from collections import Counter
 from pathlib import Path
 
 import torch
@@ -21,13 +22,16 @@ from .whisper import Encoder
 
 
 def encode_speech(work: Path, name: str) -> None:
-    """Codes of every clip under `work`/`name`, and the frame in which each of its words begins."""
+    """Codes of every clip under `work`/`name`, and the frame in which each of its words begins; of
+    what has them already, none again, whichever part has grown."""
     codec, store = codecs.load(work / "codec"), codes_store(work, name)
-    clips = [(part, i) for part in parts(work / name) for i in range(len(part))]
-    for part, i in tqdm(clips[len(store) :], unit="clip", mininterval=10):
+    done = Counter(meta.get("part") for meta in store.meta)
+    clips = [(p, i) for p in parts(work / name) for i in range(done[p.folder.name], len(p))]
+    for part, i in tqdm(clips, unit="clip", mininterval=10):
         meta = part.meta[i]
         frames = to_frames([c[0] for c in codec.snac.encode(torch.from_numpy(part[i])[None])])
-        store.append(frames.numpy(), text=meta["text"], words=meta["words"])
+        named = {"text": meta["text"], "words": meta["words"], "part": part.folder.name}
+        store.append(frames.numpy(), **named)
 
 
 def hear_questions(work: Path, name: str, whisper: Path, limit: int | None = None) -> None:

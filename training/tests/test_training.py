@@ -15,13 +15,22 @@ from mini_omni_export.codec_encoder import build_codec_encoder
 from mini_omni_export.config import read_codec_config
 from mini_omni_export.graph import Graph
 
-from mini_omni_training import codec, layout, phases, restore, speech, timing, tokenizer
+from mini_omni_training import (
+    codec,
+    layout,
+    phases,
+    prepare,
+    restore,
+    speech,
+    timing,
+    tokenizer,
+)
 from mini_omni_training.answering import AnsweringVoice
 from mini_omni_training.clips import Clips
 from mini_omni_training.config import Config
 from mini_omni_training.domain import RULES, drills, questions
 from mini_omni_training.generate import generate, generate_many
-from mini_omni_training.items import Items
+from mini_omni_training.items import Items, varied
 from mini_omni_training.judge import Judge, errors, spelled
 from mini_omni_training.loop import Schedule, Trainer
 from mini_omni_training.model import Omni, Past, average
@@ -176,6 +185,18 @@ def test_checkpoints_are_averaged_by_weight(tmp_path: Path):
     assert all(torch.allclose(mean[k], a[k] / 4 + b[k] * 3 / 4, atol=1e-6) for k in mean)
 
 
+def test_a_deepened_model_says_the_same_and_learns_in_every_block():
+    torch.manual_seed(0)
+    model, ids = Omni(TOY), torch.randint(9, (2, 8, 5))
+    deep = model.deepened(3)
+    assert len(deep.transformer["h"]) == 3
+    assert torch.equal(deep(ids), model(ids))
+    deep(ids).sum().backward()
+    assert all(block.attn.proj.weight.grad.any() for block in deep.transformer["h"])
+    with pytest.raises(ValueError, match="2 blocks cannot become 1"):
+        model.deepened(1)
+
+
 def test_answers_made_together_are_those_made_alone():
     torch.manual_seed(0)
     model = Omni(TOY).eval()
@@ -204,6 +225,16 @@ def test_an_export_reads_aloud_for_the_judge():
     assert text == "Nine is odd."
     assert len(pcm) % codec.FRAME == 0 and 0.5 < len(pcm) / 24_000 < 4
     assert np.abs(pcm).max() > 0.05
+
+
+def test_heard_clips_vary_but_keep_their_course():
+    clip, other = torch.randn(64, 8) + 3, torch.randn(50, 8) - 3
+    shares = []
+    for seed in range(40):
+        found = varied(clip, other, random.Random(seed))
+        assert 45 <= len(found) <= 64
+        shares.append(float((3 - found.mean()) / 6))
+    assert min(shares) < 0.1 < 0.4 < max(shares) < 0.6
 
 
 def test_only_what_follows_from_what_was_named_is_to_be_finished(work: Path):
@@ -259,6 +290,22 @@ def test_codec_stages_learn_and_are_saved_as_published(tmp_path: Path, monkeypat
     snac = Snac.load(tmp_path / "codec" / "snac")
     assert snac.config == small
     assert codec.round_trip(codec.load(tmp_path / "codec"), clips, 0).shape == (61_440,)
+
+
+def test_a_corpus_whose_parts_grew_is_encoded_on(tmp_path: Path, monkeypatch):
+    def add(part: str, text: str) -> None:
+        clips = Clips(tmp_path / "reading" / part, writable=True)
+        clips.append(np.full(4096, len(text) / 10, np.float32), text=text, words=[0])
+
+    level = SimpleNamespace(encode=lambda pcm: [(pcm.abs().mean() * 10).round().long()[None]])
+    monkeypatch.setattr(codec, "load", lambda _: SimpleNamespace(snac=level))
+    monkeypatch.setattr(prepare, "to_frames", lambda levels: levels[0].expand(1, 7))
+    for part, text in (("part0", "a"), ("part1", "bb"), ("part0", "ccc")):
+        add(part, text)
+        prepare.encode_speech(tmp_path, "reading")
+    store = codes_store(tmp_path, "reading")
+    assert [meta["text"] for meta in store.meta] == ["a", "bb", "ccc"]
+    assert [int(store[i][0, 0]) for i in range(3)] == [1, 2, 3]
 
 
 def test_clips_survive_being_reopened(tmp_path: Path):
