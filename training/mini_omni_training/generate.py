@@ -1,5 +1,7 @@
 """Greedy generation in torch: the runtime's one loop, to look at a model between exports."""
 
+from collections import deque
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -9,19 +11,36 @@ from .layout import TASKS, prompt, undelay
 from .model import Omni, Past
 
 
+class Forced:
+    """Text ids to be said. A word begins when the model finds it likelier that one does than that
+    none does; its other ids, punctuation and `eot` follow at once. (That a text ends here, which
+    the model may expect after any noun, is thus not taken for a word that begins.)"""
+
+    def __init__(self, text: list[int], eot: int, starts: Tensor) -> None:
+        self.left, self.starts, self.first = deque([*text, eot]), starts, True
+
+    def next_id(self, likely: Tensor, pad: int) -> int:
+        """likely [vocabulary] -> the next id, or `pad`."""
+        if not self.left:
+            return pad
+        due = self.first or not self.starts[self.left[0]] or likely[self.starts].sum() > likely[pad]
+        self.first = False
+        return self.left.popleft() if due else pad
+
+
 @torch.inference_mode()
 def generate(
     model: Omni,
     name: str,
     source: list[int] | Tensor,
     limit: int = 300,
-    force: list[int] | None = None,
+    force: "Forced | None" = None,
 ) -> tuple[list[int], Tensor]:
     """source: text ids or features [n, width] -> (text ids without eot, frames [n, 7]).
 
-    `force`: text ids that are said whatever the model would say; it only says when.
+    `force`: what is said whatever the model would say; it only says when.
     """
-    (steps,) = generate_many(model, name, [source], limit, force and [force])
+    (steps,) = generate_many(model, name, [source], limit, [force] if force else None)
     text, _, frames = taken_apart(model.config, steps)
     return text, frames
 
@@ -32,7 +51,7 @@ def generate_many(
     name: str,
     sources: list[list[int]] | list[Tensor],
     limit: int = 300,
-    force: list[list[int]] | None = None,
+    force: list["Forced"] | None = None,
 ) -> list[Tensor]:
     """Sources of one length -> the steps of each answer, [8, n]."""
     config, task, past = model.config, TASKS[name], Past()
@@ -41,7 +60,6 @@ def generate_many(
     ids = torch.stack([prompt(config, task, text, length) for text in texts])
     x = model(ids, *_heard(task.hears, sources, ids.shape[-1]), past)[:, -1]
     eot, pad = config.text_id("eot"), config.text_id("pad_t")
-    forced = [iter([*text, eot]) for text in force or []]
     ended, last = torch.zeros(n, dtype=torch.bool), torch.full((n,), limit)
     said: list[Tensor] = []
     while len(said) < limit:
@@ -50,8 +68,7 @@ def generate_many(
         if force is None:
             text = logits.argmax(-1)
         else:
-            now = (logits.softmax(-1)[:, pad] <= 0.5) & ~ended
-            text = torch.tensor([next(f) if due else pad for f, due in zip(forced, now)])
+            text = torch.tensor([f.next_id(of, pad) for f, of in zip(force, logits.softmax(-1))])
         column[:, AUDIO_STREAMS] = torch.where(ended, pad, text)
         ended |= column[:, AUDIO_STREAMS] == eot
         done = ended

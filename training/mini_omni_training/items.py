@@ -14,9 +14,10 @@ from torch import Tensor
 
 from .config import AUDIO_STREAMS, Config
 from .domain import NAMED, Question, drills, questions
-from .layout import ANY_ID, IGNORE, TASKS, Row, answer, row
+from .layout import ANY_WORD, IGNORE, TASKS, Row, answer, row
 from .store import Store, codes_store, features_store
 from .timing import id_steps, word_of_each_id
+from .tokenizer import word_starts
 
 ANSWERS_SHARE = 0.35  # of what is read aloud: other tasks say answers, too
 # Kinds whose answers must be computed or told from many that are alike, and what is asked first:
@@ -66,6 +67,7 @@ class Items:
 
     def __init__(self, work: Path, config: Config, tokenizer: Tokenizer) -> None:
         self.config, self.tokenizer = config, tokenizer
+        self.starts = word_starts(tokenizer, config)
         self.unseen_reading = codes_store(work, "unseen")
         self.said = _by_text(codes_store(work, "reading"), codes_store(work, "answers"))
         width = config.whisper_adapter_dim
@@ -155,9 +157,11 @@ class Items:
     def _read(self, name: str, store: Store, i: int) -> Row:
         prompt = self.ids(store.meta[i]["text"]) if name == "READ" else []
         found = row(self.config, TASKS[name], prompt, self._said(store, i))
-        if name == "SAY":  # nothing tells what will be said, only when
+        if name == "SAY":  # nothing tells which word will be said, only when, and where a text ends
             text = found.labels[AUDIO_STREAMS]
-            text[(text >= 0) & (text != self.config.text_id("pad_t"))] = ANY_ID
+            first = int((text >= 0).nonzero()[0])
+            text[(text >= 0) & self.starts[text.clamp(min=0)]] = ANY_WORD
+            text[first] = IGNORE
         return found
 
     def _finish(self, rng: random.Random, text: str) -> Row:

@@ -16,7 +16,7 @@ from torch import Tensor
 from .config import AUDIO_STREAMS, STREAMS, Config
 
 IGNORE = -100  # no loss here
-ANY_ID = -101  # some text id comes now, whichever: all but pad_t are right
+ANY_WORD = -101  # some word begins now, whichever: every id that begins one is right
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,11 @@ class Batch:
     labels: Tensor
     features: Tensor | None
     heard: Tensor | None
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same on a device."""
+        parts = (self.ids, self.labels, self.features, self.heard)
+        return Batch(*(None if part is None else part.to(device) for part in parts))
 
 
 def collate(config: Config, rows: list[Row]) -> Batch:

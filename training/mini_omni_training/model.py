@@ -189,7 +189,8 @@ class Omni(nn.Module):
     def save(self, folder: Path) -> None:
         """Writes the published layout: lit_model.pth and model_config.yaml."""
         folder.mkdir(parents=True, exist_ok=True)
-        torch.save(self.state_dict(), folder / "lit_model.pth")
+        state = {name: tensor.cpu() for name, tensor in self.state_dict().items()}
+        torch.save(state, folder / "lit_model.pth")
         self.config.save(folder / "model_config.yaml")
 
     @classmethod

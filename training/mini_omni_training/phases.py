@@ -19,7 +19,7 @@ from tqdm import tqdm
 from . import tokenizer as tokenizers
 from .config import AUDIO_STREAMS, Config
 from .items import Items
-from .layout import ANY_ID, IGNORE, Batch, collate
+from .layout import ANY_WORD, IGNORE, Batch, collate
 from .loop import Losses, Schedule, Trainer, draw_curves
 from .model import Omni
 
@@ -79,8 +79,9 @@ def corrupt(config: Config, batch: Batch, mean: float) -> Tensor:
     return ids
 
 
-def losses(model: Omni, batch: Batch, ids: Tensor) -> tuple[Tensor, Losses]:
-    """Mean cross-entropies: text plus the weighted mean of the audio streams."""
+def losses(model: Omni, batch: Batch, ids: Tensor, starts: Tensor) -> tuple[Tensor, Losses]:
+    """Mean cross-entropies: text plus the weighted mean of the audio streams. `starts`: see
+    `tokenizer.word_starts`."""
     with torch.autocast(ids.device.type, torch.bfloat16):
         x = model(ids, batch.features, batch.heard)
         text_at = batch.labels[:, AUDIO_STREAMS] != IGNORE
@@ -90,7 +91,7 @@ def losses(model: Omni, batch: Batch, ids: Tensor) -> tuple[Tensor, Losses]:
     text = torch.zeros((), device=ids.device)
     if text_at.any():
         wanted = batch.labels[:, AUDIO_STREAMS][text_at]
-        text = text_loss(text_logits.float(), wanted, model.config.text_id("pad_t"))
+        text = text_loss(text_logits.float(), wanted, starts)
     if audio_logits is None:
         return text, {"text": float(text.detach())}
     wanted = batch.labels[:, :AUDIO_STREAMS].transpose(1, 2)[audio_at]
@@ -104,13 +105,13 @@ def losses(model: Omni, batch: Batch, ids: Tensor) -> tuple[Tensor, Losses]:
     return text + AUDIO_WEIGHT * audio, named
 
 
-def text_loss(logits: Tensor, wanted: Tensor, pad: int) -> Tensor:
-    """Mean cross-entropy of logits [n, vocabulary]; for ANY_ID, of its not being `pad`."""
+def text_loss(logits: Tensor, wanted: Tensor, starts: Tensor) -> Tensor:
+    """Mean cross-entropy of logits [n, vocabulary]; for ANY_WORD, of its being one of `starts`."""
     logs = logits.log_softmax(-1)
-    any_id = wanted == ANY_ID
     known = logs.gather(1, wanted.clamp(min=0)[:, None])[:, 0]
-    not_pad = torch.log1p(-logs[:, pad].exp().clamp(max=1 - 1e-6))
-    return -torch.where(any_id, not_pad, known).mean()
+    begins = wanted == ANY_WORD
+    known[begins] = logs[begins][:, starts].logsumexp(-1)
+    return -known.mean()
 
 
 def train(
@@ -123,7 +124,10 @@ def train(
     if plan.layers:
         model = model.deepened(plan.layers)
     freeze(model, phase, everything=number == 1 and plan.from_scratch)
-    items = Items(work, model.config, tokenizers.load(work / "tokenizer.json"))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model.to(device)
+    tokenizer = tokenizers.load(work / "tokenizer.json")
+    items = Items(work, model.config, tokenizer)
     folder = work / f"phase{number}"
     missing = [name for name in phase.tasks if not items.has(name)]
     if missing:
@@ -133,12 +137,13 @@ def train(
 
     def step(_: int, rng: random.Random) -> tuple[Tensor, Losses]:
         batch = collate(model.config, items.draw(rng, phase.tasks, plan.columns))
-        return losses(model, batch, corrupt(model.config, batch, plan.corrupt))
+        ids = corrupt(model.config, batch, plan.corrupt)  # drawn alike on every device
+        return losses(model, batch.to(device), ids.to(device), items.starts.to(device))
 
     trainer = Trainer(folder, model, schedule, model.matrices())
     trainer.run(step, lambda: held_out(model, items, phase))
     model.save(folder)
-    tokenizers.load(work / "tokenizer.json").save(str(folder / "tokenizer.json"))
+    tokenizer.save(str(folder / "tokenizer.json"))
     draw_curves(folder)
     return model
 
@@ -148,15 +153,17 @@ def held_out(model: Omni, items: Items, phase: Phase) -> Losses:
     """Cross-entropy on unseen sentences and questions, nothing corrupted; for speech also with
     another row's text in the text stream, which must cost more if the text is read at all."""
     found: Losses = {}
+    device = model.lm_head.weight.device
+    starts = items.starts.to(device)
     for task in phase.tasks:
         rows = items.unseen(task, 32)
         if not rows:
             continue
-        batch = collate(model.config, rows)
-        _, named = losses(model, batch, batch.ids)
+        batch = collate(model.config, rows).to(device)
+        _, named = losses(model, batch, batch.ids, starts)
         found |= {f"{task}/{k}": v for k, v in named.items()}
         if task == "SAY":
             wrong = batch.ids.clone()
             wrong[:, AUDIO_STREAMS] = wrong[:, AUDIO_STREAMS].roll(1, dims=0)
-            found["SAY/level0_wrong_text"] = losses(model, batch, wrong)[1]["level0"]
+            found["SAY/level0_wrong_text"] = losses(model, batch, wrong, starts)[1]["level0"]
     return found

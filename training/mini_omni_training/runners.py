@@ -15,7 +15,7 @@ from . import restore
 from . import tokenizer as tokenizers
 from .clips import SAMPLE_RATE
 from .codec import Codec
-from .generate import generate
+from .generate import Forced, generate
 from .layout import TASKS
 from .model import Omni
 from .voices import read_wav, resample
@@ -56,8 +56,10 @@ class Torch:
 
     def __call__(self, task: str, source: str | np.ndarray) -> tuple[str, np.ndarray | None]:
         if task == "SAY":
-            text = self.tokenizer.encode(source).ids
-            ids, frames = generate(self.model, task, [], force=text)
+            config, text = self.model.config, self.tokenizer.encode(source).ids
+            starts = tokenizers.word_starts(self.tokenizer, config)
+            forced = Forced(text, config.text_id("eot"), starts)
+            ids, frames = generate(self.model, task, [], force=forced)
         elif isinstance(source, str):
             ids, frames = generate(self.model, task, self.tokenizer.encode(source).ids)
         else:

@@ -6,7 +6,9 @@ about as slowly as the voice and fall behind it in dense passages.
 
 from pathlib import Path
 
+import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from torch import Tensor
 
 from .config import SPECIALS, Config
 from .domain import questions
@@ -31,6 +33,14 @@ def train(path: Path, config: Config, seed: int = 1, sentences: int = 20_000) ->
     path.parent.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(path))
     return tokenizer
+
+
+def word_starts(tokenizer: Tokenizer, config: Config) -> Tensor:
+    """Which ids begin a word inside of a text, [text_vocab_size]: those with a space before it."""
+    ids = [i for piece, i in tokenizer.get_vocab().items() if piece.startswith("\u0120")]
+    starts = torch.zeros(config.text_vocab_size, dtype=torch.bool)
+    starts[ids] = True
+    return starts
 
 
 def load(path: Path) -> Tokenizer:

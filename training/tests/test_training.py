@@ -29,7 +29,7 @@ from mini_omni_training.answering import AnsweringVoice
 from mini_omni_training.clips import Clips
 from mini_omni_training.config import Config
 from mini_omni_training.domain import RULES, drills, questions
-from mini_omni_training.generate import generate, generate_many
+from mini_omni_training.generate import Forced, generate, generate_many
 from mini_omni_training.items import Items, varied
 from mini_omni_training.judge import Judge, errors, spelled
 from mini_omni_training.loop import Schedule, Trainer
@@ -98,17 +98,36 @@ def test_text_keeps_pace_with_its_sound():
 
 def test_what_is_said_may_be_open_while_its_time_is_not():
     logits = torch.tensor([[0.0, 3.0, 1.0]])
-    any_id = phases.text_loss(logits, torch.tensor([layout.ANY_ID]), pad=1)
+    starts = torch.tensor([True, False, True])
+    any_word = phases.text_loss(logits, torch.tensor([layout.ANY_WORD]), starts)
     likely = logits.softmax(-1)[0]
-    assert torch.isclose(any_id, -(likely[0] + likely[2]).log(), atol=1e-5)
-    known = phases.text_loss(logits, torch.tensor([2]), pad=1)
+    assert torch.isclose(any_word, -(likely[0] + likely[2]).log(), atol=1e-5)
+    known = phases.text_loss(logits, torch.tensor([2]), starts)
     assert torch.isclose(known, -likely[2].log())
 
 
 def test_forced_text_is_said_whole_and_in_order():
     torch.manual_seed(0)
-    text, _ = generate(Omni(TOY).eval(), "SAY", [], limit=60, force=[4, 5, 6])
+    starts = torch.zeros(TOY.text_vocab_size, dtype=torch.bool)
+    starts[[5, 7]] = True
+    forced = Forced([4, 5, 6], TOY.text_id("eot"), starts)
+    text, _ = generate(Omni(TOY).eval(), "SAY", [], limit=60, force=forced)
     assert text == [4, 5, 6][: len(text)]
+
+
+def test_a_forced_word_waits_until_one_begins():
+    starts = torch.tensor([False, False, True, True, False])
+    pad, said = 1, Forced([0, 2, 4], eot=4, starts=starts)
+    ends = torch.tensor([0.0, 0.3, 0.1, 0.1, 0.5])  # the model expects an end, not a word
+    begins = torch.tensor([0.0, 0.3, 0.2, 0.2, 0.3])
+    assert [said.next_id(p, pad) for p in (ends, ends, begins, ends, ends, ends)] == [
+        0,
+        1,
+        2,
+        4,
+        4,
+        1,
+    ]
 
 
 def test_a_row_predicts_each_next_column():
