@@ -34,7 +34,7 @@ def generate(
     name: str,
     source: list[int] | Tensor,
     limit: int = 300,
-    force: "Forced | None" = None,
+    force: Forced | None = None,
 ) -> tuple[list[int], Tensor]:
     """source: text ids or features [n, width] -> (text ids without eot, frames [n, 7]).
 
@@ -51,7 +51,7 @@ def generate_many(
     name: str,
     sources: list[list[int]] | list[Tensor],
     limit: int = 300,
-    force: list["Forced"] | None = None,
+    force: list[Forced] | None = None,
 ) -> list[Tensor]:
     """Sources of one length -> the steps of each answer, [8, n]."""
     config, task, past = model.config, TASKS[name], Past()

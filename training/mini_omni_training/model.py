@@ -208,6 +208,7 @@ class Omni(nn.Module):
         if n_layer < len(old):
             raise ValueError(f"{len(old)} blocks cannot become {n_layer}")
         model = Omni(replace(self.config, n_layer=n_layer))
+        model.load_state_dict(self.state_dict(), strict=False)  # all but the blocks, which follow
         places = [i * len(old) // n_layer for i in range(n_layer)]
         blocks = model.transformer["h"]
         for i, (block, place) in enumerate(zip(blocks, places, strict=True)):
@@ -215,10 +216,6 @@ class Omni(nn.Module):
             if i and places[i - 1] == place:
                 block.attn.proj.weight.zero_()
                 block.mlp.proj.weight.zero_()
-        for name in ("wte", "ln_f"):
-            model.transformer[name].load_state_dict(self.transformer[name].state_dict())
-        model.whisper_adapter.load_state_dict(self.whisper_adapter.state_dict())
-        model.lm_head.load_state_dict(self.lm_head.state_dict())
         return model
 
 

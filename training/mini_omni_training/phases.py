@@ -128,6 +128,7 @@ def train(
     model.to(device)
     tokenizer = tokenizers.load(work / "tokenizer.json")
     items = Items(work, model.config, tokenizer)
+    starts = items.starts.to(device)
     folder = work / f"phase{number}"
     missing = [name for name in phase.tasks if not items.has(name)]
     if missing:
@@ -138,7 +139,7 @@ def train(
     def step(_: int, rng: random.Random) -> tuple[Tensor, Losses]:
         batch = collate(model.config, items.draw(rng, phase.tasks, plan.columns))
         ids = corrupt(model.config, batch, plan.corrupt)  # drawn alike on every device
-        return losses(model, batch.to(device), ids.to(device), items.starts.to(device))
+        return losses(model, batch.to(device), ids.to(device), starts)
 
     trainer = Trainer(folder, model, schedule, model.matrices())
     trainer.run(step, lambda: held_out(model, items, phase))

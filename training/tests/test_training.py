@@ -120,14 +120,8 @@ def test_a_forced_word_waits_until_one_begins():
     pad, said = 1, Forced([0, 2, 4], eot=4, starts=starts)
     ends = torch.tensor([0.0, 0.3, 0.1, 0.1, 0.5])  # the model expects an end, not a word
     begins = torch.tensor([0.0, 0.3, 0.2, 0.2, 0.3])
-    assert [said.next_id(p, pad) for p in (ends, ends, begins, ends, ends, ends)] == [
-        0,
-        1,
-        2,
-        4,
-        4,
-        1,
-    ]
+    ids = [said.next_id(likely, pad) for likely in (ends, ends, begins, ends, ends, ends)]
+    assert ids == [0, 1, 2, 4, 4, 1]
 
 
 def test_a_row_predicts_each_next_column():
