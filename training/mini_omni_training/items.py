@@ -25,7 +25,7 @@ ANSWERS_SHARE = 0.35  # of what is read aloud: other tasks say answers, too
 OFTEN = {
     "addition", "large_addition", "subtraction", "large_subtraction", "multiplication", "division",
     "doubles", "units", "days_ahead", "counting", "countdown", "after", "before", "compare_size",
-    "drill", "small_talk", "opposites", "like_city", "is_it", "letters",
+    "drill", "small_talk", "opposites", "like_city", "is_it", "letters", "larger", "smaller",
 }  # fmt: skip
 # Sums that come to a full ten are one in ten, and carry in a way of their own: a group apart.
 FULL_TEN = re.compile(r".* (plus|minus) .* is (ten|[a-z]+ty)\.")

@@ -8,7 +8,7 @@ a seed is a pure function of (seed, i): a corpus can grow and be made in parts.
 import random
 
 from .domain import questions
-from .domain.words import capital, listed, number
+from .domain.words import capital, listed, number, plural
 
 NOUNS = (
     "cat dog horse cow bird fish sheep pig lion bear mouse elephant whale frog duck spider "
@@ -79,7 +79,7 @@ def _numbers(rng: random.Random) -> str:
     if form == 0:
         return capital(listed([number(n) for n in low])) + "."
     if form == 1:
-        return f"{capital(number(rng.randint(0, 1200)))} {rng.choice(NOUNS)}s."
+        return f"{capital(number(rng.randint(0, 1200)))} {plural(rng.choice(NOUNS))}."
     if form == 2:
         word = rng.choice(["plus", "minus", "times", "divided by"])
         x, y, z = (number(rng.randint(0, 150)) for _ in range(3))

@@ -47,8 +47,8 @@ def say_answers(folder: Path) -> None:
 
 def ask(folder: Path, rounds: int, limit: int | None = None, held_out_clips: int = 300) -> None:
     """Questions by all voices: `rounds` clips for each training question, more of a small kind's,
-    half of them in a voice like a person's; then test clips of held-out questions, half of them in
-    the held-out voice."""
+    and one for each drill, half of them in a voice like a person's; then test clips of held-out
+    questions, half of them in the held-out voice."""
     voices = {name: make() for name, make in question_voices().items()}
     known = sorted(set(voices) - {HELD_OUT_VOICE})
     natural = [name for name in known if name in NATURAL]
@@ -59,8 +59,8 @@ def ask(folder: Path, rounds: int, limit: int | None = None, held_out_clips: int
     done = Counter(meta["text"] for meta in clips.meta)
     plan = [
         (q, random.Random(f"ask/{r}/{q.question}"))
-        for q in train
-        for r in range(done[q.question], times[q.kind])
+        for q in train + drills()
+        for r in range(done[q.question], times.get(q.kind, 1))
     ]
     random.Random(SEED).shuffle(plan)
     left = None if limit is None else max(0, limit - len(clips))

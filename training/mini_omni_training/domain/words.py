@@ -12,6 +12,11 @@ ORDINALS = (
     "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth"
 ).split()
 
+PLURALS = {
+    "fish": "fish", "sheep": "sheep", "mouse": "mice", "bus": "buses", "church": "churches",
+    "cherry": "cherries", "knife": "knives",
+}  # fmt: skip
+
 
 def number(n: int) -> str:
     """Says 0..9999, and negative numbers as "minus …"."""
@@ -34,6 +39,11 @@ def capital(text: str) -> str:
 def article(noun: str) -> str:
     """Puts "a" or "an" before a noun."""
     return ("an " if noun[0] in "aeiou" else "a ") + noun
+
+
+def plural(noun: str) -> str:
+    """More than one of them: "apples", "mice"."""
+    return PLURALS.get(noun, noun + "s")
 
 
 def listed(words: list[str]) -> str:

@@ -1,0 +1,213 @@
+//! A few queries at a time: scores of all keys, weights in bytes, values weighted.
+
+use std::arch::x86_64::*;
+use std::ops::Range;
+
+use super::super::{Shared, exp2};
+use super::round::rounded;
+use super::{BLOCK, HEAD, Head, LANES, ROWS};
+
+/// Added before rounding down, by lane: sixteenths in an order that leaves no two near ones
+/// beside each other.
+const ROUNDING: [f32; LANES] = {
+    let order = [0_u8, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15];
+    let mut found = [0.0; LANES];
+    let mut i = 0;
+    while i < LANES {
+        found[i] = (order[i] as f32 + 0.5) / 16.0;
+        i += 1;
+    }
+    found
+};
+
+impl Head {
+    /// Up to 8 queries, of which the first is row `first` of y.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+    pub(super) unsafe fn attend(
+        &mut self,
+        queries: &[&[f32]],
+        first: usize,
+        columns: &Range<usize>,
+        y: &Shared,
+    ) {
+        let mut bytes = [[0_i8; HEAD]; ROWS];
+        let (mut scales, mut offsets) = ([0.0_f32; ROWS], [0_i32; ROWS]);
+        for (i, query) in queries.iter().enumerate() {
+            let mut row = [0.0; HEAD];
+            row.copy_from_slice(query);
+            let (found, scale) = rounded(&row);
+            bytes[i] = found;
+            scales[i] = scale * std::f32::consts::LOG2_E;
+            offsets[i] = -128 * found.iter().map(|&b| i32::from(b)).sum::<i32>();
+        }
+        let mut mixed = [[_mm512_setzero_ps(); HEAD / LANES]; ROWS];
+        let mut sums = [_mm512_setzero_ps(); ROWS];
+        // SAFETY: the caller's promise; the buffers have the sizes that `round` gave them.
+        unsafe {
+            self.score(&bytes, &offsets);
+            let most = self.most.iter().fold([f32::MIN; ROWS], |most, block| {
+                std::array::from_fn(|m| most[m].max(block[m]))
+            });
+            let mut weights = [[0; BLOCK]; ROWS];
+            for block in 0..self.most.len() {
+                let shares = self.shares(block, &most, &scales);
+                for (m, (weights, sum)) in weights.iter_mut().zip(&mut sums).enumerate() {
+                    let found = self.weigh(block, m, scales[m], weights);
+                    *sum = _mm512_fmadd_ps(found, _mm512_set1_ps(shares[m]), *sum);
+                }
+                for half in [0, ROWS / 2] {
+                    self.mix(
+                        block,
+                        &weights[half..],
+                        &shares[half..],
+                        &mut mixed[half..half + ROWS / 2],
+                    );
+                }
+            }
+            for (m, (mixed, sum)) in mixed.iter().zip(sums).take(queries.len()).enumerate() {
+                let share = 1.0 / (255.0 * _mm512_reduce_add_ps(sum));
+                self.write(mixed, share, y.at(first + m, columns));
+            }
+        }
+    }
+
+    /// Scores of 8 queries and all keys, and the largest of each block.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+    unsafe fn score(&mut self, bytes: &[[i8; HEAD]; ROWS], offsets: &[i32; ROWS]) {
+        let padded = self.scores.len() / ROWS;
+        let none = _mm512_set1_ps(f32::MIN);
+        let mut most = [none; ROWS];
+        let tiles = self.keys.chunks_exact(HEAD / 4).zip(&self.key_scales);
+        for (t, (keys, key_scales)) in tiles.enumerate() {
+            let mut sums = offsets.map(|offset| _mm512_set1_epi32(offset));
+            for (j, keys) in keys.iter().enumerate() {
+                // SAFETY: 64 bytes, aligned.
+                let keys = unsafe { _mm512_load_si512((&raw const keys.0).cast()) };
+                for (sum, bytes) in sums.iter_mut().zip(bytes) {
+                    // SAFETY: j is below 16.
+                    let four = unsafe { bytes.as_ptr().cast::<i32>().add(j).read_unaligned() };
+                    *sum = _mm512_dpbusd_epi32(*sum, keys, _mm512_set1_epi32(four));
+                }
+            }
+            // SAFETY: 16 floats.
+            let key_scales = unsafe { _mm512_loadu_ps(key_scales.as_ptr()) };
+            let left = self.n - (t * LANES).min(self.n);
+            let there: __mmask16 = if left < LANES { (1 << left) - 1 } else { !0 };
+            for (m, (sum, most)) in sums.into_iter().zip(&mut most).enumerate() {
+                let score = _mm512_cvtepi32_ps(sum);
+                let score = _mm512_mask_mul_ps(none, there, score, key_scales);
+                *most = _mm512_max_ps(*most, score);
+                // SAFETY: within row m of the scores.
+                unsafe {
+                    let to = self.scores.as_mut_ptr().add(m * padded + t * LANES);
+                    _mm512_storeu_ps(to, score);
+                }
+            }
+            let next = (t + 1) * LANES;
+            if next.is_multiple_of(BLOCK) || next == padded {
+                self.most[t * LANES / BLOCK] = most.map(|most| _mm512_reduce_max_ps(most));
+                most = [none; ROWS];
+            }
+        }
+    }
+
+    /// What a block's largest weight is of all keys' largest, by query.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+    unsafe fn shares(
+        &self,
+        block: usize,
+        most: &[f32; ROWS],
+        scales: &[f32; ROWS],
+    ) -> [f32; LANES] {
+        let mut shares = [0.0; LANES];
+        for (m, share) in shares.iter_mut().take(ROWS).enumerate() {
+            *share = (self.most[block][m] - most[m]) * scales[m];
+        }
+        // SAFETY: 16 floats.
+        unsafe {
+            let powers = exp2(_mm512_loadu_ps(shares.as_ptr()));
+            _mm512_storeu_ps(shares.as_mut_ptr(), powers);
+        }
+        shares
+    }
+
+    /// The weights of query m for a block's keys in bytes, 255 for the largest; returns their sum,
+    /// by lane.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+    unsafe fn weigh(
+        &self,
+        block: usize,
+        m: usize,
+        scale: f32,
+        weights: &mut [u8; BLOCK],
+    ) -> __m512 {
+        let padded = self.scores.len() / ROWS;
+        let scores = &self.scores[m * padded..(m + 1) * padded];
+        let scores = &scores[block * BLOCK..padded.min((block + 1) * BLOCK)];
+        let (scores, _) = scores.as_chunks::<LANES>();
+        let (weights, _) = weights.as_chunks_mut::<LANES>();
+        let scale = _mm512_set1_ps(scale);
+        let less = _mm512_mul_ps(_mm512_set1_ps(self.most[block][m]), scale);
+        let mut sum = _mm512_setzero_ps();
+        for (scores, weights) in scores.iter().zip(weights) {
+            // SAFETY: 16 of each.
+            unsafe {
+                let score = _mm512_loadu_ps(scores.as_ptr());
+                let weight = exp2(_mm512_fmsub_ps(score, scale, less));
+                sum = _mm512_add_ps(sum, weight);
+                let rounding = _mm512_loadu_ps(ROUNDING.as_ptr());
+                let byte = _mm512_fmadd_ps(weight, _mm512_set1_ps(255.0), rounding);
+                let byte = _mm512_cvtusepi32_epi8(_mm512_cvttps_epi32(byte));
+                _mm_storeu_si128(weights.as_mut_ptr().cast(), byte);
+            }
+        }
+        sum
+    }
+
+    /// Adds a block's values, weighted, for four queries.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+    unsafe fn mix(
+        &self,
+        block: usize,
+        weights: &[[u8; BLOCK]],
+        shares: &[f32],
+        mixed: &mut [[__m512; HEAD / LANES]],
+    ) {
+        let mut sums = [[_mm512_setzero_si512(); HEAD / LANES]; ROWS / 2];
+        let values = &self.values[block * BLOCK / 4 * (HEAD / LANES)..];
+        let values = values.chunks_exact(HEAD / LANES).take(BLOCK / 4);
+        for (j, values) in values.enumerate() {
+            let values: [__m512i; HEAD / LANES] =
+                // SAFETY: 64 bytes each, aligned.
+                std::array::from_fn(|i| unsafe { _mm512_load_si512((&raw const values[i].0).cast()) });
+            for (sums, weights) in sums.iter_mut().zip(weights) {
+                // SAFETY: j is below a quarter of the block.
+                let four = unsafe { weights.as_ptr().cast::<i32>().add(j).read_unaligned() };
+                for (sum, values) in sums.iter_mut().zip(values) {
+                    *sum = _mm512_dpbusd_epi32(*sum, _mm512_set1_epi32(four), values);
+                }
+            }
+        }
+        for ((mixed, sums), share) in mixed.iter_mut().zip(sums).zip(shares) {
+            for (mixed, sum) in mixed.iter_mut().zip(sums) {
+                let share = _mm512_set1_ps(*share);
+                *mixed = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), share, *mixed);
+            }
+        }
+    }
+
+    /// What a query hears: `mixed`, but for `share` and the values' scales and means.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+    unsafe fn write(&self, mixed: &[__m512; HEAD / LANES], share: f32, to: *mut f32) {
+        for (part, mixed) in mixed.iter().enumerate() {
+            let at = part * LANES;
+            // SAFETY: 64 of each.
+            unsafe {
+                let scale = _mm512_loadu_ps(self.value_scales.as_ptr().add(at));
+                let scale = _mm512_mul_ps(scale, _mm512_set1_ps(share));
+                let mean = _mm512_loadu_ps(self.value_means.as_ptr().add(at));
+                _mm512_storeu_ps(to.add(at), _mm512_fmadd_ps(*mixed, scale, mean));
+            }
+        }
+    }
+}
