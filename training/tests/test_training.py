@@ -29,6 +29,7 @@ from mini_omni_training.answering import AnsweringVoice
 from mini_omni_training.clips import Clips
 from mini_omni_training.config import Config
 from mini_omni_training.domain import RULES, drills, questions
+from mini_omni_training.domain.words import plural
 from mini_omni_training.generate import Forced, generate, generate_many
 from mini_omni_training.items import Items, varied
 from mini_omni_training.judge import Judge, errors, spelled
@@ -74,6 +75,10 @@ def test_the_domain_is_wide_and_says_what_it_holds_out():
     reworded = {(q.kind, q.fact) for q in asked if q.held_out and q.kind not in RULES}
     assert len(unseen) > 300 and not known & unseen
     assert len(reworded) > 100 and reworded <= known
+
+
+def test_more_than_one_are_named_as_they_are_said():
+    assert [plural(noun) for noun in ("apple", "bus", "mouse")] == ["apples", "buses", "mice"]
 
 
 def test_the_delay_pattern_is_undone():
@@ -336,8 +341,9 @@ def test_questions_are_asked_on_where_they_stopped(tmp_path: Path, monkeypatch):
     for limit in (5, 40, 400):
         speech.ask(tmp_path, rounds=1, limit=limit, held_out_clips=3)
         assert len(Clips(tmp_path / "train")) == limit
-    texts = [m["text"] for m in Clips(tmp_path / "train").meta]
-    assert len(set(texts)) > 300 and len(Clips(tmp_path / "test")) == 3
+    meta = Clips(tmp_path / "train").meta
+    assert "drill" in {m["kind"] for m in meta}
+    assert len({m["text"] for m in meta}) > 300 and len(Clips(tmp_path / "test")) == 3
 
 
 def test_what_the_judge_writes_in_signs_is_spelled():
