@@ -39,6 +39,7 @@ class Torch:
     ) -> None:
         self.model, self.tokenizer = model.eval(), tokenizer
         self.codec, self.encoder = codec.eval(), encoder
+        self.starts = tokenizers.word_starts(tokenizer, model.config)
 
     @classmethod
     def of_checkpoint(cls, work: Path, folder: Path, whisper: Path) -> "Torch":
@@ -56,9 +57,8 @@ class Torch:
 
     def __call__(self, task: str, source: str | np.ndarray) -> tuple[str, np.ndarray | None]:
         if task == "SAY":
-            config, text = self.model.config, self.tokenizer.encode(source).ids
-            starts = tokenizers.word_starts(self.tokenizer, config)
-            forced = Forced(text, config.text_id("eot"), starts)
+            text, eot = self.tokenizer.encode(source).ids, self.model.config.text_id("eot")
+            forced = Forced(text, eot, self.starts)
             ids, frames = generate(self.model, task, [], force=forced)
         elif isinstance(source, str):
             ids, frames = generate(self.model, task, self.tokenizer.encode(source).ids)

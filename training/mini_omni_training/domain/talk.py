@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from .arithmetic import Fact
 from .tables import CAPITALS
-from .words import capital, number
+from .words import capital, number, plural
 
 UNKNOWN = "Sorry, I do not know that."
 
@@ -71,7 +71,7 @@ def switch() -> Iterator[Fact]:
 def timer() -> Iterator[Fact]:
     for n in range(1, 61):
         for unit in ("minute", "second", "hour"):
-            many = f"{number(n)} {unit}" + ("" if n == 1 else "s")
+            many = f"{number(n)} {unit if n == 1 else plural(unit)}"
             ways = [f"Set a timer for {many}.", f"Please set a timer for {many}."]
             yield f"{n}{unit}", ways, f"{REPLY}, a timer for {many}."
 

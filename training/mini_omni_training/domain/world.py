@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from . import tables
 from .arithmetic import Fact
-from .words import article, capital, number
+from .words import article, capital, number, plural
 
 
 def opposites() -> Iterator[Fact]:
@@ -105,7 +105,7 @@ def first_letter() -> Iterator[Fact]:
 def units() -> Iterator[Fact]:
     for small, big, factor in tables.UNITS:
         for n in range(1, 13):
-            many = big if n == 1 else big + "s"
+            many = big if n == 1 else plural(big)
             ways = [
                 f"How many {small} are in {number(n)} {many}?",
                 f"How many {small} are there in {number(n)} {many}?",
