@@ -190,7 +190,8 @@ class Items:
         if part == "train":
             other = store[rng.randrange(len(store.meta))].float()
             features = varied(features, other, rng)
-        return row(self.config, TASKS[name], features, self._answer(rng, name, text))
+        said, words = self._answer(rng, name, text), self.ids(meta["text"])
+        return row(self.config, TASKS[name], features, said, words)
 
     def _ask(self, rng: random.Random, name: str, question: Question) -> Row:
         said = self._answer(rng, name, question.answer)

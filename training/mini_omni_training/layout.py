@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from .config import AUDIO_STREAMS, STREAMS, Config
 
@@ -44,11 +45,13 @@ TASKS = {
 
 @dataclass
 class Row:
-    """One training row, unpadded: ids and labels [8, s], features [f, whisper] at columns 1..f."""
+    """One training row, unpadded: ids and labels [8, s], features [f, whisper] at columns 1..f and
+    the text ids [w] of what they say."""
 
     ids: Tensor
     labels: Tensor
     features: Tensor | None
+    words: Tensor | None
 
     def __len__(self) -> int:
         return self.ids.shape[1]
@@ -97,8 +100,14 @@ def undelay(steps: Tensor) -> Tensor:
     return torch.stack([steps[j, j + 1 : j + 1 + n] for j in range(AUDIO_STREAMS)], dim=1)
 
 
-def row(config: Config, task: Task, source: list[int] | Tensor, said: Tensor) -> Row:
-    """source: text ids or audio features; said: `answer`'s ids."""
+def row(
+    config: Config,
+    task: Task,
+    source: list[int] | Tensor,
+    said: Tensor,
+    words: list[int] | None = None,
+) -> Row:
+    """source: text ids or audio features; said: `answer`'s ids; words: text ids of the features."""
     features = source if task.hears else None
     text = [] if task.hears else source
     before = prompt(config, task, text, len(source))
@@ -107,21 +116,23 @@ def row(config: Config, task: Task, source: list[int] | Tensor, said: Tensor) ->
     labels[:, before.shape[1] - 1 :] = said
     if not task.speaks:
         labels[:AUDIO_STREAMS] = IGNORE
-    return Row(ids, labels, features)
+    return Row(ids, labels, features, None if words is None else torch.tensor(words))
 
 
 @dataclass
 class Batch:
-    """Rows padded on the right: ids, labels [b, 8, s]; features [b, s, whisper], heard [b, s]."""
+    """Rows padded on the right: ids, labels [b, 8, s]; features [b, s, whisper], heard [b, s];
+    words [b, w], padded with IGNORE."""
 
     ids: Tensor
     labels: Tensor
     features: Tensor | None
     heard: Tensor | None
+    words: Tensor | None
 
     def to(self, device: torch.device) -> "Batch":
         """The same on a device."""
-        parts = (self.ids, self.labels, self.features, self.heard)
+        parts = (self.ids, self.labels, self.features, self.heard, self.words)
         return Batch(*(None if part is None else part.to(device) for part in parts))
 
 
@@ -141,5 +152,7 @@ def collate(config: Config, rows: list[Row]) -> Batch:
             features[i, 1 : n + 1] = r.features
             heard[i, 1 : n + 1] = True
     if not heard.any():
-        return Batch(ids, labels, None, None)
-    return Batch(ids, labels, features, heard)
+        return Batch(ids, labels, None, None, None)
+    each = [torch.tensor([]).long() if r.words is None else r.words for r in rows]
+    words = pad_sequence(each, batch_first=True, padding_value=IGNORE)
+    return Batch(ids, labels, features, heard, words)

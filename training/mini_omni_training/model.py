@@ -160,15 +160,27 @@ class Omni(nn.Module):
         heard: Tensor | None = None,
         past: Past | None = None,
     ) -> Tensor:
-        """-> the last layer's normed output [b, s, e]; see `text_logits` and `audio_logits`."""
+        """-> the last block's normed output [b, s, e]; see `text_logits` and `audio_logits`."""
+        return self.blocks(ids, features, heard, past)[-1]
+
+    def blocks(
+        self,
+        ids: Tensor,
+        features: Tensor | None = None,
+        heard: Tensor | None = None,
+        past: Past | None = None,
+    ) -> list[Tensor]:
+        """-> each block's output [b, s, e]; the last one's normed."""
         x = self.embed(ids, features, heard)
         first = past.length if past is not None else 0
         turn = self._turn(first, ids.shape[-1], x.device)
+        outputs = []
         for block in self.transformer["h"]:
             x = block(x, turn, past)
+            outputs.append(x)
         if past is not None:
             past.length += ids.shape[-1]
-        return self.transformer["ln_f"](x)
+        return [*outputs[:-1], self.transformer["ln_f"](x)]
 
     def text_logits(self, x: Tensor) -> Tensor:
         """[…, e] -> […, text_vocab_size]."""

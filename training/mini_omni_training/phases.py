@@ -24,6 +24,8 @@ from .loop import Losses, Schedule, Trainer, draw_curves
 from .model import Omni
 
 AUDIO_WEIGHT = 2.0  # of the streams' mean loss, beside the text's
+HEARD_WEIGHT = 0.3  # of `heard_loss`, beside the text's
+HEARD_BY = 0.3  # of the blocks lie below the one in which words are known; the rest may answer
 LEVEL_WEIGHTS = (1.0, 0.7, 0.4, 0.4, 0.7, 0.4, 0.4)  # of the seven streams' losses
 
 
@@ -80,10 +82,11 @@ def corrupt(config: Config, batch: Batch, mean: float) -> Tensor:
 
 
 def losses(model: Omni, batch: Batch, ids: Tensor, starts: Tensor) -> tuple[Tensor, Losses]:
-    """Mean cross-entropies: text plus the weighted mean of the audio streams. `starts`: see
-    `tokenizer.word_starts`."""
+    """Mean cross-entropies: text plus the weighted mean of the audio streams, and `heard_loss`.
+    `starts`: see `tokenizer.word_starts`."""
     with torch.autocast(ids.device.type, torch.bfloat16):
-        x = model(ids, batch.features, batch.heard)
+        blocks = model.blocks(ids, batch.features, batch.heard)
+        x = blocks[-1]
         text_at = batch.labels[:, AUDIO_STREAMS] != IGNORE
         text_logits = model.text_logits(x[text_at])
         audio_at = batch.labels[:, 0] != IGNORE
@@ -92,8 +95,13 @@ def losses(model: Omni, batch: Batch, ids: Tensor, starts: Tensor) -> tuple[Tens
     if text_at.any():
         wanted = batch.labels[:, AUDIO_STREAMS][text_at]
         text = text_loss(text_logits.float(), wanted, starts)
+    named = {"text": float(text.detach())}
+    if batch.heard is not None:
+        heard = heard_loss(model, batch, blocks[int(HEARD_BY * len(blocks))])
+        named["heard"] = float(heard.detach())
+        text = text + HEARD_WEIGHT * heard
     if audio_logits is None:
-        return text, {"text": float(text.detach())}
+        return text, named
     wanted = batch.labels[:, :AUDIO_STREAMS].transpose(1, 2)[audio_at]
     each = torch.stack(
         [F.cross_entropy(audio_logits[:, j].float(), wanted[:, j]) for j in range(AUDIO_STREAMS)]
@@ -101,8 +109,29 @@ def losses(model: Omni, batch: Batch, ids: Tensor, starts: Tensor) -> tuple[Tens
     weights = torch.tensor(LEVEL_WEIGHTS, device=each.device)
     audio = (each * weights).sum() / weights.sum()
     levels = {"level0": each[0], "level1": each[[1, 4]].mean(), "level2": each[[2, 3, 5, 6]].mean()}
-    named = {k: float(v.detach()) for k, v in {"text": text, **levels}.items()}
+    named |= {k: float(v.detach()) for k, v in levels.items()}
     return text + AUDIO_WEIGHT * audio, named
+
+
+def heard_loss(model: Omni, batch: Batch, x: Tensor) -> Tensor:
+    """Connectionist temporal classification of the words of what is heard, by an early block's
+    output x [b, s, e] and the text head; `pad_t` is its blank. Per word id.
+
+    An answer must know both numbers of a question before its first word. Later blocks can compute
+    it as from a written question only if the earlier ones leave words and not sounds."""
+    rows = (batch.words >= 0).any(1)
+    longest = int(batch.heard[rows].sum(1).max())
+    with torch.autocast(x.device.type, torch.bfloat16):
+        normed = model.transformer["ln_f"](x[rows, 1 : longest + 1])
+        logits = model.text_logits(normed)
+    return F.ctc_loss(
+        logits.float().log_softmax(-1).transpose(0, 1),
+        batch.words[rows],
+        batch.heard[rows].sum(1),
+        (batch.words[rows] >= 0).sum(1),
+        blank=model.config.text_id("pad_t"),
+        zero_infinity=True,  # of a clip with fewer features than words
+    )
 
 
 def text_loss(logits: Tensor, wanted: Tensor, starts: Tensor) -> Tensor:

@@ -255,6 +255,27 @@ def test_heard_clips_vary_but_keep_their_course():
     assert min(shares) < 0.1 < 0.4 < max(shares) < 0.6
 
 
+def test_what_is_heard_is_as_likely_as_all_its_alignments():
+    torch.manual_seed(0)
+    model, blank = Omni(TOY), TOY.text_id("pad_t")
+    clip = torch.randn(3, TOY.whisper_adapter_dim)
+    rows = [
+        layout.row(TOY, layout.TASKS["T1T2"], [8, 9], layout.answer(TOY, [1], None)),
+        layout.row(TOY, layout.TASKS["A1T2"], clip, layout.answer(TOY, [1], None), [5, 6]),
+        layout.row(TOY, layout.TASKS["A1T2"], clip[:2], layout.answer(TOY, [1], None), [7]),
+    ]
+    batch = layout.collate(TOY, rows)
+    x = torch.randn(*batch.heard.shape, TOY.n_embd)
+    likely = model.text_logits(model.transformer["ln_f"](x)).softmax(-1)
+    whole = sum(
+        likely[1, [1, 2, 3], path].prod()
+        for path in ([5, 6, blank], [5, blank, 6], [blank, 5, 6], [5, 5, 6], [5, 6, 6])
+    )
+    short = sum(likely[2, [1, 2], path].prod() for path in ([7, blank], [blank, 7], [7, 7]))
+    found = phases.heard_loss(model, batch, x)
+    assert torch.allclose(found, -(whole.log() / 2 + short.log()) / 2, rtol=0.02)
+
+
 def test_only_what_follows_from_what_was_named_is_to_be_finished(work: Path):
     ids = tokenizer.load(work / "tokenizer.json")
     labels = Items(work, TOY, ids)._finish(random.Random(1), "Two plus three is five.").labels[7]
@@ -354,6 +375,7 @@ def test_what_the_judge_writes_in_signs_is_spelled():
     )
     assert re.findall(r"\w+", spelled(heard)) == re.findall(r"\w+", said)
     assert spelled("7-8-9").split() == ["seven", "eight", "nine"]
+    assert spelled("Bread and flour.") == "Bread and flower."
 
 
 def test_a_judge_that_goes_round_in_circles_hears_again():
