@@ -21,12 +21,15 @@ from .tokenizer import word_starts
 
 ANSWERS_SHARE = 0.35  # of what is read aloud: other tasks say answers, too
 # Kinds whose answers must be computed or told from many that are alike, and what is asked first:
-# drawn more often.
-OFTEN = {
-    "addition", "large_addition", "subtraction", "large_subtraction", "multiplication", "division",
-    "doubles", "units", "days_ahead", "counting", "countdown", "after", "before", "compare_size",
-    "drill", "small_talk", "opposites", "like_city", "is_it", "letters", "larger", "smaller",
-}  # fmt: skip
+# drawn so much more often.
+OFTEN = dict.fromkeys(
+    (
+        "addition", "large_addition", "subtraction", "large_subtraction", "multiplication",
+        "division", "doubles", "units", "days_ahead", "after", "before", "drill", "small_talk",
+        "opposites", "like_city", "is_it", "letters", "larger", "smaller", "timer", "spelling",
+    ),
+    3,
+) | dict.fromkeys(("counting", "countdown", "compare_size", "repeat"), 6)  # fmt: skip
 # Sums that come to a full ten are one in ten, and carry in a way of their own: a group apart.
 FULL_TEN = re.compile(r".* (plus|minus) .* is (ten|[a-z]+ty)\.")
 # The part of an answer of NAMED kinds that names what it is found from.
@@ -45,7 +48,7 @@ class Heard:
 
 class Kinds:
     """Questions drawn kind by kind, a kind as often as the root of its size (comparisons are
-    thousands and would leave small talk unlearned), three times as often if it is one of OFTEN."""
+    thousands and would leave small talk unlearned), times OFTEN."""
 
     def __init__(self, among: list) -> None:
         groups = defaultdict(list)
@@ -53,7 +56,7 @@ class Kinds:
             groups[one.kind, bool(FULL_TEN.fullmatch(one.answer))].append(one)
         self.groups = list(groups.values())
         self.weights = [
-            len(group) ** 0.5 * (3 if kind in OFTEN else 1) for (kind, _), group in groups.items()
+            len(group) ** 0.5 * OFTEN.get(kind, 1) for (kind, _), group in groups.items()
         ]
 
     def draw(self, rng: random.Random) -> Any:
