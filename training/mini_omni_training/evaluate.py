@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from .clips import Clips, parts
 from .codec import Codec, round_trip
-from .domain import RULES, UNKNOWN, Question, questions
+from .domain import OUTSIDE_UNSEEN, RULES, UNKNOWN, Question, questions
 from .judge import Judge, Score
 from .runners import Runner, Torch
 from .sentences import kind_and_sentence
@@ -63,6 +63,9 @@ def text_scores(runner: Runner, judge: Judge, n: int) -> Scores:
         "T1T2, unseen wording": [q for q in inside if q.held_out and q.kind not in RULES],
         "T1T2, known": [q for q in inside if not q.held_out],
         "T1T2, outside": [q for q in outside if q.held_out],
+        "T1T2, outside, any wording": [
+            Question("outside", q, q, UNKNOWN, held_out=True) for q in OUTSIDE_UNSEEN
+        ],
     }
     for cell, among in cells.items():
         for q in tqdm(_spread(among, n), unit="question", desc=cell):

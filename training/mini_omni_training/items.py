@@ -29,7 +29,7 @@ OFTEN = dict.fromkeys(
         "opposites", "like_city", "is_it", "letters", "larger", "smaller", "timer", "spelling",
     ),
     3,
-) | dict.fromkeys(("counting", "countdown", "compare_size", "repeat"), 6)  # fmt: skip
+) | dict.fromkeys(("counting", "countdown", "compare_size", "repeat", "beyond"), 6)  # fmt: skip
 # Sums that come to a full ten are one in ten, and carry in a way of their own: a group apart.
 FULL_TEN = re.compile(r".* (plus|minus) .* is (ten|[a-z]+ty)\.")
 # The part of an answer of NAMED kinds that names what it is found from.
@@ -94,8 +94,8 @@ class Items:
         # By whether the task needs to know how its answer sounds.
         self.asked = {False: Kinds(self.train + practised), True: Kinds(spoken)}
         self.listened = {False: Kinds(heard), True: Kinds(answered)}
-        named = [q for q in spoken if q.kind in NAMED]
-        self.finished = Kinds(named + [q for q in practised if q.answer in self.said])
+        sums = [q for q in practised if q.kind == "drill" and q.answer in self.said]
+        self.finished = Kinds([q for q in spoken if q.kind in NAMED] + sums)
 
     def draw(self, rng: random.Random, tasks: dict[str, float], columns: int) -> list[Row]:
         """Rows of similar lengths, whose padded size is at most `columns`: the first of a random

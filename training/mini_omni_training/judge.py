@@ -83,6 +83,7 @@ def spelled(text: str) -> str:
     text = re.sub(r"\d+", lambda m: f" {number(int(m[0]))} " if len(m[0]) < 5 else m[0], text)
     text = re.sub(r"\bcannot\b", "can not", text)
     text = re.sub(r"\b([Ff])lour\b", r"\1lower", text)  # no ear can tell them apart
+    text = re.sub(r"\b([Ff])ourty\b", r"\1orty", text)
     return re.sub(r"\bhundred\b", "", text)
 
 

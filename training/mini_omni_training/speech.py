@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from .answering import AnsweringVoice
 from .clips import SAMPLE_RATE, Clips
-from .domain import Question, drills, questions
+from .domain import UNKNOWN, Question, drills, questions
 from .sentences import sentence
 from .voices import HELD_OUT_VOICE, NATURAL, question_voices
 
@@ -40,7 +40,7 @@ def say_answers(folder: Path) -> None:
     """Adds every answer of the domain in the answering voice, and the drills."""
     clips, speak = Clips(folder / "part0", writable=True), AnsweringVoice()
     answers = sorted({q.answer for q in questions() if not q.held_out})
-    answers += [q.answer for q in drills()]
+    answers += [q.answer for q in drills() if q.answer != UNKNOWN]
     for answer in tqdm(answers[len(clips) :], unit="clip", mininterval=10):
         _add_spoken(clips, answer, speak, random.Random(f"answer/{answer}"))
 

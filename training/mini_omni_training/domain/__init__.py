@@ -8,12 +8,14 @@ every way to ask it; where a fact can only be remembered, one way to ask it.
 import zlib
 from dataclasses import dataclass
 
-from . import arithmetic, talk, world
-from .talk import UNKNOWN
+from . import arithmetic, outside, talk, world
+from .outside import OUTSIDE_QUESTIONS, OUTSIDE_UNSEEN, UNKNOWN
 
-__all__ = ["KINDS", "NAMED", "RULES", "UNKNOWN", "Question", "drills", "questions"]
+__all__ = [
+    "KINDS", "NAMED", "OUTSIDE_UNSEEN", "RULES", "UNKNOWN", "Question", "drills", "questions",
+]  # fmt: skip
 
-KINDS = {**arithmetic.KINDS, **world.KINDS, **talk.KINDS}
+KINDS = {**arithmetic.KINDS, **world.KINDS, **talk.KINDS, **outside.KINDS}
 
 # Kinds whose facts follow a rule, so that an unseen one can be found.
 RULES = {
@@ -63,10 +65,12 @@ def questions() -> list[Question]:
 
 def drills() -> list[Question]:
     """Sums below a hundred that are no part of the domain, to practise its rule with; none that
-    gives a held-out one away the other way round."""
+    gives a held-out one away the other way round. And questions outside of the domain in every
+    form, to practise its border with."""
     asked = {q.answer: q.held_out for q in questions()}
     found = []
     for i, (ways, answer, swapped) in enumerate(arithmetic.sums_below_hundred()):
         if answer not in asked and not asked.get(swapped, False):
             found.append(Question("drill", answer, ways[i % len(ways)], answer, held_out=False))
-    return found
+    beyond = [Question("beyond", q, q, UNKNOWN, held_out=False) for q in OUTSIDE_QUESTIONS]
+    return found + beyond

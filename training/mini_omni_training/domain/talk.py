@@ -1,12 +1,10 @@
-"""Kinds of question about the speaker itself, small talk, device commands and the unknown."""
+"""Kinds of question about the speaker itself, small talk and device commands."""
 
 from collections.abc import Iterator
 
 from .arithmetic import Fact
 from .tables import CAPITALS
 from .words import capital, number, plural
-
-UNKNOWN = "Sorry, I do not know that."
 
 SMALL_TALK = {
     "name": (["What is your name?", "Who are you?", "What are you called?", "Tell me your name."],
@@ -107,29 +105,4 @@ def repeat() -> Iterator[Fact]:
                 yield f"{a}{b}", _repeat_ways(a, b), f"{capital(a)}, {b}."
 
 
-OUTSIDE_SUBJECTS = (
-    "the king of Spain|the price of gold|the name of my dog|the best phone|"
-    "the speed of sound|the last world cup|the president|my birthday|the stock market|"
-    "quantum physics|the theory of evolution|my lost keys|the meaning of life|a good film|"
-    "the news|the traffic|cooking rice|chess|the deepest lake|the oldest bridge|my doctor|"
-    "ancient Rome|black holes|the first computer|the guitar|my neighbor|the national team|"
-    "fishing|volcanoes|painting|the human brain|your favorite movie|taxes|the airport|"
-    "the internet|dinosaurs|the pyramids|Shakespeare|football|electric cars|"
-    "the ocean floor|yoga|sailing|vaccines|the war|poetry"
-).split("|")
-
-
-def outside() -> Iterator[Fact]:
-    for subject in OUTSIDE_SUBJECTS:
-        ways = [
-            f"What do you know about {subject}?", f"Tell me something about {subject}.",
-            f"Can you explain {subject} to me?", f"Who invented {subject}?",
-            f"Why do people talk about {subject}?", f"What happened to {subject}?",
-            f"When did {subject} begin?", f"How does {subject} work?",
-        ]  # fmt: skip
-        yield subject, ways, UNKNOWN
-
-
-KINDS = {
-    f.__name__: f for f in (small_talk, like_city, switch, timer, alarm, volume, repeat, outside)
-}
+KINDS = {f.__name__: f for f in (small_talk, like_city, switch, timer, alarm, volume, repeat)}
