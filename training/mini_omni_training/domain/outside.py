@@ -74,7 +74,7 @@ OUTSIDE_QUESTIONS = (
     "Tell me a story.|Tell me a story about a princess.|Tell me the truth.|"
     "Tell me the price of oil.|Tell me how to get rich.|Tell me why the sky is blue.|"
     "Tell me what to do.|Tell me who won.|Give me a recipe for soup.|Give me some advice.|"
-    "Read me a poem.|Sing me a song.|Play some music for me.|Write an essay about freedom.|"
+    "Read me a poem.|Play some music for me.|Write an essay about freedom.|"
     "Call a taxi.|Buy two tickets for the concert.|Find a cheap flight to Rome.|"
     "Show me pictures of mountains.|Describe the painting.|Explain the rules of tennis.|"
     "Is there life on Mars?|Is there a pharmacy near here?|Is the shop open?|"

@@ -34,7 +34,8 @@ SMALL_TALK = {
     "joke": (["Tell me a joke.", "Do you know a joke?"], "My jokes are too short to tell."),
     "hear": (["Can you hear me?", "Do you hear me?"], "Yes, I can hear you."),
     "time": (["What time is it?", "What is the time?"], "I do not have a clock."),
-    "sing": (["Can you sing?", "Sing a song."], "I can speak, but I can not sing."),
+    "sing": (["Can you sing?", "Sing a song.", "Sing me a song."],
+             "I can speak, but I can not sing."),
     "food": (["What do you eat?", "Are you hungry?"], "I do not eat, but I like numbers."),
 }  # fmt: skip
 
