@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 /// Right answers to written questions in per cent, known ones and held-out ones: what was measured
 /// when the model was committed, less three.
-const LEAST_RIGHT: [(bool, usize); 2] = [(false, 96), (true, 93)];
+const LEAST_RIGHT: [(bool, usize); 2] = [(false, 97), (true, 91)];
 
 const QUESTION: &str = "What is the capital of France?";
 const ANSWER: &str = "The capital of France is Paris.";
