@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from .config import AUDIO_STREAMS, Config
-from .domain import NAMED, Question, drills, questions
+from .domain import NAMED, Question, beyond, drills, questions
 from .layout import ANY_WORD, IGNORE, TASKS, Row, answer, row
 from .store import Store, codes_store, features_store
 from .timing import id_steps, word_of_each_id
@@ -92,10 +92,10 @@ class Items:
         spoken = [q for q in self.train if q.answer in self.said]
         answered = [h for h in heard if h.answer in self.said]
         # By whether the task needs to know how its answer sounds.
-        self.asked = {False: Kinds(self.train + practised), True: Kinds(spoken)}
+        self.asked = {False: Kinds(self.train + practised + beyond()), True: Kinds(spoken)}
         self.listened = {False: Kinds(heard), True: Kinds(answered)}
-        sums = [q for q in practised if q.kind == "drill" and q.answer in self.said]
-        self.finished = Kinds([q for q in spoken if q.kind in NAMED] + sums)
+        named = [q for q in spoken if q.kind in NAMED]
+        self.finished = Kinds(named + [q for q in practised if q.answer in self.said])
 
     def draw(self, rng: random.Random, tasks: dict[str, float], columns: int) -> list[Row]:
         """Rows of similar lengths, whose padded size is at most `columns`: the first of a random

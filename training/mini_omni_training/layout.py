@@ -8,6 +8,7 @@ Text that is heard keeps pace with its sound: `pad_t` stands between words, so t
 off the text next to it. The runtime leaves `pad_t` out of the text, as it does any special id.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -46,12 +47,12 @@ TASKS = {
 @dataclass
 class Row:
     """One training row, unpadded: ids and labels [8, s], features [f, whisper] at columns 1..f and
-    the text ids [w] of what they say."""
+    the text ids [w] of what they say, if anything is heard."""
 
     ids: Tensor
     labels: Tensor
     features: Tensor | None
-    words: Tensor | None
+    words: Tensor
 
     def __len__(self) -> int:
         return self.ids.shape[1]
@@ -105,7 +106,7 @@ def row(
     task: Task,
     source: list[int] | Tensor,
     said: Tensor,
-    words: list[int] | None = None,
+    words: Sequence[int] = (),
 ) -> Row:
     """source: text ids or audio features; said: `answer`'s ids; words: text ids of the features."""
     features = source if task.hears else None
@@ -116,7 +117,7 @@ def row(
     labels[:, before.shape[1] - 1 :] = said
     if not task.speaks:
         labels[:AUDIO_STREAMS] = IGNORE
-    return Row(ids, labels, features, None if words is None else torch.tensor(words))
+    return Row(ids, labels, features, torch.tensor(words, dtype=torch.long))
 
 
 @dataclass
@@ -153,6 +154,5 @@ def collate(config: Config, rows: list[Row]) -> Batch:
             heard[i, 1 : n + 1] = True
     if not heard.any():
         return Batch(ids, labels, None, None, None)
-    each = [torch.tensor([]).long() if r.words is None else r.words for r in rows]
-    words = pad_sequence(each, batch_first=True, padding_value=IGNORE)
+    words = pad_sequence([r.words for r in rows], batch_first=True, padding_value=IGNORE)
     return Batch(ids, labels, features, heard, words)

@@ -180,7 +180,8 @@ class Omni(nn.Module):
             outputs.append(x)
         if past is not None:
             past.length += ids.shape[-1]
-        return [*outputs[:-1], self.transformer["ln_f"](x)]
+        outputs[-1] = self.transformer["ln_f"](x)
+        return outputs
 
     def text_logits(self, x: Tensor) -> Tensor:
         """[…, e] -> […, text_vocab_size]."""

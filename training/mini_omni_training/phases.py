@@ -119,16 +119,17 @@ def heard_loss(model: Omni, batch: Batch, x: Tensor) -> Tensor:
 
     An answer must know both numbers of a question before its first word. Later blocks can compute
     it as from a written question only if the earlier ones leave words and not sounds."""
-    rows = (batch.words >= 0).any(1)
-    longest = int(batch.heard[rows].sum(1).max())
+    rows = batch.heard.any(1)
+    words, lengths = batch.words[rows], batch.heard[rows].sum(1)
+    longest = int(lengths.max())
     with torch.autocast(x.device.type, torch.bfloat16):
         normed = model.transformer["ln_f"](x[rows, 1 : longest + 1])
         logits = model.text_logits(normed)
     return F.ctc_loss(
         logits.float().log_softmax(-1).transpose(0, 1),
-        batch.words[rows],
-        batch.heard[rows].sum(1),
-        (batch.words[rows] >= 0).sum(1),
+        words,
+        lengths,
+        (words >= 0).sum(1),
         blank=model.config.text_id("pad_t"),
         zero_infinity=True,  # of a clip with fewer features than words
     )

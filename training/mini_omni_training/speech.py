@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from .answering import AnsweringVoice
 from .clips import SAMPLE_RATE, Clips
-from .domain import UNKNOWN, Question, drills, questions
+from .domain import Question, beyond, drills, questions
 from .sentences import sentence
 from .voices import HELD_OUT_VOICE, NATURAL, question_voices
 
@@ -40,15 +40,15 @@ def say_answers(folder: Path) -> None:
     """Adds every answer of the domain in the answering voice, and the drills."""
     clips, speak = Clips(folder / "part0", writable=True), AnsweringVoice()
     answers = sorted({q.answer for q in questions() if not q.held_out})
-    answers += [q.answer for q in drills() if q.answer != UNKNOWN]
+    answers += [q.answer for q in drills()]
     for answer in tqdm(answers[len(clips) :], unit="clip", mininterval=10):
         _add_spoken(clips, answer, speak, random.Random(f"answer/{answer}"))
 
 
 def ask(folder: Path, rounds: int, limit: int | None = None, held_out_clips: int = 300) -> None:
     """Questions by all voices: `rounds` clips for each training question, more of a small kind's,
-    and one for each drill, half of them in a voice like a person's; then test clips of held-out
-    questions, half of them in the held-out voice."""
+    and one for each drill and each question beyond the domain, half of them in a voice like a
+    person's; then test clips of held-out questions, half of them in the held-out voice."""
     voices = {name: make() for name, make in question_voices().items()}
     known = sorted(set(voices) - {HELD_OUT_VOICE})
     natural = [name for name in known if name in NATURAL]
@@ -59,7 +59,7 @@ def ask(folder: Path, rounds: int, limit: int | None = None, held_out_clips: int
     done = Counter(meta["text"] for meta in clips.meta)
     plan = [
         (q, random.Random(f"ask/{r}/{q.question}"))
-        for q in train + drills()
+        for q in train + drills() + beyond()
         for r in range(done[q.question], times.get(q.kind, 1))
     ]
     random.Random(SEED).shuffle(plan)

@@ -12,7 +12,8 @@ from . import arithmetic, outside, talk, world
 from .outside import OUTSIDE_QUESTIONS, OUTSIDE_UNSEEN, UNKNOWN
 
 __all__ = [
-    "KINDS", "NAMED", "OUTSIDE_UNSEEN", "RULES", "UNKNOWN", "Question", "drills", "questions",
+    "KINDS", "NAMED", "OUTSIDE_UNSEEN", "RULES", "UNKNOWN", "Question", "beyond", "drills",
+    "questions",
 ]  # fmt: skip
 
 KINDS = {**arithmetic.KINDS, **world.KINDS, **talk.KINDS, **outside.KINDS}
@@ -65,12 +66,15 @@ def questions() -> list[Question]:
 
 def drills() -> list[Question]:
     """Sums below a hundred that are no part of the domain, to practise its rule with; none that
-    gives a held-out one away the other way round. And questions outside of the domain in every
-    form, to practise its border with."""
+    gives a held-out one away the other way round."""
     asked = {q.answer: q.held_out for q in questions()}
     found = []
     for i, (ways, answer, swapped) in enumerate(arithmetic.sums_below_hundred()):
         if answer not in asked and not asked.get(swapped, False):
             found.append(Question("drill", answer, ways[i % len(ways)], answer, held_out=False))
-    beyond = [Question("beyond", q, q, UNKNOWN, held_out=False) for q in OUTSIDE_QUESTIONS]
-    return found + beyond
+    return found
+
+
+def beyond() -> list[Question]:
+    """Questions outside of the domain in every form, to practise its border with."""
+    return [Question("beyond", q, q, UNKNOWN, held_out=False) for q in OUTSIDE_QUESTIONS]

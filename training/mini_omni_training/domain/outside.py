@@ -85,7 +85,7 @@ OUTSIDE_QUESTIONS = (
     "Have you ever been to space?|Was Napoleon short?|Were there kings in Iceland?"
 ).split("|")
 
-# To test with: none like them is trained on.
+# To test with; none of them is trained on.
 OUTSIDE_UNSEEN = (
     "Who wrote Romeo and Juliet?|How tall is the tallest building?|"
     "What is the best way to learn Greek?|Why is the sky dark at night?|Who won the election?|"
