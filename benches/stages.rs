@@ -7,11 +7,9 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use mini_omni::delay::{Codes, DelayPattern};
-use mini_omni::manifest::MelDims;
-use mini_omni::mel::MelSpectrogram;
-use mini_omni::noise::Noise;
-use mini_omni::sampling::{Sampler, SamplingConfig};
+use mini_omni::measure::{Codes, DelayPattern, MelSpectrogram, Sampler};
+use mini_omni::model::MelDims;
+use mini_omni::{Noise, SamplingConfig};
 
 /// Ids of the text stream; each of the seven audio streams has 4160.
 const TEXT_VOCAB: usize = 152_000;

@@ -9,47 +9,39 @@
 //!                                                       └─DelayPattern─▶ Frame ─Codec─▶ PCM 24 kHz
 //! ```
 //!
-//! [`Omni::stream`] is the one path; [`Scheduler`] walks it with many conversations at once, and both
-//! turn the same engine. Pure modules stand in the middle ([`mel`], [`task`], [`prompt`], [`turn`],
-//! [`delay`], [`sampling`], [`noise`]), files and sound at the rim ([`audio`], [`manifest`],
-//! [`output`]), and [`graph`] is the only place that knows ONNX Runtime.
+//! Load a [`Runtime`] and an [`Omni`], then [`Omni::stream`] a [`Question`]; for many at once give the
+//! model to a [`Scheduler`]. `examples/` has a file for each use.
+//!
+//! The layers, each of which knows only those before it (`docs/architecture.md`): `error`, `model` (the
+//! folder on disk), [`audio`], `decoding` (rules, pure), `ask` and `trace` (the vocabulary), `graph` (the
+//! only place that knows ONNX Runtime), `engine`, then the three ways in: `omni`, `scheduler`,
+//! [`compare`].
+#![warn(missing_docs)]
 
-pub mod answer;
+mod ask;
 pub mod audio;
-pub mod batch;
 pub mod compare;
-pub mod conversation;
-pub mod delay;
+mod decoding;
 mod engine;
-pub mod error;
-pub mod graph;
-pub mod hash;
-pub mod hear;
-pub mod manifest;
-pub mod mel;
-pub mod noise;
-pub mod omni;
-pub mod output;
-mod prefill;
-pub mod prompt;
-pub mod sampling;
-pub mod scheduler;
-pub mod speech;
-pub mod stats;
-pub mod task;
-pub mod text;
-pub mod trace;
-pub mod turn;
+mod error;
+mod graph;
+pub mod measure;
+pub mod model;
+mod omni;
+mod scheduler;
+mod sync;
+mod trace;
 
+pub use ask::{EncoderWindow, Event, Millis, Options, Question};
 pub use audio::Pcm;
-pub use compare::compare;
-pub use conversation::Conversation;
-pub use error::{Error, Result};
+pub use decoding::generation::Ended;
+pub use decoding::noise::Noise;
+pub use decoding::sampling::SamplingConfig;
+pub use decoding::task::{Source, Task};
+pub use engine::{Answer, Memory};
+pub use error::{Error, ErrorKind, Result};
 pub use graph::{Provider, Runtime};
-pub use manifest::Manifest;
-pub use noise::Noise;
-pub use omni::{Event, Omni, Options, Question};
-pub use sampling::SamplingConfig;
-pub use scheduler::{Busy, Limits, Scheduler};
-pub use task::Task;
-pub use trace::Trace;
+pub use model::Manifest;
+pub use omni::Omni;
+pub use scheduler::{Limits, Request, Scheduler};
+pub use trace::{Timings, Trace};

@@ -1,100 +1,46 @@
-//! A question in, an answer out, while it is being written: the one path through the model.
+//! A model, loaded: a question in, an answer out while it is being written.
 //!
-//! [`Omni::stream`] is what the command line, the benches and the tests all call; they differ in the
-//! sink they give it. [`crate::Scheduler`] turns the same loop for many conversations.
+//! [`Omni::stream`] is what the command line, the benches and the tests call; they differ in the sink
+//! they give it. [`crate::Scheduler`] turns the same engine for many conversations.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::audio::Pcm;
-use crate::conversation::Reply;
-use crate::engine::{Engine, Tools};
+use crate::ask::{Event, Millis, Options, Question, millis};
+use crate::engine::codec_queue::CodecQueue;
+use crate::engine::front_end::{FrontEnd, check_source};
+use crate::engine::{Admission, Answer, Engine, Sink, Tools};
 use crate::error::Result;
-use crate::graph::decoder::Call;
 use crate::graph::{CodecDecoder, Decoder, Encoder, Runtime};
-use crate::hear::Ear;
-use crate::manifest::Manifest;
-use crate::mel::MelSpectrogram;
-use crate::noise::Noise;
-use crate::sampling::SamplingConfig;
-use crate::speech::Speech;
-use crate::task::{Source, Task};
-use crate::text::Text;
-use crate::trace::{Millis, Trace};
-use crate::turn::Forced;
-
-/// What is asked.
-#[derive(Debug, Clone)]
-pub enum Question {
-    /// Speech, mono, any sample rate.
-    Audio(Pcm),
-    Text(String),
-}
-
-impl Question {
-    /// Speech or text.
-    pub fn source(&self) -> Source {
-        match self {
-            Question::Audio(_) => Source::Audio,
-            Question::Text(_) => Source::Text,
-        }
-    }
-}
-
-/// How much of the encoder's window a clip fills.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EncoderWindow {
-    /// All of it, padded with silence, as published.
-    Full,
-    /// The clip and a second of silence: several times less work, slightly other features.
-    Short,
-}
-
-/// How it is to be answered.
-#[derive(Debug, Clone)]
-pub struct Options {
-    pub task: &'static Task,
-    /// Most steps to keep; the model's own limit where `None`.
-    pub max_steps: Option<usize>,
-    pub sampling: SamplingConfig,
-    pub noise: Noise,
-    pub window: EncoderWindow,
-    /// A length of its own, whatever the model would say.
-    pub forced: Option<Forced>,
-}
-
-impl Options {
-    /// Greedy, seeded noise, as long as the model allows.
-    pub fn for_task(task: &'static Task) -> Options {
-        Options {
-            task,
-            max_steps: None,
-            sampling: SamplingConfig::greedy(),
-            noise: Noise::Seeded(0),
-            window: EncoderWindow::Full,
-            forced: None,
-        }
-    }
-}
-
-/// A piece of the answer, the moment it exists.
-#[derive(Debug)]
-pub enum Event {
-    /// Whole characters.
-    Text(String),
-    /// Mono samples at the codec's rate.
-    Audio(Vec<f32>),
-}
-
-/// Takes the answer as it comes; an error from it ends the answer.
-pub type Sink<'a> = dyn FnMut(Event) -> Result<()> + 'a;
+use crate::model::manifest::Manifest;
+use crate::model::tokenizer::Tokenizer;
+use crate::trace::Trace;
 
 /// A loaded model.
+///
+/// ```no_run
+/// use std::ops::ControlFlow;
+/// use mini_omni::{Event, Omni, Options, Provider, Question, Runtime, Task};
+///
+/// let runtime = Runtime::load(Provider::Cpu, 0)?;
+/// let mut omni = Omni::load("onnx/mini-omni-small".as_ref(), &runtime)?;
+/// let question = Question::Text("What is the capital of France?".into());
+/// let options = Options::for_task(Task::T1A2);
+/// let trace = omni.stream(&question, &options, |event| {
+///     if let Event::Text(text) = event {
+///         print!("{text}");
+///     }
+///     ControlFlow::Continue(())
+/// })?;
+/// println!("\nended by {}", trace.ended.name());
+/// # Ok::<(), mini_omni::Error>(())
+/// ```
 pub struct Omni {
-    pub manifest: Arc<Manifest>,
-    pub(crate) text: Arc<Text>,
-    pub(crate) ear: Ear,
+    pub(crate) manifest: Arc<Manifest>,
+    pub(crate) tokenizer: Arc<Tokenizer>,
+    pub(crate) front_end: FrontEnd,
     pub(crate) decoder: Decoder,
     pub(crate) codec: CodecDecoder,
     pub(crate) load: Millis,
@@ -108,39 +54,37 @@ impl Omni {
         let start = Instant::now();
         let manifest = Arc::new(Manifest::load(folder)?);
         let codec_threads = if runtime.takes_turns() {
-            runtime.threads
+            runtime.threads()
         } else {
             1
         };
         // Opening a graph keeps one core busy; the decoder takes as long as the rest together.
-        let (decoder, (encoder, codec, text)) = rayon::join(
+        let (decoder, (encoder, codec, tokenizer)) = rayon::join(
             || Decoder::open(runtime, folder, &manifest),
             || {
                 (
                     Encoder::open(runtime, folder, &manifest),
                     CodecDecoder::open(runtime, folder, &manifest, codec_threads),
-                    Text::open(folder, &manifest),
+                    Tokenizer::open(folder, &manifest),
                 )
             },
         );
-        let text = Arc::new(text?);
-        let mut omni = Omni {
-            ear: Ear {
-                manifest: manifest.clone(),
-                text: text.clone(),
-                mel: MelSpectrogram::new(&manifest.mel),
-                encoder: encoder?,
-            },
+        let tokenizer = Arc::new(tokenizer?);
+        Ok(Omni {
+            front_end: FrontEnd::new(manifest.clone(), tokenizer.clone(), encoder?),
             decoder: decoder?,
             codec: codec?,
-            text,
+            tokenizer,
             manifest,
-            load: 0.0,
+            load: millis(start.elapsed()),
             folder: folder.to_path_buf(),
             runtime: runtime.clone(),
-        };
-        omni.load = millis(start);
-        Ok(omni)
+        })
+    }
+
+    /// What the model folder says of itself.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
     }
 
     /// The codec once more, to run on one thread.
@@ -148,97 +92,80 @@ impl Omni {
         CodecDecoder::open(&self.runtime, &self.folder, &self.manifest, 1)
     }
 
-    /// The speaking side of its answers.
-    pub(crate) fn speech(&self) -> Speech {
-        Speech::new(self.manifest.codec.sample_rate, self.runtime.takes_turns())
+    /// The front end once more, with an encoder of its own.
+    pub(crate) fn open_front_end(&self) -> Result<FrontEnd> {
+        let encoder = Encoder::open(&self.runtime, &self.folder, &self.manifest)?;
+        let (manifest, tokenizer) = (self.manifest.clone(), self.tokenizer.clone());
+        Ok(FrontEnd::new(manifest, tokenizer, encoder))
     }
 
-    /// Answers, giving the answer to `sink` as it comes.
+    /// The queue in front of its codec.
+    pub(crate) fn codec_queue(&self) -> CodecQueue {
+        CodecQueue::new(self.manifest.codec.sample_rate, self.runtime.takes_turns())
+    }
+
+    /// Answers, giving the answer to `sink` as it comes; where `sink` breaks, the answer ends there.
+    /// The record of what was handed over follows, or why there is none.
     pub fn stream(
         &mut self,
         question: &Question,
         options: &Options,
-        sink: &mut Sink,
+        mut sink: impl FnMut(Event) -> ControlFlow<()>,
     ) -> Result<Trace> {
-        let start = Instant::now();
-        let mut heard = self.ear.hear(question, options, start)?;
-        heard.timings.load = self.load;
-        let speech = self.speech();
+        check_source(question, options)?;
+        let (writing, mut answer) = Sink::new(Instant::now(), None);
+        writing.time(|timings| timings.load = self.load);
+        let prepared = self.front_end.prepare(question, options, 0, &writing)?;
+        let codec_queue = self.codec_queue();
         let tools = Tools {
             manifest: &self.manifest,
-            text: &self.text,
-            speech: &speech,
+            tokenizer: &self.tokenizer,
+            codec_queue: &codec_queue,
         };
-        let (reply, mut conversation) = Reply::new(None);
         let mut engine = Engine::new(tools, &mut self.decoder, usize::MAX, None);
         let codec = &mut self.codec;
-        let mut first_audio = None;
-        let mut give = |event: Event| {
-            if matches!(event, Event::Audio(_)) {
-                first_audio.get_or_insert_with(|| millis(start));
-            }
-            sink(event)
-        };
-        let mut trace = std::thread::scope(|scope| {
-            let _open = speech.open();
+        std::thread::scope(|scope| {
+            let open = codec_queue.open();
             if options.task.speaks() {
-                scope.spawn(|| speech.serve(codec));
+                scope.spawn(|| codec_queue.serve(|job| job.run(codec)));
             }
-            engine.admit(heard, options.clone(), reply);
-            while !engine.is_idle() {
-                engine.turn();
-                while let Some(event) = conversation.try_next() {
-                    give(event)?;
+            engine.admit(Admission {
+                prepared,
+                options: options.clone(),
+                memory: None,
+                keep_memory: false,
+                sink: writing,
+            });
+            // Moved in, so that the queue closes when the engine has done.
+            scope.spawn(move || {
+                let _open = open;
+                while !engine.is_idle() {
+                    engine.turn();
                 }
-            }
-            for event in &mut conversation {
-                give(event)?;
-            }
-            conversation.finish()
-        })?;
-        trace.timings_ms.first_audio = first_audio;
-        trace.timings_ms.total = millis(start);
-        Ok(trace)
+            });
+            deliver(&mut answer, &mut sink);
+            answer.finish()
+        })
     }
 
-    /// Times `n` passes of the decoder over one row with both heads, at `position`; none where the
-    /// model has no such position.
-    pub fn time_steps(&mut self, position: usize, n: usize) -> Result<Vec<Millis>> {
-        let capacity = position + n + 1;
-        if capacity > self.manifest.decoder.max_length {
-            return Ok(Vec::new());
-        }
-        let mut cache = self.decoder.cache_at(&[position], capacity)?;
-        let ids = vec![0; self.manifest.ids.streams()];
-        let call = Call {
-            ids: &ids,
-            seq: 1,
-            features: None,
-            text_rows: &[0],
-            audio_rows: &[0],
-        };
-        self.decoder.run(&mut cache, call)?;
-        let time = |_| {
-            let start = Instant::now();
-            self.decoder.run(&mut cache, call)?;
-            Ok(millis(start))
-        };
-        (0..n).map(time).collect()
-    }
-
-    /// Answers and keeps the sound.
+    /// Answers and keeps the sound: mono samples at the codec's rate.
     pub fn run(&mut self, question: &Question, options: &Options) -> Result<(Trace, Vec<f32>)> {
         let mut pcm = Vec::new();
-        let trace = self.stream(question, options, &mut |event| {
+        let trace = self.stream(question, options, |event| {
             if let Event::Audio(chunk) = event {
                 pcm.extend_from_slice(&chunk);
             }
-            Ok(())
+            ControlFlow::Continue(())
         })?;
         Ok((trace, pcm))
     }
 }
 
-pub(crate) fn millis(since: Instant) -> Millis {
-    since.elapsed().as_secs_f64() * 1000.0
+/// Gives the events to `sink` until it breaks, which cancels the answer.
+fn deliver(answer: &mut Answer, sink: &mut impl FnMut(Event) -> ControlFlow<()>) {
+    while let Some(event) = answer.next() {
+        if sink(event).is_break() {
+            return answer.cancel();
+        }
+    }
 }

@@ -1,171 +1,274 @@
 //! Many conversations at once: one model, one batch, every answer on time.
 //!
-//! One thread hears questions (mel, encoder), one turns the [`Engine`] that reads prompts in pieces
-//! and steps all answers together, and codec threads serve the answer whose player would run dry
-//! first. What an answer says does not depend on who else is answered: in the fused profile to the
-//! bit, since rows are computed in pairs ([`crate::batch`]); in the portable one as far as rounding
-//! goes. [`Omni::stream`] computes a lone row alone, which is faster, and in a quantised model may
-//! round otherwise.
-//!
-//! ```no_run
-//! # use mini_omni::{Limits, Omni, Options, Provider, Question, Runtime, Scheduler, task};
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let runtime = Runtime::load(Provider::Cpu, 0)?;
-//! let omni = Omni::load("onnx/mini-omni".as_ref(), &runtime)?;
-//! let scheduler = Scheduler::new(omni, Limits::default())?;
-//! let question = Question::Text("What is your name?".into());
-//! let mut conversation = scheduler.submit(question, Options::for_task(&task::T1A2))?;
-//! for event in &mut conversation { /* text and sound, as they come */ }
-//! let trace = conversation.finish()?;
-//! # Ok(())
-//! # }
-//! ```
+//! Front-end threads prepare questions (mel, encoder), one thread turns the engine that reads prompts
+//! in pieces and steps all answers together, and codec threads serve the answer whose player would
+//! run dry first. What an answer says does not depend on who else is answered: in the fused profile
+//! to the bit, since rows are computed in pairs; in the portable one as far as rounding goes.
+//! [`Omni::stream`] computes a lone row alone, which is faster, and in a quantised model may round
+//! otherwise.
 
-use std::sync::Arc;
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use crate::conversation::{Conversation, Place, Reply};
-use crate::engine::{Engine, Tools};
-use crate::error::Result;
-use crate::graph::{CodecDecoder, Decoder, KvCache};
-use crate::hear::{Ear, Heard};
-use crate::manifest::Manifest;
-use crate::omni::{Omni, Options, Question};
-use crate::speech::Speech;
-use crate::text::Text;
-use crate::trace::Millis;
+use crate::ask::{Event, Millis, Options, Question};
+use crate::engine::codec_queue::CodecQueue;
+use crate::engine::front_end::{FrontEnd, check_source, prepare_text};
+use crate::engine::{Admission, Answer, Engine, Memory, Permit, Receive, Registry, Sink, Tools};
+use crate::error::{Error, ErrorKind, Result};
+use crate::graph::{Decoder, KvCache};
+use crate::model::manifest::Manifest;
+use crate::model::tokenizer::Tokenizer;
+use crate::omni::Omni;
+use crate::trace::Trace;
 
 /// What a scheduler takes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
-    /// Conversations at once, from `submit` to their end; above it `submit` says [`Busy`].
-    pub conversations: usize,
+    /// Answers at once, from `submit` to their end; above it `submit` is refused as
+    /// [`ErrorKind::Busy`].
+    pub answers: usize,
     /// Most prompt columns read between two steps: fewer keep the running answers smoother, more
     /// begin the new one sooner.
     pub prefill_columns: usize,
+    /// Threads that turn questions into prompts; each but the first opens the encoder once more, with
+    /// its weights in memory.
+    pub front_end_threads: usize,
     /// Threads that turn frames into sound; each but the first opens the codec once more, with its
     /// weights in memory.
     pub codec_threads: usize,
 }
 
 impl Default for Limits {
-    /// Eight conversations, pieces of 16 columns, a codec thread for every core but at most four.
+    /// Eight answers, pieces of 16 columns, a codec thread for every core but at most four, a front
+    /// end for every four cores but at most four.
     fn default() -> Limits {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Limits {
-            conversations: 8,
+            answers: 8,
             prefill_columns: 16,
+            front_end_threads: (cores / 4).clamp(1, 4),
             codec_threads: cores.min(4),
         }
     }
 }
 
-/// All places are taken; ask again when a conversation has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("busy: {conversations} conversations are under way, the most at once; ask again later")]
-pub struct Busy {
-    /// The limit.
-    pub conversations: usize,
+/// A question for a scheduler, with all that may be said about its answer.
+#[non_exhaustive]
+pub struct Request {
+    /// What is asked.
+    pub question: Question,
+    /// How it is to be answered.
+    pub options: Options,
+    /// When the question came: times are counted from here.
+    pub start: Instant,
+    /// What the conversation has read before, if the question follows an answer.
+    pub memory: Option<Memory>,
+    /// Whether [`Answer::finish_with_memory`] gives the conversation's memory back.
+    pub keep_memory: bool,
+    /// Whether the events wait until [`Answer::release`] or [`Answer::cancel`].
+    pub held: bool,
+    receive: Option<Receive>,
 }
 
-/// Answers many conversations at once. Dropping it waits for those under way.
+impl Request {
+    /// A question that comes now and follows no other.
+    pub fn new(question: Question, options: Options) -> Request {
+        Request {
+            question,
+            options,
+            start: Instant::now(),
+            memory: None,
+            keep_memory: false,
+            held: false,
+            receive: None,
+        }
+    }
+
+    /// Gives the events to `sink`, in order, and not to the [`Answer`]. It is called on the threads
+    /// that write all answers, so it must not wait for anything; where it breaks, or panics, the
+    /// answer is cancelled.
+    pub fn sink(mut self, sink: impl FnMut(Event) -> ControlFlow<()> + Send + 'static) -> Request {
+        self.receive = Some(Box::new(sink));
+        self
+    }
+}
+
+/// Answers many conversations at once. Dropping it waits for the answers under way.
+///
+/// ```no_run
+/// use mini_omni::{Event, Limits, Omni, Options, Provider, Question, Request, Runtime, Scheduler, Task};
+///
+/// let runtime = Runtime::load(Provider::Cpu, 0)?;
+/// let omni = Omni::load("onnx/mini-omni-small".as_ref(), &runtime)?;
+/// let scheduler = Scheduler::new(omni, Limits::default())?;
+/// let question = Question::Text("What is your name?".into());
+/// let mut answer = scheduler.submit(Request::new(question, Options::for_task(Task::T1A2)))?;
+/// for event in &mut answer {
+///     if let Event::Text(text) = event {
+///         print!("{text}");
+///     }
+/// }
+/// let trace = answer.finish()?;
+/// # Ok::<(), mini_omni::Error>(())
+/// ```
 pub struct Scheduler {
-    questions: Option<Sender<Submission>>,
+    /// `None` once it is being dropped.
+    entrance: Option<Entrance>,
+    manifest: Arc<Manifest>,
+    tokenizer: Arc<Tokenizer>,
     taken: Arc<AtomicUsize>,
+    registry: Registry,
     limits: Limits,
+    load: Millis,
     threads: Vec<JoinHandle<()>>,
+}
+
+/// Where questions go in.
+struct Entrance {
+    /// Spoken ones, to the front ends.
+    spoken: Sender<Submission>,
+    /// Written ones, which need no encoder, to the decoder.
+    prepared: Sender<Admission>,
 }
 
 /// A question that was let in.
 struct Submission {
     question: Question,
     options: Options,
-    reply: Reply,
-    start: Instant,
-}
-
-/// A question that was heard.
-struct Asked {
-    heard: Heard,
-    options: Options,
-    reply: Reply,
+    memory: Option<Memory>,
+    keep_memory: bool,
+    sink: Sink,
 }
 
 impl Scheduler {
-    /// Starts the threads. Fails if the codec cannot be opened for each of its threads.
+    /// Starts the threads. Fails if a graph cannot be opened for each of its threads.
     pub fn new(omni: Omni, limits: Limits) -> Result<Scheduler> {
         let codecs = (0..limits.codec_threads.max(1))
             .map(|_| omni.open_codec())
             .collect::<Result<Vec<_>>>()?;
-        let speech = Arc::new(omni.speech());
-        let Omni {
-            manifest,
-            text,
-            ear,
-            decoder,
-            load,
-            ..
-        } = omni;
-        let partner = decoder.cache(1, 1)?;
-        let (questions, submissions) = channel();
-        let (asked, heard) = channel();
-        let mut threads = vec![std::thread::spawn(move || {
-            hear(ear, load, &submissions, &asked)
-        })];
-        for codec in codecs {
-            let speech = speech.clone();
-            let serve = move |mut codec: CodecDecoder| speech.serve(&mut codec);
-            threads.push(std::thread::spawn(move || serve(codec)));
-        }
-        let columns = limits.prefill_columns;
-        threads.push(std::thread::spawn(move || {
-            answer(
-                (decoder, partner),
-                columns,
-                (&manifest, &text, &speech),
-                &heard,
-            );
-        }));
-        Ok(Scheduler {
-            questions: Some(questions),
+        let more_front_ends = (1..limits.front_end_threads)
+            .map(|_| omni.open_front_end())
+            .collect::<Result<Vec<_>>>()?;
+        let codec_queue = Arc::new(omni.codec_queue());
+        let partner = omni.decoder.cache(1, 1)?;
+        let (spoken, submissions) = channel();
+        let (prepared, admissions) = channel();
+        let mut scheduler = Scheduler {
+            entrance: Some(Entrance {
+                spoken,
+                prepared: prepared.clone(),
+            }),
+            manifest: omni.manifest,
+            tokenizer: omni.tokenizer,
             taken: Arc::default(),
+            registry: Registry::default(),
             limits,
-            threads,
-        })
-    }
-
-    /// Asks. What is wrong with the question is told by [`Conversation::finish`].
-    pub fn submit(&self, question: Question, options: Options) -> Result<Conversation, Busy> {
-        let places = self.limits.conversations;
-        let busy = Busy {
-            conversations: places,
+            load: omni.load,
+            threads: Vec::new(),
         };
-        let place = Place::take(&self.taken, places).ok_or(busy)?;
-        let (reply, conversation) = Reply::new(Some(place));
-        if let Some(questions) = &self.questions {
-            // If the threads are gone, so is the reply, and the conversation says so.
-            let _ = questions.send(Submission {
-                question,
-                options,
-                reply,
-                start: Instant::now(),
+        let submissions = Arc::new(Mutex::new(submissions));
+        for front_end in more_front_ends.into_iter().chain([omni.front_end]) {
+            let (submissions, prepared) = (submissions.clone(), prepared.clone());
+            scheduler.spawn("front-end", move || {
+                prepare(front_end, &submissions, &prepared);
             });
         }
-        Ok(conversation)
+        for mut codec in codecs {
+            let queue = codec_queue.clone();
+            scheduler.spawn("codec", move || queue.serve(|job| job.run(&mut codec)));
+        }
+        let (manifest, tokenizer) = (scheduler.manifest.clone(), scheduler.tokenizer.clone());
+        let decoder = omni.decoder;
+        scheduler.spawn("decoder", move || {
+            answer(
+                (decoder, partner),
+                limits.prefill_columns,
+                (&manifest, &tokenizer, &codec_queue),
+                &admissions,
+            );
+        });
+        Ok(scheduler)
     }
 
-    /// Conversations under way.
-    pub fn conversations(&self) -> usize {
+    /// A thread whose death ends every answer.
+    fn spawn(&mut self, name: &'static str, run: impl FnOnce() + Send + 'static) {
+        let guard = self.registry.guard(name);
+        self.threads.push(std::thread::spawn(move || {
+            let _guard = guard;
+            run();
+        }));
+    }
+
+    /// Asks. Refuses at once what can be known at once: [`ErrorKind::Busy`], a task that answers
+    /// other questions, a text without words; the rest is told by [`Answer::finish`].
+    pub fn submit(&self, request: Request) -> Result<Answer> {
+        check_source(&request.question, &request.options)?;
+        let permit = Permit::take(&self.taken, self.limits.answers).ok_or_else(|| self.busy())?;
+        let (sink, answer) = Sink::new(request.start, request.receive);
+        sink.keep_permit(permit);
+        sink.time(|timings| timings.load = self.load);
+        if request.held {
+            sink.hold();
+        }
+        self.registry.add(&sink)?;
+        self.enter(Submission {
+            question: request.question,
+            options: request.options,
+            memory: request.memory,
+            keep_memory: request.keep_memory,
+            sink,
+        })?;
+        Ok(answer)
+    }
+
+    /// A thread that is gone has taken the other end with it: then the sink is dropped here, and the
+    /// answer says so.
+    fn enter(&self, submission: Submission) -> Result<()> {
+        let Some(entrance) = &self.entrance else {
+            return Ok(());
+        };
+        match &submission.question {
+            Question::Text(text) => {
+                let past = position(&submission.memory);
+                let options = &submission.options;
+                let prepared = prepare_text(&self.manifest, &self.tokenizer, text, options, past)?;
+                let _ = entrance.prepared.send(submission.admission(prepared));
+            }
+            Question::Audio(_) => {
+                let _ = entrance.spoken.send(submission);
+            }
+        }
+        Ok(())
+    }
+
+    fn busy(&self) -> Error {
+        let sentence = format!(
+            "{} answers are under way, the most at once; ask again later",
+            self.limits.answers
+        );
+        Error::new(ErrorKind::Busy, sentence)
+    }
+
+    /// Answers under way.
+    pub fn answers(&self) -> usize {
         self.taken.load(Ordering::Acquire)
+    }
+
+    /// Whether all its threads live. Where one died, every answer under way ended with
+    /// [`ErrorKind::Stopped`], and so does every later question.
+    pub fn is_alive(&self) -> bool {
+        self.registry.is_alive()
     }
 }
 
 impl Drop for Scheduler {
     fn drop(&mut self) {
-        self.questions = None;
+        self.entrance = None;
         for thread in self.threads.drain(..) {
             // A thread that panicked has said so on standard error.
             let _ = thread.join();
@@ -173,29 +276,49 @@ impl Drop for Scheduler {
     }
 }
 
-/// The ear's thread: questions to prompts, in the order they came.
-fn hear(mut ear: Ear, load: Millis, submissions: &Receiver<Submission>, asked: &Sender<Asked>) {
-    for submission in submissions {
+impl Submission {
+    fn admission(self, prepared: crate::engine::front_end::Prepared) -> Admission {
+        Admission {
+            prepared,
+            options: self.options,
+            memory: self.memory,
+            keep_memory: self.keep_memory,
+            sink: self.sink,
+        }
+    }
+}
+
+fn position(memory: &Option<Memory>) -> usize {
+    memory.as_ref().map_or(0, Memory::position)
+}
+
+/// A front end's thread: questions to prompts, in the order they came.
+fn prepare(
+    mut front_end: FrontEnd,
+    submissions: &Mutex<Receiver<Submission>>,
+    prepared: &Sender<Admission>,
+) {
+    let next = || {
+        let submissions = submissions.lock().unwrap_or_else(PoisonError::into_inner);
+        submissions.recv()
+    };
+    while let Ok(submission) = next() {
         let Submission {
             question,
             options,
-            reply,
-            start,
-        } = submission;
-        if reply.is_cancelled() {
+            memory,
+            sink,
+            ..
+        } = &submission;
+        if sink.is_over() {
+            let trace = Trace::new(options.task.name(), 0, front_end.streams());
+            sink.end(Ok(Box::new(trace)));
             continue;
         }
-        match ear.hear(&question, &options, start) {
-            Ok(mut heard) => {
-                heard.timings.load = load;
-                // If the decoder's thread is gone, so is the reply, and the conversation says so.
-                let _ = asked.send(Asked {
-                    heard,
-                    options,
-                    reply,
-                });
-            }
-            Err(error) => reply.end(Err(error)),
+        match front_end.prepare(question, options, position(memory), sink) {
+            // If the decoder's thread is gone the sink is dropped, and the answer says so.
+            Ok(question) => drop(prepared.send(submission.admission(question))),
+            Err(error) => sink.end(Err(error)),
         }
     }
 }
@@ -204,26 +327,25 @@ fn hear(mut ear: Ear, load: Millis, submissions: &Receiver<Submission>, asked: &
 fn answer(
     (mut decoder, partner): (Decoder, KvCache),
     prefill_columns: usize,
-    (manifest, text, speech): (&Manifest, &Text, &Speech),
-    asked: &Receiver<Asked>,
+    (manifest, tokenizer, codec_queue): (&Manifest, &Tokenizer, &CodecQueue),
+    admissions: &Receiver<Admission>,
 ) {
-    let speech = speech.open();
+    let codec_queue = codec_queue.open();
     let tools = Tools {
         manifest,
-        text,
-        speech: &speech,
+        tokenizer,
+        codec_queue: &codec_queue,
     };
     let mut engine = Engine::new(tools, &mut decoder, prefill_columns, Some(partner));
-    let admit = |engine: &mut Engine, one: Asked| engine.admit(one.heard, one.options, one.reply);
     loop {
         if engine.is_idle() {
-            match asked.recv() {
-                Ok(one) => admit(&mut engine, one),
+            match admissions.recv() {
+                Ok(one) => engine.admit(one),
                 Err(_) => return,
             }
         }
-        while let Ok(one) = asked.try_recv() {
-            admit(&mut engine, one);
+        while let Ok(one) = admissions.try_recv() {
+            engine.admit(one);
         }
         engine.turn();
     }

@@ -3,24 +3,18 @@
 mod common;
 
 use std::path::PathBuf;
-use std::sync::OnceLock;
 
 use common::*;
-use mini_omni::omni::EncoderWindow;
-use mini_omni::task::{self, Source, TASKS, Task};
 use mini_omni::{
-    Busy, Conversation, Event, Limits, Noise, Omni, Options, Provider, Question, Runtime,
-    SamplingConfig, Scheduler, Trace, audio,
+    Answer, EncoderWindow, ErrorKind, Event, Limits, Noise, Omni, Options, Pcm, Provider, Question,
+    Request, Result, Runtime, SamplingConfig, Scheduler, Source, Task, Trace, audio, measure,
 };
 
 /// PCM of an answer alone against the same beside others.
 const PCM_TOLERANCE: f32 = 1e-5;
 
-fn runtime() -> &'static Runtime {
-    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    RUNTIME.get_or_init(|| {
-        Runtime::load(Provider::Cpu, 1).expect("ONNX Runtime; `make onnxruntime` gets it")
-    })
+fn runtime() -> Runtime {
+    Runtime::load(Provider::Cpu, 1).expect("ONNX Runtime; `make onnxruntime` gets it")
 }
 
 fn omni(profile: &str) -> Omni {
@@ -28,15 +22,16 @@ fn omni(profile: &str) -> Omni {
         "random" => model(),
         profile => root().join("tests/fixtures/tiny").join(profile),
     };
-    Omni::load(&folder, runtime()).expect("a model")
+    Omni::load(&folder, &runtime()).expect("a model")
 }
 
-fn limits(conversations: usize, prefill_columns: usize) -> Limits {
-    Limits {
-        conversations,
-        prefill_columns,
-        codec_threads: 2,
-    }
+fn limits(answers: usize, prefill_columns: usize) -> Limits {
+    let mut limits = Limits::default();
+    limits.answers = answers;
+    limits.prefill_columns = prefill_columns;
+    limits.front_end_threads = 2;
+    limits.codec_threads = 2;
+    limits
 }
 
 fn question(source: Source, variant: usize) -> Question {
@@ -44,52 +39,60 @@ fn question(source: Source, variant: usize) -> Question {
         Source::Text => Question::Text("What is your name? ".repeat(1 + variant)),
         Source::Audio => {
             let wav = root().join("tests/fixtures/audio/output1.wav");
-            let mut pcm = audio::read(&wav).expect("a question");
-            pcm.samples.truncate(pcm.samples.len() / (1 + variant));
-            Question::Audio(pcm)
+            let pcm = audio::read(&wav).expect("a question");
+            let samples = &pcm.samples()[..pcm.samples().len() / (1 + variant)];
+            let cut = Pcm::new(samples.to_vec(), pcm.sample_rate());
+            Question::Audio(cut.expect("a shorter one"))
         }
     }
 }
 
-fn options(task: &'static Task, seed: u64, steps: usize) -> Options {
+fn options(task: Task, seed: u64, steps: usize) -> Options {
     let sampling = SamplingConfig {
         temperature: if seed == 0 { 0.0 } else { 0.9 },
         top_k: 40,
         top_p: 0.95,
         seed,
     };
-    Options {
-        max_steps: Some(steps),
-        sampling,
-        noise: Noise::Seeded(seed),
-        window: EncoderWindow::Short,
-        ..Options::for_task(task)
-    }
+    let mut options = Options::for_task(task);
+    options.max_steps = Some(steps);
+    options.sampling = sampling;
+    options.noise = Noise::Seeded(seed);
+    options.window = EncoderWindow::Short;
+    options
 }
 
 /// All six tasks, greedy and sampled, prompts and answers of several lengths.
 fn mixed() -> Vec<(Question, Options)> {
-    let of = |(i, task): (usize, &'static Task)| {
+    let of = |(i, task): (usize, Task)| {
         [0, 1].map(|round| {
             let seed = (round * (i + 7)) as u64;
             let steps = 10 + 9 * ((i + 3 * round) % 5);
             (
-                question(task.source, (i + round) % 3),
+                question(task.source(), (i + round) % 3),
                 options(task, seed, steps),
             )
         })
     };
-    TASKS.into_iter().enumerate().flat_map(of).collect()
+    Task::ALL.into_iter().enumerate().flat_map(of).collect()
 }
 
-fn hear_out(mut conversation: Conversation) -> (Trace, Vec<f32>) {
+fn submit(scheduler: &Scheduler, question: Question, options: Options) -> Result<Answer> {
+    scheduler.submit(Request::new(question, options))
+}
+
+fn kind(refused: Result<Answer>) -> ErrorKind {
+    refused.err().expect("a refusal").kind()
+}
+
+fn hear_out(mut answer: Answer) -> (Trace, Vec<f32>) {
     let mut pcm = Vec::new();
-    for event in &mut conversation {
+    for event in &mut answer {
         if let Event::Audio(chunk) = event {
             pcm.extend(chunk);
         }
     }
-    (conversation.finish().expect("an answer"), pcm)
+    (answer.finish().expect("an answer"), pcm)
 }
 
 fn assert_same(name: &str, alone: &(Trace, Vec<f32>), together: &(Trace, Vec<f32>)) {
@@ -118,9 +121,7 @@ fn nobody_hears_the_others(profile: &str) {
             let asked: Vec<_> = group
                 .iter()
                 .map(|(question, options)| {
-                    scheduler
-                        .submit(question.clone(), options.clone())
-                        .expect("a place")
+                    submit(&scheduler, question.clone(), options.clone()).expect("a permit")
                 })
                 .collect();
             together.extend(asked.into_iter().map(hear_out));
@@ -146,44 +147,33 @@ fn an_answer_does_not_depend_on_the_others_portable() {
 #[test]
 fn rows_join_and_leave_while_others_go_on() {
     for profile in ["fused", "portable"] {
-        let long = options(&task::A1A2, 3, 250);
-        let short = options(&task::A1A2_BATCH, 4, 12);
+        let long = options(Task::A1A2, 3, 250);
+        let short = options(Task::A1A2_BATCH, 4, 12);
         let ask = question(Source::Audio, 0);
         let mut one = omni(profile);
-        let forced = |options: &Options, text_steps| Options {
-            forced: Some(mini_omni::turn::Forced { text_steps }),
-            ..options.clone()
-        };
-        let (long, short) = (forced(&long, 40), forced(&short, 5));
+        let (long, short) = (measure::forced(&long, 40), measure::forced(&short, 5));
         let alone = [&long, &short].map(|options| one.run(&ask, options).expect("an answer"));
         let scheduler = Scheduler::new(omni(profile), limits(4, 16)).expect("threads");
-        let first = scheduler
-            .submit(ask.clone(), long.clone())
-            .expect("a place");
+        let first = submit(&scheduler, ask.clone(), long.clone()).expect("a permit");
         for _ in 0..4 {
-            let visitor = scheduler
-                .submit(ask.clone(), short.clone())
-                .expect("a place");
+            let visitor = submit(&scheduler, ask.clone(), short.clone()).expect("a permit");
             assert_same(profile, &alone[1], &hear_out(visitor));
         }
         assert_same(profile, &alone[0], &hear_out(first));
-        assert_eq!(scheduler.conversations(), 0);
+        assert_eq!(scheduler.answers(), 0);
     }
 }
 
 #[test]
 fn a_long_prompt_holds_nobody_up() {
     let scheduler = Scheduler::new(omni("random"), limits(3, 4)).expect("threads");
-    let submit = |question, options| scheduler.submit(question, options).expect("a place");
-    let endless = Options {
-        forced: Some(mini_omni::turn::Forced { text_steps: 9 }),
-        ..options(&task::T1A2, 0, 2000)
-    };
+    let submit = |question, options| submit(&scheduler, question, options).expect("a permit");
+    let endless = measure::forced(&options(Task::T1A2, 0, 2000), 9);
     let mut running = submit(question(Source::Text, 0), endless);
     assert!(running.next().is_some(), "it is under way");
     let long = Question::Text("word ".repeat(280));
-    let mut long = submit(long, options(&task::T1T2, 0, 5));
-    let short = submit(question(Source::Text, 0), options(&task::T1T2, 0, 5));
+    let mut long = submit(long, options(Task::T1T2, 0, 5));
+    let short = submit(question(Source::Text, 0), options(Task::T1T2, 0, 5));
     hear_out(short);
     assert!(long.try_next().is_none(), "its prompt is still being read");
     assert!(!hear_out(long).0.text.is_empty());
@@ -192,44 +182,164 @@ fn a_long_prompt_holds_nobody_up() {
 #[test]
 fn one_too_many_is_told_so_and_a_dropped_conversation_makes_room() {
     let scheduler = Scheduler::new(omni("random"), limits(2, 16)).expect("threads");
-    let endless = Options {
-        forced: Some(mini_omni::turn::Forced { text_steps: 9 }),
-        ..options(&task::T1A2, 0, 2000)
-    };
-    let ask = || scheduler.submit(question(Source::Text, 0), endless.clone());
-    let (mut first, second) = (ask().expect("a place"), ask().expect("a place"));
-    assert!(matches!(ask(), Err(Busy { conversations: 2 })));
+    let endless = measure::forced(&options(Task::T1A2, 0, 2000), 9);
+    let ask = || submit(&scheduler, question(Source::Text, 0), endless.clone());
+    let (mut first, second) = (ask().expect("a permit"), ask().expect("a permit"));
+    assert_eq!(kind(ask()), ErrorKind::Busy);
     assert!(first.next().is_some(), "it is under way");
     drop((first, second));
     let start = std::time::Instant::now();
-    while scheduler.conversations() > 0 {
+    while scheduler.answers() > 0 {
         assert!(start.elapsed().as_secs() < 30, "the places come free");
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
-    let quick = options(&task::T1T2, 0, 5);
-    let answer = scheduler.submit(question(Source::Text, 0), quick);
-    hear_out(answer.expect("a place"));
+    let quick = options(Task::T1T2, 0, 5);
+    let answer = submit(&scheduler, question(Source::Text, 0), quick);
+    hear_out(answer.expect("a permit"));
 }
 
 #[test]
 fn a_bad_question_is_its_own_misfortune() {
     let scheduler = Scheduler::new(omni("random"), limits(8, 16)).expect("threads");
-    let submit = |question, options| scheduler.submit(question, options).expect("a place");
-    let good = submit(question(Source::Audio, 0), options(&task::A1A2, 1, 30));
+    let ask = |question, options| submit(&scheduler, question, options);
+    let good = ask(question(Source::Audio, 0), options(Task::A1A2, 1, 30)).expect("a permit");
+    let text = |text: &str| Question::Text(text.into());
     let bad = [
-        submit(Question::Text(" ".into()), options(&task::T1A2, 0, 5)),
-        submit(
-            Question::Text("word ".repeat(9000)),
-            options(&task::T1T2, 0, 5),
-        ),
-        submit(question(Source::Text, 0), options(&task::A1A2, 0, 5)),
+        (text(" "), Task::T1A2, ErrorKind::NoWords),
+        (text(&"word ".repeat(9000)), Task::T1T2, ErrorKind::TooLong),
+        (text("Why?"), Task::A1A2, ErrorKind::NeedsAudio),
+        (question(Source::Audio, 0), Task::T1A2, ErrorKind::NeedsText),
     ];
-    let silent = submit(question(Source::Text, 0), options(&task::T1A2, 0, 0));
-    for conversation in bad {
-        assert!(conversation.finish().is_err());
+    for (question, task, refusal) in bad {
+        assert_eq!(kind(ask(question, options(task, 0, 5))), refusal);
     }
+    let long = Pcm::new(vec![0.1; 31 * 16_000], 16_000).expect("sound");
+    let long = ask(Question::Audio(long), options(Task::A1T1, 0, 5)).expect("a permit");
+    let error = long.finish().expect_err("31 s");
+    assert_eq!(error.kind(), ErrorKind::TooLong);
+    let silent = ask(text("Why?"), options(Task::T1A2, 0, 0)).expect("a permit");
     assert_eq!(hear_out(silent).0.frames, 0);
     assert!(hear_out(good).0.frames > 0);
+}
+
+#[test]
+fn a_text_only_answer_has_its_times() {
+    let scheduler = Scheduler::new(omni("random"), limits(1, 16)).expect("threads");
+    let quick = options(Task::T1T2, 0, 5);
+    let answer = submit(&scheduler, question(Source::Text, 0), quick).expect("a permit");
+    let times = hear_out(answer).0.timings_ms;
+    assert!(times.total >= times.prefill && times.prefill > 0.0 && times.load > 0.0);
+    assert!(times.first_audio.is_none() && !times.steps.is_empty());
+}
+
+#[test]
+fn a_cancelled_answer_ends_with_what_was_handed_over() {
+    let scheduler = Scheduler::new(omni("random"), limits(1, 16)).expect("threads");
+    let endless = measure::forced(&options(Task::T1A2, 0, 2000), 9);
+    let mut answer = submit(&scheduler, question(Source::Text, 0), endless).expect("a permit");
+    let mut heard = 0;
+    while heard == 0 {
+        if let Some(Event::Audio(pcm)) = answer.next() {
+            heard += pcm.len();
+        }
+    }
+    answer.cancel();
+    for event in &mut answer {
+        if let Event::Audio(pcm) = event {
+            heard += pcm.len(); // on its way when it was cancelled
+        }
+    }
+    let trace = answer.finish().expect("a record");
+    assert_eq!(trace.ended.name(), "cancelled");
+    assert_eq!(trace.pcm_samples, heard);
+    assert!(trace.frames > 0 && trace.frames * 2048 >= heard && trace.frames < 1900);
+}
+
+#[test]
+fn a_held_answer_is_heard_when_it_is_released_and_never_when_discarded() {
+    let scheduler = Scheduler::new(omni("random"), limits(2, 16)).expect("threads");
+    let held = || {
+        let mut request = Request::new(question(Source::Text, 0), options(Task::T1A2, 0, 20));
+        request.held = true;
+        scheduler.submit(request).expect("a permit")
+    };
+    let (mut released, discarded) = (held(), held());
+    while scheduler.answers() > 0 {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    assert!(released.try_next().is_none(), "it has ended, unheard");
+    released.release();
+    let (trace, pcm) = hear_out(released);
+    assert_eq!(
+        (trace.pcm_samples, pcm.len()),
+        (pcm.len(), trace.frames * 2048)
+    );
+    assert!(!pcm.is_empty());
+    discarded.cancel();
+    let trace = discarded.finish().expect("a record");
+    assert_eq!((trace.pcm_samples, trace.ended.name()), (0, "cancelled"));
+}
+
+#[test]
+fn a_sink_takes_the_events_and_one_that_breaks_cancels() {
+    use std::ops::ControlFlow;
+    use std::sync::{Arc, Mutex};
+    let scheduler = Scheduler::new(omni("random"), limits(2, 16)).expect("threads");
+    let ask = |breaks: bool| {
+        let heard = Arc::new(Mutex::new(0));
+        let (count, options) = (heard.clone(), options(Task::T1A2, 0, 20));
+        let request = Request::new(question(Source::Text, 0), options).sink(move |event| {
+            if let Event::Audio(pcm) = event {
+                *count.lock().expect("no panic") += pcm.len();
+                if breaks {
+                    return ControlFlow::Break(());
+                }
+            }
+            ControlFlow::Continue(())
+        });
+        let answer = scheduler.submit(request).expect("a permit");
+        let trace = answer.finish().expect("a record");
+        let heard = *heard.lock().expect("no panic");
+        (trace, heard)
+    };
+    let (whole, heard) = ask(false);
+    assert_eq!((whole.pcm_samples, whole.frames * 2048), (heard, heard));
+    let (cut, heard_of_cut) = ask(true);
+    assert_eq!(cut.ended.name(), "cancelled");
+    assert!(heard_of_cut > 0 && heard_of_cut < heard);
+}
+
+/// A conversation that goes on from its own row says what a prompt of everything would, as far as
+/// the ids fed are the same; and forgetting brings it back.
+#[test]
+fn a_conversation_goes_on_from_where_it_was() {
+    for profile in ["fused", "portable"] {
+        let scheduler = Scheduler::new(omni(profile), limits(2, 16)).expect("threads");
+        let ask = |text: &str, memory| {
+            let question = Question::Text(text.into());
+            let mut request = Request::new(question, options(Task::T1A2, 0, 12));
+            request.memory = memory;
+            request.keep_memory = true;
+            let answer = scheduler.submit(request).expect("a permit");
+            let (trace, memory) = answer.finish_with_memory().expect("an answer");
+            (trace, memory.expect("it was to be kept"))
+        };
+        let (first, memory) = ask("What is your name?", None);
+        let steps = first.tokens[7].len();
+        assert_eq!(
+            memory.position(),
+            first.prompt_length - 1 + steps,
+            "{profile}"
+        );
+        let (second, memory) = ask("Why?", Some(memory));
+        let (alone, _) = ask("Why?", None);
+        assert_ne!(second.tokens, alone.tokens, "{profile}: it remembers");
+        // Back to where the first answer ended: the second question gets the same answer.
+        let mut memory = memory;
+        memory.truncate(first.prompt_length - 1 + steps);
+        let (again, _) = ask("Why?", Some(memory));
+        assert_eq!(again.tokens, second.tokens, "{profile}: it forgot the rest");
+    }
 }
 
 #[test]

@@ -4,25 +4,25 @@
 //! that knows a file format stands in this folder, and all of it treats its input as hostile: bytes
 //! from a stranger give samples or an [`AudioError`], never a panic.
 
+pub(crate) mod mel;
+mod pcm;
 mod read;
 mod read_wav;
 mod resample;
-mod wav;
 
 use std::io;
 use std::path::PathBuf;
 
+use crate::error::{Error, ErrorKind};
 pub use read::{read, read_bytes};
 pub use resample::resample;
-pub use wav::{WavSink, to_i16};
 
-/// One channel of sound.
-#[derive(Debug, Clone)]
-pub struct Pcm {
-    /// Nominally within -1 and 1.
-    pub samples: Vec<f32>,
-    /// Hz.
-    pub sample_rate: u32,
+pub use pcm::{Pcm, seconds_apart};
+
+impl From<AudioError> for Error {
+    fn from(error: AudioError) -> Error {
+        Error::new(ErrorKind::Audio, error.to_string()).caused_by(error)
+    }
 }
 
 /// Why sound could not be read or written. `Display` is a whole sentence.

@@ -1,19 +1,21 @@
 //! `mini-omni ask`: one question, answered while you watch and listen.
 
 use std::io::{Read, Write};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum, builder::PossibleValuesParser, builder::TypedValueParser};
-use mini_omni::audio::{self, WavSink};
-use mini_omni::manifest::{MelDims, Weights};
-use mini_omni::omni::EncoderWindow;
-use mini_omni::output::{Output, is_stdio};
-use mini_omni::task::{Source, TASKS, Task};
-use mini_omni::{Event, Manifest, Noise, Omni, Options, Pcm, Question, SamplingConfig, Trace};
+use mini_omni::audio;
+use mini_omni::model::{MelDims, Weights};
+use mini_omni::{
+    EncoderWindow, Event, Manifest, Noise, Omni, Options, Pcm, Question, SamplingConfig, Source,
+    Task, Trace,
+};
 
 use super::Compute;
+use super::output::{Output, WavSink, is_stdio};
 
 #[derive(Args)]
 pub struct Ask {
@@ -27,7 +29,7 @@ pub struct Ask {
     text: Option<String>,
     /// What to do; a1a2-batch for a spoken question, t1a2 for a written one where not given
     #[arg(long, value_parser = task_parser())]
-    task: Option<&'static Task>,
+    task: Option<Task>,
     /// Write the spoken answer here as wav; - is standard output
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -104,8 +106,8 @@ enum NoiseArg {
     Zero,
 }
 
-pub fn task_parser() -> impl TypedValueParser<Value = &'static Task> {
-    PossibleValuesParser::new(TASKS.map(|task| task.name))
+pub fn task_parser() -> impl TypedValueParser<Value = Task> {
+    PossibleValuesParser::new(Task::ALL.map(|task| task.name()))
         .map(|name| Task::by_name(&name).expect("only names of tasks are possible"))
 }
 
@@ -120,7 +122,17 @@ impl Ask {
         if manifest.weights == Weights::Random && options.task.speaks() {
             eprintln!("note: this model's weights are random: its words and its speech are noise");
         }
-        let trace = omni.stream(&question, &options, &mut |event| outputs.take(event))?;
+        let mut failed = None;
+        let trace = omni.stream(&question, &options, |event| match outputs.take(event) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                failed = Some(error);
+                ControlFlow::Break(())
+            }
+        })?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
         outputs.finish(&trace, manifest.codec.sample_rate)?;
         Ok(ExitCode::SUCCESS)
     }
@@ -153,7 +165,7 @@ impl Ask {
         if self.out.is_some() && !task.speaks() {
             bail!(
                 "task {} does not speak, so there is no sound for --out; leave --out away",
-                task.name
+                task.name()
             );
         }
         let both_to_stdout = [&self.out, &self.trace]
@@ -166,14 +178,12 @@ impl Ask {
             NoiseArg::Seeded => Noise::Seeded(self.seed),
             NoiseArg::Zero => Noise::Zero,
         };
-        Ok(Options {
-            task,
-            max_steps: self.max_steps.map(|n| n as usize),
-            sampling,
-            noise,
-            window: self.encoder_window.into(),
-            forced: None,
-        })
+        let mut options = Options::for_task(task);
+        options.max_steps = self.max_steps.map(|n| n as usize);
+        options.sampling = sampling;
+        options.noise = noise;
+        options.window = self.encoder_window.into();
+        Ok(options)
     }
 
     fn question(&self, mel: &MelDims) -> Result<Question> {
@@ -186,8 +196,7 @@ impl Ask {
 
     /// The model hears a fixed length; more is cut only when the person insists.
     fn limit(&self, mut pcm: Pcm, path: &Path, mel: &MelDims) -> Result<Pcm> {
-        let rate = f64::from(pcm.sample_rate);
-        let seconds = pcm.samples.len() as f64 / rate;
+        let seconds = pcm.seconds();
         let hears = mel.max_seconds as f64;
         let limit = match self.max_seconds {
             Some(limit) if limit.is_nan() || limit <= 0.0 => {
@@ -202,7 +211,7 @@ impl Ask {
         };
         if seconds > limit {
             eprintln!("note: hearing the first {limit} s of {seconds:.1} s");
-            pcm.samples.truncate(((limit * rate) as usize).max(1));
+            pcm = pcm.first(limit);
         }
         Ok(pcm)
     }
@@ -243,15 +252,14 @@ impl Outputs {
         })
     }
 
-    fn take(&mut self, event: Event) -> mini_omni::Result<()> {
+    fn take(&mut self, event: Event) -> Result<()> {
         match event {
             Event::Audio(pcm) => match &mut self.wav {
                 Some(wav) => Ok(wav.write(&pcm)?),
                 None => Ok(()),
             },
-            Event::Text(piece) => self
-                .print(&piece)
-                .map_err(|e| mini_omni::Error::Sink(e.to_string())),
+            Event::Text(piece) => Ok(self.print(&piece)?),
+            _ => Ok(()),
         }
     }
 

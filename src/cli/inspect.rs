@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use mini_omni::manifest::{GraphSpec, Manifest, Weights};
+use mini_omni::model::{GraphSpec, Manifest, TensorSpec, Weights};
 
 #[derive(Args)]
 pub struct Inspect {
@@ -142,7 +142,7 @@ fn table(m: &Manifest) -> String {
 
 /// Inputs and outputs, without the many that carry state.
 fn signature(graph: &GraphSpec) -> String {
-    let list = |tensors: &[mini_omni::manifest::TensorSpec]| {
+    let list = |tensors: &[TensorSpec]| {
         let shown: Vec<_> = tensors
             .iter()
             .filter(|t| !t.name.starts_with("past_") && !t.name.starts_with("present"))

@@ -7,7 +7,9 @@ mod ask;
 mod bench;
 mod compare;
 mod inspect;
+mod output;
 mod results;
+mod stats;
 
 use std::process::ExitCode;
 
@@ -67,7 +69,7 @@ impl Compute {
         };
         let runtime = Runtime::load(asked, self.threads)?;
         if asked == Provider::Auto {
-            eprintln!("provider: {}", runtime.provider.name());
+            eprintln!("provider: {}", runtime.provider().name());
         }
         Ok(runtime)
     }

@@ -3,8 +3,8 @@
 use std::io::Write;
 use std::path::Path;
 
+use super::output::{Output, is_stdio};
 use anyhow::{Context, Result};
-use mini_omni::output::{Output, is_stdio};
 use serde::Serialize;
 
 /// What an error is about.

@@ -3,27 +3,19 @@
 use serde::Serialize;
 
 use super::measure::{kl_nats, larger, max_difference};
-use crate::manifest::SpecialIds;
-use crate::sampling::argmax;
-use crate::turn::Step;
+use crate::decoding::generation::{HeadLogits, Step};
+use crate::decoding::sampling::argmax;
+use crate::model::manifest::SpecialIds;
 
-/// What the heads said at one step; `None` where a head was not needed.
-pub(crate) struct StepLogits<'a> {
-    /// [text vocabulary].
-    pub text: Option<&'a [f32]>,
-    /// [audio streams × audio vocabulary].
-    pub audio: Option<&'a [f32]>,
-}
-
-impl StepLogits<'_> {
-    /// The likeliest id of every stream; padding where no text is written.
-    pub fn likeliest(&self, ids: &SpecialIds) -> Step {
-        let streams = self.audio.unwrap_or_default();
-        let audio = streams.chunks_exact(ids.audio_vocab_size);
-        Step {
-            audio: audio.map(|logits| argmax(logits) as i64).collect(),
-            text: self.text.map_or(ids.pad_t, |logits| argmax(logits) as i64),
-        }
+/// The likeliest id of every stream; padding where no text is written.
+pub(crate) fn likeliest(logits: &HeadLogits, ids: &SpecialIds) -> Step {
+    let streams = logits.audio.unwrap_or_default();
+    let audio = streams.chunks_exact(ids.audio_vocab_size);
+    Step {
+        audio: audio.map(|logits| argmax(logits) as i64).collect(),
+        text: logits
+            .text
+            .map_or(ids.pad_t, |logits| argmax(logits) as i64),
     }
 }
 
@@ -50,7 +42,7 @@ pub(crate) struct StepDrift {
 
 impl StepDrift {
     /// Of two models' logits. Heads are needed by both or by neither: they follow the same ids.
-    pub fn of(reference: &StepLogits, candidate: &StepLogits, ids: &SpecialIds) -> StepDrift {
+    pub fn of(reference: &HeadLogits, candidate: &HeadLogits, ids: &SpecialIds) -> StepDrift {
         let mut streams = Vec::with_capacity(ids.streams());
         if let (Some(reference), Some(candidate)) = (reference.audio, candidate.audio) {
             let size = ids.audio_vocab_size;
@@ -240,8 +232,8 @@ mod tests {
         }
     }
 
-    fn said<'a>(audio: &'a [f32; 6], text: Option<&'a [f32; 4]>) -> StepLogits<'a> {
-        StepLogits {
+    fn logits<'a>(audio: &'a [f32; 6], text: Option<&'a [f32; 4]>) -> HeadLogits<'a> {
+        HeadLogits {
             audio: Some(audio),
             text: text.map(|logits| &logits[..]),
         }
@@ -249,15 +241,15 @@ mod tests {
 
     fn drift(reference: [f32; 6], candidate: [f32; 6], text: Option<[f32; 4]>) -> StepDrift {
         let text = text.as_ref();
-        StepDrift::of(&said(&reference, text), &said(&candidate, text), &ids())
+        StepDrift::of(&logits(&reference, text), &logits(&candidate, text), &ids())
     }
 
     #[test]
     fn the_likeliest_ids_make_a_step() {
         let audio = [0.0, 1.0, 0.0, 2.0, 0.0, 0.0];
-        let step = said(&audio, Some(&[0.0, 0.0, 1.0, 0.0])).likeliest(&ids());
+        let step = likeliest(&logits(&audio, Some(&[0.0, 0.0, 1.0, 0.0])), &ids());
         assert_eq!((step.audio, step.text), (vec![1, 0], 2));
-        let silent = said(&audio, None).likeliest(&ids());
+        let silent = likeliest(&logits(&audio, None), &ids());
         assert_eq!(silent.text, 3, "padding where no text is written");
     }
 

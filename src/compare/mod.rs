@@ -12,34 +12,41 @@ mod measure;
 mod pass;
 mod shape;
 
+use std::sync::{Mutex, PoisonError};
+
 use serde::Serialize;
 
 pub use drift::{Agreement, Divergence, HeadsDrift, LogitsDrift, TeacherForced};
-use drift::{StepDrift, Tally};
+use drift::{StepDrift, Tally, likeliest};
 use pass::{Pass, ReadQuestion};
 pub use shape::check_shapes;
 
-use crate::delay::Frame;
-use crate::error::{Error, Result};
-use crate::manifest::SpecialIds;
-use crate::noise::Noise;
-use crate::omni::{EncoderWindow, Omni, Options, Question};
-use crate::task::Task;
-use crate::turn::{Ended, Step};
+use crate::ask::{EncoderWindow, Options, Question};
+use crate::decoding::delay::Frame;
+use crate::decoding::generation::Ended;
+use crate::decoding::noise::Noise;
+use crate::decoding::task::Task;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::manifest::SpecialIds;
+use crate::omni::Omni;
+use crate::trace::Trace;
 
 /// Frames decoded at once, so that a long answer takes no more memory than a short one.
 const CODEC_CHUNK: usize = 16;
 
 /// A model and how it hears.
 pub struct Side {
+    /// The model.
     pub omni: Omni,
+    /// How much its encoder hears.
     pub window: EncoderWindow,
 }
 
 /// What is compared with what it is asked.
 #[derive(Debug, Clone, Copy)]
 pub struct Protocol {
-    pub task: &'static Task,
+    /// What to do.
+    pub task: Task,
     /// Most steps of an answer.
     pub max_steps: usize,
 }
@@ -93,38 +100,42 @@ pub fn compare(
     candidate: &mut Side,
     question: &Question,
     protocol: Protocol,
-    progress: &mut dyn FnMut(usize),
+    mut progress: impl FnMut(usize),
 ) -> Result<Comparison> {
     let read = [
         reference.read(question, protocol)?,
         candidate.read(question, protocol)?,
     ];
-    if read[0].heard.prompt != read[1].heard.prompt {
-        return Err(Error::Input(
-            "the two models make different prompts of this question; their tokenizers or mel settings differ, compare exports of one checkpoint".into(),
+    if read[0].prepared.prompt != read[1].prepared.prompt {
+        return Err(Error::new(
+            ErrorKind::NotComparable,
+            "the two models make different prompts of this question; their tokenizers or mel settings differ, compare exports of one checkpoint",
         ));
     }
-    let steps = read[0].heard.steps.min(read[1].heard.steps);
+    let steps = read[0].prepared.steps.min(read[1].prepared.steps);
     let ids = reference.omni.manifest.ids.clone();
+    let frames = [Mutex::default(), Mutex::default()];
     let passes = [
-        reference.pass(&read[0], protocol, steps)?,
-        candidate.pass(&read[1], protocol, steps)?,
+        reference.pass(&read[0], protocol, steps, &frames[0])?,
+        candidate.pass(&read[1], protocol, steps, &frames[1])?,
     ];
-    let lockstep = lockstep(passes, &ids, progress)?;
-    let said = reference.said(&lockstep.steps, lockstep.ended);
+    let lockstep = lockstep(passes, &ids, &mut progress)?;
+    let said = Said::of(&lockstep.trace);
     let answer = match &lockstep.divergence {
         None => said.clone(),
         Some(_) => candidate.answer(&read[1], protocol, steps)?,
     };
+    let [frames, _] = frames;
+    let frames = frames.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(Comparison {
-        task: protocol.task.name,
+        task: protocol.task.name(),
         features: features_drift(&read),
         prefill: lockstep.prefill,
         teacher_forced: lockstep.teacher_forced,
         divergence: lockstep.divergence,
         reference: said,
         candidate: answer,
-        pcm: pcm_drift(reference, candidate, &lockstep.frames)?,
+        pcm: pcm_drift(reference, candidate, &frames)?,
     })
 }
 
@@ -134,9 +145,7 @@ struct Lockstep {
     teacher_forced: TeacherForced,
     divergence: Option<Divergence>,
     /// The reference's answer.
-    steps: Vec<Step>,
-    ended: Ended,
-    frames: Vec<Frame>,
+    trace: Trace,
 }
 
 /// Both passes, the second following the first's ids.
@@ -147,77 +156,62 @@ fn lockstep(
 ) -> Result<Lockstep> {
     let [mut leading, mut following] = passes;
     let (mut tally, mut prefill, mut divergence) = (Tally::new(ids.streams()), None, None);
-    let ended = loop {
-        if let Some(ended) = leading.limit() {
-            break ended;
-        }
-        progress(leading.steps.len() + 1);
-        let (reference, candidate) = (leading.logits()?, following.logits()?);
+    let mut step_number = 0;
+    while let (Some(reference), Some(candidate)) = (leading.look()?, following.look()?) {
+        progress(step_number + 1);
         let drift = StepDrift::of(&reference, &candidate, ids);
-        let step = reference.likeliest(ids);
+        let step = likeliest(&reference, ids);
         tally.push(&drift);
         prefill.get_or_insert_with(|| tally.sum().logits);
-        divergence = divergence.or_else(|| drift.divergence(leading.steps.len()));
-        following.take(step.clone());
-        if let Some(ended) = leading.take(step) {
-            break ended;
-        }
-    };
+        divergence = divergence.or_else(|| drift.divergence(step_number));
+        following.take(&step);
+        leading.take(&step);
+        step_number += 1;
+    }
     Ok(Lockstep {
         prefill: prefill.unwrap_or_default(),
         teacher_forced: tally.sum(),
         divergence,
-        steps: leading.steps,
-        ended,
-        frames: leading.frames,
+        trace: leading.finish()?,
     })
 }
 
 impl Side {
-    fn read(&mut self, question: &Question, protocol: Protocol) -> Result<ReadQuestion> {
-        let options = Options {
+    fn options(&self, protocol: Protocol) -> Options {
+        Options {
             max_steps: Some(protocol.max_steps),
             window: self.window,
             ..Options::for_task(protocol.task)
-        };
+        }
+    }
+
+    fn read(&mut self, question: &Question, protocol: Protocol) -> Result<ReadQuestion> {
+        let options = self.options(protocol);
         ReadQuestion::new(&mut self.omni, question, &options)
     }
 
-    fn pass(&mut self, read: &ReadQuestion, protocol: Protocol, steps: usize) -> Result<Pass<'_>> {
+    fn pass<'a>(
+        &'a mut self,
+        read: &ReadQuestion,
+        protocol: Protocol,
+        steps: usize,
+        frames: &'a Mutex<Vec<Frame>>,
+    ) -> Result<Pass<'a>> {
+        let options = self.options(protocol);
         let omni = &mut self.omni;
-        Pass::start(
-            &mut omni.decoder,
-            &omni.manifest,
-            protocol.task,
-            read,
-            steps,
-        )
+        let parts = (&*omni.manifest, &*omni.tokenizer, &mut omni.decoder);
+        Pass::start(parts, &options, read, steps, frames)
     }
 
     /// The model's own answer, without its sound.
     fn answer(&mut self, read: &ReadQuestion, protocol: Protocol, steps: usize) -> Result<Said> {
-        let manifest = self.omni.manifest.clone();
-        let mut pass = self.pass(read, protocol, steps)?;
-        let ended = loop {
-            if let Some(ended) = pass.limit() {
-                break ended;
-            }
-            let step = pass.logits()?.likeliest(&manifest.ids);
-            if let Some(ended) = pass.take(step) {
-                break ended;
-            }
-        };
-        let steps = pass.steps;
-        Ok(self.said(&steps, ended))
-    }
-
-    fn said(&self, steps: &[Step], ended: Ended) -> Said {
-        let text: Vec<_> = steps.iter().map(|step| step.text).collect();
-        Said {
-            text: self.omni.text.decode(&text),
-            steps: steps.len(),
-            ended,
+        let (ids, frames) = (self.omni.manifest.ids.clone(), Mutex::default());
+        let mut pass = self.pass(read, protocol, steps, &frames)?;
+        while let Some(logits) = pass.look()? {
+            let step = likeliest(&logits, &ids);
+            pass.take(&step);
         }
+        Ok(Said::of(&pass.finish()?))
     }
 
     fn speak(&mut self, frames: &[Frame]) -> Result<Vec<f32>> {
@@ -232,10 +226,20 @@ impl Side {
     }
 }
 
+impl Said {
+    fn of(trace: &Trace) -> Said {
+        Said {
+            text: trace.text.clone(),
+            steps: trace.tokens.last().map_or(0, Vec::len),
+            ended: trace.ended,
+        }
+    }
+}
+
 fn features_drift(read: &[ReadQuestion; 2]) -> Option<FeaturesDrift> {
     let [reference, candidate] = read
         .each_ref()
-        .map(|read| read.heard.features.as_ref()?.as_slice());
+        .map(|read| read.prepared.features.as_ref()?.as_slice());
     let (reference, candidate) = (reference?, candidate?);
     Some(FeaturesDrift {
         max_difference: measure::max_difference(reference, candidate),

@@ -1,17 +1,20 @@
 //! Which models can be compared at all: those whose ids mean the same.
 
-use crate::error::{Error, Result};
-use crate::manifest::Manifest;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::manifest::Manifest;
 
 /// Refuses models that differ in ids, delays, features or codec; the sentence names what differs.
 pub fn check_shapes(reference: &Manifest, candidate: &Manifest) -> Result<()> {
     let (r, c) = (describe(reference), describe(candidate));
     match r.iter().zip(&c).find(|(r, c)| r != c) {
         None => Ok(()),
-        Some(((what, r), (_, c))) => Err(Error::Input(format!(
-            "the two models cannot be compared: {what} {r} in the reference ({}), {c} in the candidate ({}); compare exports of one checkpoint",
-            reference.name, candidate.name
-        ))),
+        Some(((what, r), (_, c))) => {
+            let sentence = format!(
+                "the two models cannot be compared: {what} {r} in the reference ({}), {c} in the candidate ({}); compare exports of one checkpoint",
+                reference.name, candidate.name
+            );
+            Err(Error::new(ErrorKind::NotComparable, sentence))
+        }
     }
 }
 

@@ -11,10 +11,10 @@ use ort::value::Tensor;
 
 use super::runtime::Runtime;
 use super::session::{self, SessionOptions, zeros};
-use crate::delay::{Codes, Frame};
+use crate::decoding::delay::{Codes, Frame};
+use crate::decoding::noise::Noise;
 use crate::error::{Error, Result};
-use crate::manifest::{CodecDims, Dim, Manifest, TensorSpec};
-use crate::noise::Noise;
+use crate::model::manifest::{CodecDims, Dim, Manifest, TensorSpec};
 
 /// Stands for "the clip's length is not known yet".
 const UNKNOWN_FRAMES: i64 = 1 << 31;
@@ -197,8 +197,91 @@ fn scalar(value: i64) -> ort::Result<Tensor<i64>> {
 }
 
 fn failed(source: ort::Error) -> Error {
-    Error::Graph {
-        graph: "codec decoder",
-        source,
+    session::failed("codec decoder", source)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use ndarray::{Array1, Array2};
+
+    use super::*;
+    use crate::graph::Provider;
+
+    /// PCM against torch, and streamed against whole.
+    const PCM_TOLERANCE: f32 = 1e-4;
+    const STREAM_TOLERANCE: f32 = 1e-6;
+
+    /// What torch says of the tiny model (`export/tests/make_fixtures.py`).
+    fn fixture(name: &str) -> PathBuf {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tiny");
+        PathBuf::from(folder).join(name)
+    }
+
+    fn codec() -> CodecDecoder {
+        let runtime = Runtime::load(Provider::Cpu, 1).expect("ONNX Runtime");
+        let folder = fixture("fused");
+        let manifest = Manifest::load(&folder).expect("a manifest");
+        CodecDecoder::open(&runtime, &folder, &manifest, 1).expect("a codec")
+    }
+
+    /// Decodes `frames` in chunks of `stride`.
+    fn decode(codec: &mut CodecDecoder, frames: &[Frame], stride: usize, noise: Noise) -> Vec<f32> {
+        let mut state = codec.start(noise).expect("a clip");
+        let mut pcm = Vec::new();
+        for chunk in frames.chunks(stride) {
+            pcm.extend(codec.decode(&mut state, chunk).expect("samples"));
+        }
+        pcm.extend(codec.finish(&mut state).expect("the last samples"));
+        pcm
+    }
+
+    fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
+        assert_eq!(a.len(), b.len());
+        a.iter()
+            .zip(b)
+            .map(|(a, b)| (a - b).abs())
+            .fold(0.0, f32::max)
+    }
+
+    #[test]
+    fn streamed_sound_is_the_whole_sound() {
+        let mut codec = codec();
+        let frames: Vec<Frame> = (0..23)
+            .map(|m| Frame::from((0..7).map(|j| (m * 37 + j * 11) % 128).collect::<Vec<_>>()))
+            .collect();
+        for noise in [Noise::Zero, Noise::Seeded(5)] {
+            for n in [1, 2, 3, 23] {
+                let whole = decode(&mut codec, &frames[..n], n, noise);
+                assert_eq!(whole.len(), n * 2048);
+                for stride in [1, 2, 4, 7] {
+                    let streamed = decode(&mut codec, &frames[..n], stride, noise);
+                    let error = largest_difference(&streamed, &whole);
+                    assert!(error <= STREAM_TOLERANCE, "{n} frames by {stride}: {error}");
+                }
+            }
+        }
+        let seeds = [1, 2].map(|seed| decode(&mut codec, &frames, 23, Noise::Seeded(seed)));
+        assert!(
+            largest_difference(&seeds[0], &seeds[1]) > 0.0,
+            "the noise is heard"
+        );
+    }
+
+    #[test]
+    fn the_sound_is_the_references() {
+        let expected: Array1<f32> =
+            ndarray_npy::read_npy(fixture("expected/pcm.npy")).expect("fixture");
+        let frames: Array2<i64> =
+            ndarray_npy::read_npy(fixture("expected/frames.npy")).expect("fixture");
+        let mut codec = codec();
+        let frames: Vec<Frame> = frames
+            .rows()
+            .into_iter()
+            .map(|row| Frame::from(row.to_vec()))
+            .collect();
+        let pcm = decode(&mut codec, &frames, frames.len(), Noise::Zero);
+        assert!(largest_difference(&pcm, expected.as_slice().expect("flat")) < PCM_TOLERANCE);
     }
 }

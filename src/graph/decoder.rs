@@ -1,21 +1,21 @@
 //! The language model: one graph for prefill and step, for every task and any number of rows.
 //!
-//! A step over a shared cache runs through one binding that lives with the cache: ids, lengths and
-//! logits keep their memory, so nothing is allocated or copied between two steps of the same shape.
-//! The binding is made anew only when rows or heads change.
+//! Rows that are stepped together keep the buffers of their last call beside their cache
+//! ([`DecoderRows`]): ids, lengths and logits keep their memory, so nothing is allocated or copied
+//! between two steps of the same shape. The buffers are made anew only when rows or heads change.
 
 use std::path::Path;
 
-use ndarray::ArrayView2;
 use ort::session::{Session, SessionInputValue};
 use ort::value::Tensor;
 
-use super::binding::{Bound, Shape};
+use super::buffers::{Buffers, Shape};
+use super::call::{Call, Logits};
 use super::kv_cache::KvCache;
 use super::runtime::Runtime;
 use super::session::{self, SessionOptions, zeros};
-use crate::error::{Error, Result};
-use crate::manifest::{DecoderDims, KvLayout, Manifest, SpecialIds};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::manifest::{DecoderDims, KvLayout, Manifest, SpecialIds};
 
 /// Added to an attention score to hide a position; finite, so that a row of nothing else is no NaN.
 const HIDDEN: f32 = -1e9;
@@ -28,34 +28,18 @@ pub struct Decoder {
     names: Vec<(String, String)>,
 }
 
-/// One call: which ids go in, which rows get a head.
-#[derive(Debug, Clone, Copy)]
-pub struct Call<'a> {
-    /// [rows, streams, seq], flat.
-    pub ids: &'a [i64],
-    pub seq: usize,
-    /// Audio features that replace the audio streams' embeddings from a column on.
-    pub features: Option<(usize, ArrayView2<'a, f32>)>,
-    /// Rows whose last position gets the text head.
-    pub text_rows: &'a [i64],
-    /// Rows whose last position gets the audio heads.
-    pub audio_rows: &'a [i64],
-}
-
-/// What the heads said.
-#[derive(Debug)]
-pub struct Logits<'a> {
-    /// [text rows, text vocabulary].
-    pub text: &'a [f32],
-    /// [audio rows, audio streams, audio vocabulary].
-    pub audio: &'a [f32],
+/// Rows that take calls together: what they have read, and the buffers of their last call.
+pub struct DecoderRows {
+    pub cache: KvCache,
+    /// In place for the next call of the same shape.
+    buffers: Option<Buffers>,
 }
 
 impl Decoder {
     /// Opens the decoder of the model in `folder`.
     pub fn open(runtime: &Runtime, folder: &Path, manifest: &Manifest) -> Result<Decoder> {
         let options = SessionOptions {
-            threads: runtime.threads,
+            threads: runtime.threads(),
             spin: true,
             arena: true,
         };
@@ -77,6 +61,14 @@ impl Decoder {
         })
     }
 
+    /// The rows of `cache`, ready for a call.
+    pub fn rows(&self, cache: KvCache) -> DecoderRows {
+        DecoderRows {
+            cache,
+            buffers: None,
+        }
+    }
+
     /// An empty cache for this decoder.
     pub fn cache(&self, rows: usize, capacity: usize) -> Result<KvCache> {
         self.cache_at(&vec![0; rows], capacity)
@@ -92,88 +84,90 @@ impl Decoder {
         KvCache::gather(rows, capacity.min(self.dims.max_length)).map_err(failed)
     }
 
-    /// Reads `call.ids` into `cache` and computes the heads asked for. Rows may have any lengths
-    /// where `call.seq` is 1; more columns at once are read at batch 1.
-    pub fn run<'c>(&mut self, cache: &'c mut KvCache, call: Call) -> Result<Logits<'c>> {
+    /// Reads `call.ids` into the cache of `rows` and computes the heads asked for. Rows may have any
+    /// lengths where `call.seq` is 1; more columns at once are read at batch 1.
+    pub fn run<'r>(&mut self, rows: &'r mut DecoderRows, call: Call) -> Result<Logits<'r>> {
+        let cache = &rows.cache;
         debug_assert_eq!(call.ids.len(), cache.rows() * self.ids.streams() * call.seq);
         let longest = cache.longest() + call.seq;
         if longest > cache.capacity() {
-            return Err(Error::Input(format!(
+            let sentence = format!(
                 "prompt and answer need {longest} positions, the cache holds {}",
                 cache.capacity()
-            )));
+            );
+            return Err(Error::new(ErrorKind::TooLong, sentence));
         }
-        match cache.layout {
-            KvLayout::Shared => self.run_shared(cache, call),
-            KvLayout::Concat => self.run_concat(cache, call),
+        let buffers = match cache.layout {
+            KvLayout::Shared => self.run_shared(rows, call),
+            KvLayout::Concat => self.run_concat(&mut rows.cache, call),
         }
         .map_err(failed)?;
+        let cache = &mut rows.cache;
         cache
             .lengths
             .iter_mut()
             .for_each(|length| *length += call.seq);
-        let bound = cache.bound.as_ref().expect("a run leaves its logits");
+        let buffers = rows.buffers.insert(buffers);
         Ok(Logits {
-            text: bound.text_logits.extract_tensor().1,
-            audio: bound.audio_logits.extract_tensor().1,
+            text: buffers.text_logits.extract_tensor().1,
+            audio: buffers.audio_logits.extract_tensor().1,
         })
     }
 
-    fn run_shared(&mut self, cache: &mut KvCache, call: Call) -> ort::Result<()> {
-        let rows = cache.rows();
-        let mut bound = match cache.bound.take() {
-            Some(bound) if bound.shape.fits(rows, &call) => bound,
-            _ => self.bind(cache, Shape::of(rows, &call))?,
+    fn run_shared(&mut self, rows: &mut DecoderRows, call: Call) -> ort::Result<Buffers> {
+        let cache = &mut rows.cache;
+        let mut buffers = match rows.buffers.take() {
+            Some(buffers) if buffers.shape.fits(cache.rows(), &call) => buffers,
+            _ => self.bind(cache, Shape::of(cache.rows(), &call))?,
         };
-        bound.write(&cache.lengths, &call);
-        self.session.run_binding(&bound.binding)?;
-        cache.bound = Some(bound);
-        Ok(())
+        buffers.write(&cache.lengths, &call);
+        self.session.run_binding(&buffers.binding)?;
+        Ok(buffers)
     }
 
-    fn bind(&self, cache: &mut KvCache, shape: Shape) -> ort::Result<Bound> {
-        let mut bound = Bound::new(&self.session, &self.ids, self.dims.n_embd, shape)?;
-        let binding = &mut bound.binding;
-        binding.bind_input("ids", &bound.ids)?;
-        binding.bind_input("audio_features", &bound.features)?;
-        binding.bind_input("audio_feature_mask", &bound.feature_mask)?;
-        binding.bind_input("seqlens_k", &bound.seqlens_k)?;
-        binding.bind_input("total_sequence_length", &bound.total)?;
-        binding.bind_input("text_rows", &bound.text_rows)?;
-        binding.bind_input("audio_rows", &bound.audio_rows)?;
-        binding.bind_output("text_logits", &mut bound.text_logits)?;
-        binding.bind_output("audio_logits", &mut bound.audio_logits)?;
+    fn bind(&self, cache: &mut KvCache, shape: Shape) -> ort::Result<Buffers> {
+        let mut buffers = Buffers::new(&self.session, &self.ids, self.dims.n_embd, shape)?;
+        let binding = &mut buffers.binding;
+        binding.bind_input("ids", &buffers.ids)?;
+        binding.bind_input("audio_features", &buffers.features)?;
+        binding.bind_input("audio_feature_mask", &buffers.feature_mask)?;
+        binding.bind_input("seqlens_k", &buffers.seqlens_k)?;
+        binding.bind_input("total_sequence_length", &buffers.total)?;
+        binding.bind_input("text_rows", &buffers.text_rows)?;
+        binding.bind_input("audio_rows", &buffers.audio_rows)?;
+        binding.bind_output("text_logits", &mut buffers.text_logits)?;
+        binding.bind_output("audio_logits", &mut buffers.audio_logits)?;
         for ((past, present), tensor) in self.names.iter().zip(&mut cache.tensors) {
             binding.bind_input(past, tensor)?;
             binding.bind_output(present, tensor)?;
         }
-        Ok(bound)
+        Ok(buffers)
     }
 
-    fn run_concat(&mut self, cache: &mut KvCache, call: Call) -> ort::Result<()> {
+    fn run_concat(&mut self, cache: &mut KvCache, call: Call) -> ort::Result<Buffers> {
         let shape = Shape::of(cache.rows(), &call);
-        let mut bound = Bound::new(&self.session, &self.ids, self.dims.n_embd, shape)?;
-        bound.write(&cache.lengths, &call);
+        let mut buffers = Buffers::new(&self.session, &self.ids, self.dims.n_embd, shape)?;
+        buffers.write(&cache.lengths, &call);
         let seq = call.seq;
         let past = cache.tensors[0].shape()[2] as usize;
         let mut inputs: Vec<(&str, SessionInputValue)> = vec![
-            ("ids", (&bound.ids).into()),
-            ("audio_features", (&bound.features).into()),
-            ("audio_feature_mask", (&bound.feature_mask).into()),
+            ("ids", (&buffers.ids).into()),
+            ("audio_features", (&buffers.features).into()),
+            ("audio_feature_mask", (&buffers.feature_mask).into()),
             ("position_ids", position_ids(&cache.lengths, seq)?.into()),
             (
                 "attention_bias",
                 attention_bias(&cache.lengths, seq, past)?.into(),
             ),
-            ("text_rows", (&bound.text_rows).into()),
-            ("audio_rows", (&bound.audio_rows).into()),
+            ("text_rows", (&buffers.text_rows).into()),
+            ("audio_rows", (&buffers.audio_rows).into()),
         ];
         for ((name, _), tensor) in self.names.iter().zip(&cache.tensors) {
             inputs.push((name, tensor.into()));
         }
         let mut outputs = self.session.run(inputs)?;
-        copy_logits(&outputs["text_logits"], &mut bound.text_logits)?;
-        copy_logits(&outputs["audio_logits"], &mut bound.audio_logits)?;
+        copy_logits(&outputs["text_logits"], &mut buffers.text_logits)?;
+        copy_logits(&outputs["audio_logits"], &mut buffers.audio_logits)?;
         let mut present = Vec::with_capacity(self.names.len());
         for (_, name) in &self.names {
             let value = outputs
@@ -183,8 +177,7 @@ impl Decoder {
         }
         drop(outputs);
         cache.tensors = present;
-        cache.bound = Some(bound);
-        Ok(())
+        Ok(buffers)
     }
 }
 
@@ -235,8 +228,5 @@ fn copy_logits(from: &ort::value::DynValue, to: &mut Tensor<f32>) -> ort::Result
 }
 
 fn failed(source: ort::Error) -> Error {
-    Error::Graph {
-        graph: "decoder",
-        source,
-    }
+    session::failed("decoder", source)
 }

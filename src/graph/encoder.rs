@@ -8,8 +8,8 @@ use ort::value::{Tensor, TensorRef};
 
 use super::runtime::Runtime;
 use super::session::{self, SessionOptions};
-use crate::error::{Error, Result};
-use crate::manifest::Manifest;
+use crate::error::Result;
+use crate::model::manifest::Manifest;
 
 /// The encoder graph.
 pub struct Encoder {
@@ -21,7 +21,7 @@ impl Encoder {
     /// Opens the encoder of the model in `folder`.
     pub fn open(runtime: &Runtime, folder: &Path, manifest: &Manifest) -> Result<Encoder> {
         let options = SessionOptions {
-            threads: runtime.threads,
+            threads: runtime.threads(),
             spin: false,
             arena: false,
         };
@@ -35,10 +35,8 @@ impl Encoder {
     /// frames / frames_per_feature of them.
     pub fn encode(&mut self, mel: ArrayView2<f32>, n_features: usize) -> Result<Array2<f32>> {
         debug_assert!(n_features <= mel.ncols() / self.frames_per_feature);
-        self.run(mel, n_features).map_err(|source| Error::Graph {
-            graph: "encoder",
-            source,
-        })
+        self.run(mel, n_features)
+            .map_err(|source| session::failed("encoder", source))
     }
 
     fn run(&mut self, mel: ArrayView2<f32>, n_features: usize) -> ort::Result<Array2<f32>> {

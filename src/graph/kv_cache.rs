@@ -4,13 +4,13 @@
 //! past and present at once, written in place, nothing copied or allocated in a step. *Concat*: each
 //! step's present becomes the next past; a row's positions are the last ones of the tensor, what is
 //! in front of them is masked filler, at least one position, so that no tensor is ever empty. In both
-//! every row has its own length, and rows come and go by [`KvCache::gather`] alone.
+//! every row has its own length, rows come and go by [`KvCache::gather`] alone, and a row can forget
+//! its last positions.
 
 use ort::value::Tensor;
 
-use super::binding::Bound;
 use super::session::zeros;
-use crate::manifest::{DecoderDims, KvLayout};
+use crate::model::manifest::{DecoderDims, KvLayout};
 
 /// Keys and values of some batch rows.
 pub struct KvCache {
@@ -19,8 +19,6 @@ pub struct KvCache {
     pub(super) tensors: Vec<Tensor<f32>>,
     /// Positions read, one a row.
     pub(super) lengths: Vec<usize>,
-    /// The last call's inputs and outputs, in place for the next one.
-    pub(super) bound: Option<Bound>,
     n_kv_head: usize,
     head_size: usize,
     capacity: usize,
@@ -40,7 +38,6 @@ impl KvCache {
             layout: dims.kv_cache,
             tensors: tensors.collect::<ort::Result<_>>()?,
             lengths: lengths.to_vec(),
-            bound: None,
             n_kv_head: dims.n_kv_head,
             head_size: dims.head_size,
             capacity,
@@ -60,6 +57,32 @@ impl KvCache {
     /// Positions `row` has read.
     pub fn length(&self, row: usize) -> usize {
         self.lengths[row]
+    }
+
+    /// Forgets what `row` has read from position `length` on.
+    pub fn truncate(&mut self, row: usize, length: usize) {
+        if length >= self.lengths[row] {
+            return;
+        }
+        if self.layout == KvLayout::Concat {
+            self.shift(row, self.lengths[row] - length);
+        }
+        self.lengths[row] = length;
+    }
+
+    /// Moves what `row` has read towards the end by so many positions, over its last ones: in a
+    /// concat cache a row ends where the tensor ends.
+    fn shift(&mut self, row: usize, by: usize) {
+        let (heads, size, length) = (self.n_kv_head, self.head_size, self.lengths[row]);
+        for tensor in &mut self.tensors {
+            let positions = tensor.shape()[2] as usize;
+            let data = tensor.extract_tensor_mut().1;
+            let own = &mut data[row * heads * positions * size..][..heads * positions * size];
+            for head in own.chunks_exact_mut(positions * size) {
+                let start = positions - length;
+                head.copy_within(start * size..(positions - by) * size, (start + by) * size);
+            }
+        }
     }
 
     /// Positions of the longest row.
@@ -91,11 +114,15 @@ impl KvCache {
             layout: like.layout,
             tensors,
             lengths,
-            bound: None,
             n_kv_head: like.n_kv_head,
             head_size: like.head_size,
             capacity,
         })
+    }
+
+    /// A cache of a copy of `row` alone, with no room for more.
+    pub fn row(&self, row: usize) -> ort::Result<KvCache> {
+        KvCache::gather(&[(self, row)], self.lengths[row])
     }
 
     /// Copies what `row` has read to `target` [n_kv_head, positions, head_size].

@@ -1,21 +1,24 @@
 //! The graphs, and the only place that knows `ort`.
 //!
-//! [`runtime`] finds and loads the ONNX Runtime library, [`session`] opens a graph and holds it
-//! against the manifest, and one file a graph gives it a typed face: [`encoder`], [`decoder`] with
-//! its [`kv_cache`] and `binding`, [`codec`] with the `operators` that it runs faster than ONNX
-//! Runtime does.
+//! `runtime` finds and loads the ONNX Runtime library, `session` opens a graph and holds it against
+//! the manifest, and one file a graph gives it a typed face: `encoder`; `decoder`, whose `kv_cache` is
+//! apart from the `buffers` of a `call`; `codec`. `operators` are those that this crate runs faster
+//! than ONNX Runtime does.
 
-mod binding;
-pub mod codec;
-pub mod decoder;
-pub mod encoder;
-pub mod kv_cache;
+mod buffers;
+mod call;
+mod codec;
+mod decoder;
+mod encoder;
+mod kv_cache;
+mod library;
 mod operators;
-pub mod runtime;
-pub mod session;
+mod runtime;
+mod session;
 
-pub use codec::{CodecDecoder, CodecState};
-pub use decoder::Decoder;
-pub use encoder::Encoder;
-pub use kv_cache::KvCache;
+pub(crate) use call::{Call, Logits};
+pub(crate) use codec::{CodecDecoder, CodecState};
+pub(crate) use decoder::{Decoder, DecoderRows};
+pub(crate) use encoder::Encoder;
+pub(crate) use kv_cache::KvCache;
 pub use runtime::{Provider, Runtime};

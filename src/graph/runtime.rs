@@ -1,27 +1,28 @@
-//! Finding ONNX Runtime, and the provider that computes.
+//! ONNX Runtime, loaded once a process, and the provider that computes.
 //!
-//! The library is a shared one, so that one binary serves a CPU box, a CUDA server and a Mac. It is
-//! looked for in three places: `ORT_DYLIB_PATH`, beside the binary, where `make` puts it. A provider
-//! that was asked for and is not there is an error, never a silent fall-back.
+//! The library is a shared one, so that one binary serves a CPU box, a CUDA server and a Mac; `library`
+//! finds it. A provider that was asked for and is not there is an error, never a silent fall-back.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use ort::environment::Environment;
 use ort::ep::ExecutionProviderDispatch;
 
-use crate::error::{Error, Result};
-
-/// Where `make` puts the library: `.onnxruntime/` of the source tree this binary was built from.
-const MAKE_FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/.onnxruntime");
+use super::library;
+use crate::error::{Error, ErrorKind, Result};
 
 /// What computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Provider {
     /// CUDA, else CoreML, else CPU; says which.
     Auto,
+    /// The processor; always there.
     Cpu,
+    /// An NVIDIA GPU.
     Cuda,
+    /// A Mac's GPU and neural engine.
     CoreMl,
 }
 
@@ -41,15 +42,28 @@ impl Provider {
 #[derive(Clone)]
 pub struct Runtime {
     pub(crate) environment: Environment,
-    /// The library file.
-    pub library: PathBuf,
+    library: PathBuf,
     /// Never `Auto`: what was found.
-    pub provider: Provider,
-    /// Threads of one operator.
-    pub threads: usize,
+    provider: Provider,
+    threads: usize,
 }
 
 impl Runtime {
+    /// The library file.
+    pub fn library(&self) -> &Path {
+        &self.library
+    }
+
+    /// What computes; never `Auto`, but what was found.
+    pub fn provider(&self) -> Provider {
+        self.provider
+    }
+
+    /// Threads of one operator.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
     /// Whether decoder and codec run one after the other, each on all cores. Two cores have none to
     /// spare for a third busy thread: side by side an answer takes as long, but its first sound comes
     /// a tenth later and a step takes twice the time (measured at full size in int4).
@@ -57,20 +71,10 @@ impl Runtime {
         self.threads <= 2
     }
 
-    /// Loads the library and settles the provider. `threads` 0 means all cores.
+    /// Loads the library and settles the provider; a second call in a process finds both ready.
+    /// `threads` 0 means all cores.
     pub fn load(provider: Provider, threads: usize) -> Result<Runtime> {
-        let library = find_library()?;
-        let builder = ort::init_from(&library).map_err(|e| {
-            Error::Runtime(format!(
-                "{} is no ONNX Runtime this binary can use: {e}; `make onnxruntime` gets the right one",
-                library.display()
-            ))
-        })?;
-        let environment = builder
-            .with_name("mini-omni")
-            .with_telemetry(false)
-            .build()
-            .map_err(|e| Error::Runtime(format!("ONNX Runtime did not start: {e}")))?;
+        let (environment, library) = environment()?;
         let provider = settle(provider, &library)?;
         let threads = match threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -105,6 +109,30 @@ impl Runtime {
     pub(crate) fn dispatch(&self) -> Option<ExecutionProviderDispatch> {
         compiled(self.provider).map(|provider| provider.dispatch.error_on_failure())
     }
+}
+
+/// The environment of this process with the library it came from. ONNX Runtime has one a process,
+/// so the first to ask makes it and others share it.
+fn environment() -> Result<(Environment, PathBuf)> {
+    static LOADED: Mutex<Option<(Environment, PathBuf)>> = Mutex::new(None);
+    let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(loaded) = &*loaded {
+        return Ok(loaded.clone());
+    }
+    let library = library::find()?;
+    let failed = |sentence| Error::new(ErrorKind::Runtime, sentence);
+    let environment = ort::init_from(&library)
+        .map_err(|e| {
+            failed(format!(
+                "{} is no ONNX Runtime that works here: {e}",
+                library.display()
+            ))
+        })?
+        .with_name("mini-omni")
+        .with_telemetry(false)
+        .build()
+        .map_err(|e| failed(format!("ONNX Runtime did not start: {e}")))?;
+    Ok(loaded.insert((environment, library)).clone())
 }
 
 /// A provider this binary was built with.
@@ -145,7 +173,7 @@ fn settle(asked: Provider, library: &Path) -> Result<Provider> {
             .unwrap_or(Provider::Cpu)),
         asked => match missing(asked, library) {
             None => Ok(asked),
-            Some(why) => Err(Error::Provider(why)),
+            Some(why) => Err(Error::new(ErrorKind::Provider, why)),
         },
     }
 }
@@ -156,65 +184,12 @@ fn missing(provider: Provider, library: &Path) -> Option<String> {
     match compiled(provider) {
         _ if provider == Provider::Cpu => None,
         None => Some(format!(
-            "this binary was built without the {name} provider; build it with `cargo build --release --features {name}`, or use --provider cpu"
+            "this program was built without the {name} provider (cargo feature {name}); build it with that, or compute on the cpu"
         )),
         Some(found) if !found.in_library => Some(format!(
-            "the ONNX Runtime library {} has no {name} provider; point ORT_DYLIB_PATH at one that has it, or use --provider cpu",
+            "the ONNX Runtime library {} has no {name} provider; point ORT_DYLIB_PATH at one that has it, or compute on the cpu",
             library.display()
         )),
         Some(_) => None,
     }
-}
-
-/// The library file, from the first of the three places that has one.
-pub fn find_library() -> Result<PathBuf> {
-    if let Some(path) = std::env::var_os("ORT_DYLIB_PATH").filter(|p| !p.is_empty()) {
-        let path = PathBuf::from(path);
-        return if path.is_file() {
-            Ok(path)
-        } else {
-            Err(Error::Runtime(format!(
-                "ORT_DYLIB_PATH names {}, which is not a file",
-                path.display()
-            )))
-        };
-    }
-    let beside = std::env::current_exe()
-        .ok()
-        .and_then(|exe| exe.parent().map(Path::to_path_buf));
-    beside
-        .iter()
-        .map(PathBuf::as_path)
-        .chain([Path::new(MAKE_FOLDER)])
-        .find_map(library_in)
-        .ok_or_else(|| {
-            Error::Runtime(format!(
-                "ONNX Runtime was not found: not by ORT_DYLIB_PATH (not set), not beside the binary ({}), not where make puts it ({MAKE_FOLDER}); `make onnxruntime` gets it",
-                beside.as_deref().unwrap_or(Path::new("unknown")).display()
-            ))
-        })
-}
-
-fn library_in(folder: &Path) -> Option<PathBuf> {
-    let plain = folder.join(format!(
-        "{}onnxruntime{}",
-        std::env::consts::DLL_PREFIX,
-        std::env::consts::DLL_SUFFIX
-    ));
-    if plain.is_file() {
-        return Some(plain);
-    }
-    // Linux wheels and tarballs name the file with its version: libonnxruntime.so.1.31.1
-    let prefix = plain.file_name()?.to_str()?.to_owned() + ".";
-    let mut versioned: Vec<_> = fs::read_dir(folder)
-        .ok()?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| {
-            path.file_name()
-                .and_then(|n| n.to_str())
-                .is_some_and(|n| n.starts_with(&prefix))
-        })
-        .collect();
-    versioned.sort();
-    versioned.pop()
 }

@@ -9,8 +9,8 @@ use ort::value::{Outlet, Tensor, TensorElementType, ValueType};
 
 use super::operators;
 use super::runtime::Runtime;
-use crate::error::{Error, Result};
-use crate::manifest::{Dim, GraphSpec, TensorSpec};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::manifest::{Dim, GraphSpec, TensorSpec};
 
 /// How a session shares the machine with the others.
 #[derive(Debug, Clone, Copy)]
@@ -34,10 +34,11 @@ pub(crate) fn open(
 ) -> Result<Session> {
     let path = folder.join(&spec.file);
     let failed = |e: &dyn std::fmt::Display| {
-        Error::Model(format!(
-            "ONNX Runtime cannot open {}: {e}; export the model again or check it with `mini-omni inspect --verify`",
+        let sentence = format!(
+            "ONNX Runtime cannot open {}: {e}; verify the model folder, or export it again",
             path.display()
-        ))
+        );
+        Error::new(ErrorKind::Model, sentence)
     };
     let session = builder(runtime, options)
         .map_err(|e| failed(&e))?
@@ -64,12 +65,22 @@ fn builder(runtime: &Runtime, options: SessionOptions) -> ort::Result<SessionBui
     })
 }
 
+/// ONNX Runtime failed to run `graph`.
+pub(crate) fn failed(graph: &str, source: ort::Error) -> Error {
+    Error::new(
+        ErrorKind::Graph,
+        format!("the {graph} graph failed: {source}"),
+    )
+    .caused_by(source)
+}
+
 fn check(path: &Path, kind: &str, found: &[Outlet], expected: &[TensorSpec]) -> Result<()> {
     let differs = |what: String| {
-        Error::Model(format!(
+        let sentence = format!(
             "{} and its manifest disagree: {what}; export the model again",
             path.display()
-        ))
+        );
+        Error::new(ErrorKind::Model, sentence)
     };
     for spec in expected {
         let outlet = found

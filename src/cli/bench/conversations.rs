@@ -6,13 +6,14 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
-use mini_omni::manifest::Manifest;
-use mini_omni::stats::Stats;
-use mini_omni::{Conversation, Event, Limits, Omni, Options, Question, Scheduler, Trace};
+use mini_omni::model::Manifest;
+
+use mini_omni::{Answer, Event, Limits, Omni, Options, Question, Request, Scheduler, Trace};
 use serde::{Deserialize, Serialize};
 
 use super::player::Player;
 use super::text_ends_half_way;
+use crate::cli::stats::Stats;
 
 /// What the search found.
 #[derive(Debug, Serialize, Deserialize)]
@@ -55,11 +56,9 @@ pub struct Search {
 impl Search {
     /// Runs the search.
     pub fn run(&self, omni: Omni, question: &Question, options: &Options) -> Result<Conversations> {
-        let manifest = omni.manifest.clone();
-        let limits = Limits {
-            conversations: self.most,
-            ..Limits::default()
-        };
+        let manifest = omni.manifest().clone();
+        let mut limits = Limits::default();
+        limits.answers = self.most;
         let options = forced(options, &manifest, self.seconds);
         let scheduler = Scheduler::new(omni, limits)?;
         let (mut on_time, mut above) = (0, self.most + 1);
@@ -95,12 +94,12 @@ impl Search {
         n: usize,
     ) -> Result<Run> {
         let asked = (0..n)
-            .map(|_| scheduler.submit(question.clone(), options.clone()))
+            .map(|_| scheduler.submit(Request::new(question.clone(), options.clone())))
             .collect::<Result<Vec<_>, _>>()?;
         let heard = std::thread::scope(|scope| {
-            let listen = |conversation| {
+            let listen = |answer| {
                 let player = Player::new(&manifest.codec, self.player_buffer);
-                scope.spawn(move || listen(conversation, player))
+                scope.spawn(move || listen(answer, player))
             };
             let listeners: Vec<_> = asked.into_iter().map(listen).collect();
             listeners
@@ -113,13 +112,13 @@ impl Search {
 }
 
 /// Hears an answer out.
-fn listen(mut conversation: Conversation, mut player: Player) -> Result<(Trace, usize)> {
-    for event in &mut conversation {
+fn listen(mut answer: Answer, mut player: Player) -> Result<(Trace, usize)> {
+    for event in &mut answer {
         if let Event::Audio(chunk) = event {
             player.take(Instant::now(), chunk.len());
         }
     }
-    Ok((conversation.finish()?, player.late))
+    Ok((answer.finish()?, player.late))
 }
 
 fn summary(n: usize, heard: &[(Trace, usize)], sample_rate: u32) -> Run {
@@ -141,8 +140,7 @@ fn forced(options: &Options, manifest: &Manifest, seconds: f64) -> Options {
     let frames = seconds * f64::from(codec.sample_rate) / codec.samples_per_frame as f64;
     let lag = manifest.delays.iter().max().copied().unwrap_or(0);
     let steps = frames.ceil() as usize + lag;
-    text_ends_half_way(&Options {
-        max_steps: Some(steps),
-        ..options.clone()
-    })
+    let mut options = options.clone();
+    options.max_steps = Some(steps);
+    text_ends_half_way(&options)
 }

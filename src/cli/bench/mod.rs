@@ -7,20 +7,22 @@ mod conversations;
 mod player;
 mod report;
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use clap::Args;
-use mini_omni::stats::Stats;
-use mini_omni::task::{A1A2_BATCH, Source, Task};
-use mini_omni::turn::Forced;
-use mini_omni::{Event, Noise, Omni, Options, Pcm, Question, Runtime, Trace, audio};
+
+use mini_omni::{
+    Event, Noise, Omni, Options, Pcm, Question, Runtime, Source, Task, Trace, audio, measure,
+};
 
 use super::Compute;
 use super::ask::{WindowArg, task_parser};
 use super::results::Results;
+use super::stats::Stats;
 use conversations::Search;
 use player::Player;
 use report::{Report, read_report, table};
@@ -39,7 +41,7 @@ pub struct Bench {
     input: Option<PathBuf>,
     /// What to do; must be a task with a spoken question
     #[arg(long, value_parser = task_parser())]
-    task: Option<&'static Task>,
+    task: Option<Task>,
     /// Answers to time, after one to warm up
     #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
@@ -80,17 +82,17 @@ pub struct Bench {
 
 impl Bench {
     pub fn run(&self) -> Result<ExitCode> {
-        let task = self.task.unwrap_or(&A1A2_BATCH);
-        if task.source != Source::Audio {
+        let task = self.task.unwrap_or(Task::A1A2_BATCH);
+        if task.source() != Source::Audio {
             bail!(
                 "bench asks a spoken question; task {} takes a written one",
-                task.name
+                task.name()
             );
         }
         if self.conversations.is_some() && !task.speaks() {
             bail!(
                 "--conversations counts late sound, and task {} does not speak; give one that does",
-                task.name
+                task.name()
             );
         }
         if !(self.seconds > 0.0 && self.seconds.is_finite()) {
@@ -101,18 +103,13 @@ impl Bench {
         }
         let before = self.compare.as_deref().map(read_report).transpose()?;
         let results = Results::open(self.json.as_deref())?;
-        let pcm = self
-            .input
-            .as_deref()
-            .map_or_else(|| Ok(hum()), audio::read)?;
+        let pcm = self.input.as_deref().map_or_else(hum, audio::read)?;
         let runtime = self.compute.runtime()?;
         let mut omni = Omni::load(&self.model_dir, &runtime)?;
-        let options = Options {
-            max_steps: Some(self.steps as usize),
-            noise: Noise::Seeded(0),
-            window: self.encoder_window.into(),
-            ..Options::for_task(task)
-        };
+        let mut options = Options::for_task(task);
+        options.max_steps = Some(self.steps as usize);
+        options.noise = Noise::Seeded(0);
+        options.window = self.encoder_window.into();
         let question = Question::Audio(pcm.clone());
         let mut stages = Stages::default();
         let rounds = self.rounds(&mut omni, &question, &options)?;
@@ -122,7 +119,7 @@ impl Bench {
             stages.add_halved(&halved);
         }
         for position in POSITIONS {
-            let passes = omni.time_steps(position, PASSES)?;
+            let passes = measure::time_steps(&mut omni, position, PASSES)?;
             stages.add(&format!("step at {position}"), passes);
         }
         let mut report = self.report(&omni, &runtime, &options, &pcm, &rounds);
@@ -166,7 +163,7 @@ impl Bench {
         pcm: &Pcm,
         rounds: &[Round],
     ) -> Report {
-        let rate = omni.manifest.codec.sample_rate;
+        let rate = omni.manifest().codec.sample_rate;
         let factors = rounds
             .iter()
             .filter_map(|r| r.trace.real_time_factor(rate))
@@ -175,14 +172,14 @@ impl Bench {
             version: env!("CARGO_PKG_VERSION").into(),
             onnxruntime: runtime.version(),
             cpu: cpu(),
-            threads: runtime.threads,
-            provider: runtime.provider.name().into(),
-            model: omni.manifest.name.clone(),
-            model_hash: omni.manifest.hash(),
-            precision: omni.manifest.precision.clone(),
-            task: options.task.name.into(),
+            threads: runtime.threads(),
+            provider: runtime.provider().name().into(),
+            model: omni.manifest().name.clone(),
+            model_hash: omni.manifest().hash(),
+            precision: omni.manifest().precision.clone(),
+            task: options.task.name().into(),
             encoder_window: self.encoder_window.name().into(),
-            question_seconds: pcm.samples.len() as f64 / f64::from(pcm.sample_rate),
+            question_seconds: pcm.seconds(),
             load_ms: rounds[0].trace.timings_ms.load,
             stages_ms: Vec::new(),
             real_time_factor: Stats::of(factors),
@@ -201,12 +198,12 @@ struct Round {
 
 impl Round {
     fn run(omni: &mut Omni, question: &Question, options: &Options) -> Result<Round> {
-        let mut player = Player::new(&omni.manifest.codec, Duration::ZERO);
-        let trace = omni.stream(question, options, &mut |event| {
+        let mut player = Player::new(&omni.manifest().codec, Duration::ZERO);
+        let trace = omni.stream(question, options, |event| {
             if let Event::Audio(chunk) = event {
                 player.take(Instant::now(), chunk.len());
             }
-            Ok(())
+            ControlFlow::Continue(())
         })?;
         Ok(Round {
             trace,
@@ -266,21 +263,16 @@ fn all(rounds: &[Round], of: impl Fn(&Trace) -> Vec<f64>) -> Vec<f64> {
 
 /// The same options, for an answer of their most steps with text in its first half alone.
 fn text_ends_half_way(options: &Options) -> Options {
-    Options {
-        forced: options.max_steps.map(|steps| Forced {
-            text_steps: steps / 2,
-        }),
-        ..options.clone()
+    match options.max_steps {
+        Some(steps) => measure::forced(options, steps / 2),
+        None => options.clone(),
     }
 }
 
 /// Two seconds of quiet hum: time does not depend on what is heard.
-fn hum() -> Pcm {
+fn hum() -> Result<Pcm, audio::AudioError> {
     let sample = |i: usize| 0.1 * (i as f32 * 0.05).sin();
-    Pcm {
-        samples: (0..32_000).map(sample).collect(),
-        sample_rate: 16_000,
-    }
+    Pcm::new((0..32_000).map(sample).collect(), 16_000)
 }
 
 fn cpu() -> String {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use mini_omni::manifest::CodecDims;
+use mini_omni::model::CodecDims;
 
 /// Plays an answer from its first sound on.
 pub struct Player {

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use mini_omni::manifest::Precision;
-use mini_omni::stats::Stats;
+use mini_omni::model::Precision;
+
 use serde::{Deserialize, Serialize};
 
 use super::conversations::Conversations;
+use crate::cli::stats::Stats;
 
 /// Everything a benchmark says; milliseconds unless named otherwise.
 #[derive(Serialize, Deserialize)]

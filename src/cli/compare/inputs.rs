@@ -4,7 +4,7 @@ use std::f32::consts::TAU;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use mini_omni::manifest::MelDims;
+use mini_omni::model::MelDims;
 use mini_omni::{Pcm, Question, audio};
 
 /// Asked where nothing is given.
@@ -26,8 +26,8 @@ pub struct Input {
 /// Sounds first, then texts; the built-in ones where there is neither.
 pub fn inputs(sounds: &[PathBuf], texts: &[String], mel: &MelDims) -> Result<Vec<Input>> {
     if sounds.is_empty() && texts.is_empty() {
-        let texts = TEXTS.iter().map(|text| written(text));
-        return Ok(std::iter::once(babble()).chain(texts).collect());
+        let texts = TEXTS.iter().map(|text| Ok(written(text)));
+        return std::iter::once(babble()).chain(texts).collect();
     }
     let spoken = sounds.iter().map(|path| spoken(path, mel));
     let written = texts.iter().map(|text| Ok(written(text)));
@@ -43,7 +43,7 @@ fn written(text: &str) -> Input {
 
 fn spoken(path: &Path, mel: &MelDims) -> Result<Input> {
     let pcm = audio::read(path)?;
-    let seconds = pcm.samples.len() as f64 / f64::from(pcm.sample_rate);
+    let seconds = pcm.seconds();
     if seconds > mel.max_seconds as f64 {
         bail!(
             "{} lasts {seconds:.1} s and only {} s are heard; cut it",
@@ -59,7 +59,7 @@ fn spoken(path: &Path, mel: &MelDims) -> Result<Input> {
 
 /// Something like a voice, the same on every machine: a buzz whose pitch glides, through two moving
 /// resonances, four syllables a second.
-fn babble() -> Input {
+fn babble() -> Result<Input> {
     let mut phase = 0.0;
     let samples = (0..SECONDS * SAMPLE_RATE as usize).map(|i| {
         let t = i as f32 / SAMPLE_RATE as f32;
@@ -79,11 +79,8 @@ fn babble() -> Input {
             .sum();
         0.1 * buzz * swing(2.0).abs()
     });
-    Input {
+    Ok(Input {
         name: "built-in sound".into(),
-        question: Question::Audio(Pcm {
-            samples: samples.collect(),
-            sample_rate: SAMPLE_RATE,
-        }),
-    }
+        question: Question::Audio(Pcm::new(samples.collect(), SAMPLE_RATE)?),
+    })
 }

@@ -11,8 +11,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use mini_omni::compare::{Protocol, Side, check_shapes, compare};
-use mini_omni::task::Task;
-use mini_omni::{Manifest, Omni, Provider, Runtime};
+use mini_omni::{Manifest, Omni, Provider, Runtime, Task};
 
 use self::inputs::{Input, inputs};
 use self::report::{Asked, Model, Report, all, streams, table};
@@ -38,7 +37,7 @@ pub struct Compare {
     /// What to do; questions of the other kind get their default, a1a2-batch for a spoken one, t1a2
     /// for a written one
     #[arg(long, value_parser = task_parser())]
-    task: Option<&'static Task>,
+    task: Option<Task>,
     /// Most steps of each answer; 12 steps are a second of speech
     #[arg(long, default_value_t = 60, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_steps: u32,
@@ -81,12 +80,16 @@ impl Compare {
         let asked = self.ask(&mut reference, &mut candidate, inputs)?;
         let streams = streams(&asked);
         let model = |side: &Side, window: WindowArg, runtime: &Runtime| {
-            Model::of(&side.omni.manifest, window.name(), runtime.provider.name())
+            Model::of(
+                side.omni.manifest(),
+                window.name(),
+                runtime.provider().name(),
+            )
         };
         Ok(Report {
             version: env!("CARGO_PKG_VERSION").into(),
             onnxruntime: runtime.version(),
-            threads: runtime.threads,
+            threads: runtime.threads(),
             reference: model(&reference, self.reference_encoder_window, &on_cpu),
             candidate: model(&candidate, self.encoder_window, &runtime),
             max_steps: self.max_steps as usize,
@@ -112,7 +115,7 @@ impl Compare {
                 }
             };
             let source = input.question.source();
-            let chosen = self.task.filter(|task| task.source == source);
+            let chosen = self.task.filter(|task| task.source() == source);
             let protocol = Protocol {
                 task: chosen.unwrap_or_else(|| Task::default_for(source)),
                 max_steps: self.max_steps as usize,

@@ -2,7 +2,7 @@
 
 use mini_omni::Manifest;
 use mini_omni::compare::{Agreement, Comparison, HeadsDrift, LogitsDrift, PcmDrift};
-use mini_omni::manifest::Precision;
+use mini_omni::model::Precision;
 use serde::Serialize;
 
 /// Longest name of an input in the table.

@@ -3,6 +3,10 @@
 //! A file is written beside its place and renamed when it is done; a link keeps pointing to it.
 //! Standard output, pipes and devices cannot be renamed to and are written to directly.
 
+mod wav;
+
+pub use wav::WavSink;
+
 use std::fs;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};

@@ -4,11 +4,11 @@
 //! [`WavSink::finish`]. Standard output (and any pipe or device) cannot be rewound, so there the
 //! header says "length unknown" the way players understand it, and every chunk is flushed at once.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
-use super::AudioError;
-use crate::output::{Output, is_stdio};
+use anyhow::{Context, Result};
+
+use super::{Output, is_stdio};
 
 /// The data length that means "until the stream ends".
 const UNKNOWN_LENGTH: u32 = u32::MAX;
@@ -28,8 +28,8 @@ pub struct WavSink {
 impl WavSink {
     /// Opens a place for the wav and writes its header; "-" is standard output. Without
     /// [`WavSink::finish`] no file appears.
-    pub fn create(path: &Path, sample_rate: u32) -> Result<WavSink, AudioError> {
-        let output = Output::open(path).map_err(unwritable(path))?;
+    pub fn create(path: &Path, sample_rate: u32) -> Result<WavSink> {
+        let output = Output::open(path).with_context(|| cannot_write(path))?;
         let mut sink = WavSink {
             path: path.to_path_buf(),
             output,
@@ -41,7 +41,7 @@ impl WavSink {
     }
 
     /// Appends samples: clamped to -1 and 1, NaN as silence.
-    pub fn write(&mut self, pcm: &[f32]) -> Result<(), AudioError> {
+    pub fn write(&mut self, pcm: &[f32]) -> Result<()> {
         let bytes: Vec<u8> = pcm.iter().flat_map(|&x| to_i16(x).to_le_bytes()).collect();
         self.put(&bytes)?;
         self.data_length += bytes.len() as u64;
@@ -49,14 +49,18 @@ impl WavSink {
     }
 
     /// Completes the header and puts the file in its place.
-    pub fn finish(self) -> Result<(), AudioError> {
+    pub fn finish(self) -> Result<()> {
         let data_length = u32::try_from(self.data_length).unwrap_or(UNKNOWN_LENGTH);
         let header = header(self.sample_rate, data_length);
-        self.output.finish(&header).map_err(unwritable(&self.path))
+        self.output
+            .finish(&header)
+            .with_context(|| cannot_write(&self.path))
     }
 
-    fn put(&mut self, bytes: &[u8]) -> Result<(), AudioError> {
-        self.output.put(bytes).map_err(unwritable(&self.path))
+    fn put(&mut self, bytes: &[u8]) -> Result<()> {
+        self.output
+            .put(bytes)
+            .with_context(|| cannot_write(&self.path))
     }
 }
 
@@ -86,14 +90,11 @@ fn header(sample_rate: u32, data_length: u32) -> [u8; HEADER_LENGTH] {
     header
 }
 
-fn unwritable(path: &Path) -> impl FnOnce(io::Error) -> AudioError {
-    let stdout = is_stdio(path);
-    let path = if stdout {
-        PathBuf::from("standard output")
-    } else {
-        path.to_path_buf()
-    };
-    move |source| AudioError::Unwritable { path, source }
+fn cannot_write(path: &Path) -> String {
+    match is_stdio(path) {
+        true => "cannot write standard output".into(),
+        false => format!("cannot write {}", path.display()),
+    }
 }
 
 #[cfg(test)]
@@ -149,7 +150,7 @@ mod tests {
     #[test]
     fn places_that_cannot_be_written_are_known_at_once() {
         let folder = tempfile::tempdir().unwrap();
-        let refusal = |path: &Path| WavSink::create(path, 24_000).err().unwrap().to_string();
+        let refusal = |path: &Path| format!("{:#}", WavSink::create(path, 24_000).err().unwrap());
         let sentence = refusal(folder.path());
         assert!(sentence.starts_with("cannot write ") && sentence.ends_with("it is a folder"));
         assert!(refusal(&folder.path().join("no/such/folder.wav")).starts_with("cannot write "));

@@ -1,21 +1,9 @@
 //! The model folder describes itself: `manifest.json` holds every constant of the model.
 //!
-//! No size, id or delay of a model lives in this crate; all of it is read here and checked before
-//! anything runs. The exporter (`export/`) writes the file; DESIGN calls its fields the contract.
-
-use std::fs;
-use std::path::Path;
+//! No size, id or delay of a model lives in this crate; all of it is read from here and checked
+//! before anything runs. The exporter (`export/`) writes the file; `docs/manifest.md` explains it.
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-
-use crate::error::{Error, Result};
-use crate::hash::{hex, sha256_hex};
-
-/// The manifest format this runtime reads.
-pub const FORMAT_VERSION: u32 = 1;
-/// The file that makes a folder a model.
-pub const FILE_NAME: &str = "manifest.json";
 
 /// One model, completely described.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -168,7 +156,7 @@ impl CodecDims {
     }
 
     /// Whether the streams' levels are as many of each level as its stride asks for.
-    fn levels_fit(&self) -> bool {
+    pub(super) fn levels_fit(&self) -> bool {
         let codes = |level| self.levels.iter().filter(|&&l| l == level).count();
         let n_levels = self.level_strides.len();
         !self.level_strides.contains(&0)
@@ -242,159 +230,4 @@ pub struct ModelFile {
     pub sha256: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub licence: Option<String>,
-}
-
-impl Manifest {
-    /// Reads and checks the manifest of the model in `folder`; every file it names must be there
-    /// with its size. Hashes are checked by [`Manifest::verify`] alone, since that reads them all.
-    pub fn load(folder: &Path) -> Result<Manifest> {
-        let path = folder.join(FILE_NAME);
-        let text = fs::read_to_string(&path).map_err(|e| missing_model(folder, &path, e))?;
-        let manifest = parse(&text, &path)?;
-        manifest
-            .check_dims()
-            .map_err(|why| bad_manifest(&path, &why))?;
-        manifest.check_files(folder)?;
-        Ok(manifest)
-    }
-
-    /// Compares every file with its sha256; returns the names that differ. Reads all weights.
-    pub fn verify(&self, folder: &Path) -> Result<Vec<String>> {
-        let mut differing = Vec::new();
-        for file in &self.files {
-            let path = folder.join(&file.name);
-            let found = sha256_hex(&path).map_err(Error::file("read", &path))?;
-            if found != file.sha256 {
-                differing.push(file.name.clone());
-            }
-        }
-        Ok(differing)
-    }
-
-    /// One hash that stands for the whole model: of the sorted hashes of its files.
-    pub fn hash(&self) -> String {
-        let mut hashes: Vec<_> = self.files.iter().map(|f| f.sha256.as_str()).collect();
-        hashes.sort_unstable();
-        hex(&Sha256::digest(hashes.concat().as_bytes()))
-    }
-
-    fn check_files(&self, folder: &Path) -> Result<()> {
-        for file in &self.files {
-            let path = folder.join(&file.name);
-            let bytes = fs::metadata(&path)
-                .map_err(|e| missing_model(folder, &path, e))?
-                .len();
-            if bytes != file.bytes {
-                return Err(Error::Model(format!(
-                    "{} has {bytes} bytes, its manifest says {}; export or copy the model folder again",
-                    path.display(),
-                    file.bytes
-                )));
-            }
-        }
-        Ok(())
-    }
-
-    fn check_dims(&self) -> std::result::Result<(), String> {
-        let streams = self.ids.audio_streams;
-        let positive = [
-            self.mel.n_fft,
-            self.mel.hop_length,
-            self.mel.n_mels,
-            self.mel.max_seconds,
-            self.mel.frames_per_feature,
-            self.mel.feature_ms,
-            self.mel.sample_rate as usize,
-            self.decoder.n_layer,
-            self.decoder.n_embd,
-            self.decoder.n_kv_head,
-            self.decoder.head_size,
-            self.codec.samples_per_frame,
-            self.codec.sample_rate as usize,
-        ];
-        if positive.contains(&0) {
-            return Err("a size in it is 0".into());
-        }
-        if streams == 0 || self.delays.len() != streams || self.codec.levels.len() != streams {
-            return Err(format!(
-                "it has {streams} audio streams, {} delays and {} codec levels; the three must agree",
-                self.delays.len(),
-                self.codec.levels.len()
-            ));
-        }
-        if !self.codec.levels_fit() {
-            return Err(format!(
-                "codec levels and level_strides do not make {streams} codes a frame"
-            ));
-        }
-        let text = [
-            self.ids.eot,
-            self.ids.pad_t,
-            self.ids.input_t,
-            self.ids.answer_t,
-            self.ids.asr,
-        ];
-        let audio = [
-            self.ids.eoa,
-            self.ids.pad_a,
-            self.ids.input_a,
-            self.ids.answer_a,
-            self.ids.split,
-        ];
-        check_ids("text", &text, self.ids.text_vocab_size)?;
-        check_ids("audio", &audio, self.ids.audio_vocab_size)?;
-        if self.codec.codebook_size > self.ids.audio_vocab_size {
-            return Err("codebook_size is larger than audio_vocab_size".into());
-        }
-        Ok(())
-    }
-}
-
-fn parse(text: &str, path: &Path) -> Result<Manifest> {
-    // The version first, so that another format is named as such and not as a missing field.
-    let value: serde_json::Value = serde_json::from_str(text)
-        .map_err(|e| bad_manifest(path, &format!("it is not JSON: {e}")))?;
-    let version = value
-        .get("format_version")
-        .and_then(serde_json::Value::as_u64);
-    if version != Some(u64::from(FORMAT_VERSION)) {
-        let found = version.map_or("none".to_string(), |v| v.to_string());
-        return Err(bad_manifest(
-            path,
-            &format!("its format_version is {found}, this runtime reads {FORMAT_VERSION}"),
-        ));
-    }
-    serde_json::from_value(value).map_err(|e| bad_manifest(path, &e.to_string()))
-}
-
-fn check_ids(what: &str, ids: &[i64], vocab: usize) -> std::result::Result<(), String> {
-    match ids.iter().find(|&&id| id < 0 || id as usize >= vocab) {
-        Some(id) => Err(format!(
-            "special {what} id {id} lies outside its vocabulary of {vocab}"
-        )),
-        None => Ok(()),
-    }
-}
-
-fn bad_manifest(path: &Path, why: &str) -> Error {
-    Error::Model(format!(
-        "{} does not describe a model this runtime can run: {why}; export it again with mini-omni-export",
-        path.display()
-    ))
-}
-
-fn missing_model(folder: &Path, path: &Path, source: std::io::Error) -> Error {
-    if source.kind() == std::io::ErrorKind::NotFound {
-        return Error::Model(format!(
-            "{} is not a complete model folder: {} is missing; make one with mini-omni-export --out {}",
-            folder.display(),
-            path.display(),
-            folder.display()
-        ));
-    }
-    Error::File {
-        action: "read",
-        path: path.to_path_buf(),
-        source,
-    }
 }

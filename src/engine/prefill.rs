@@ -3,43 +3,50 @@
 //! The rows of a task differ in the last column alone; that column, the marks, is the first step of
 //! the answer. In pieces, a newcomer's prompt is read between the steps of running conversations;
 //! pieces are of whole pairs and none of one column, so that any cutting reads the same to the bit
-//! ([`crate::batch`] says why).
+//! (`batch` says why).
 
 use std::time::Instant;
 
 use ndarray::s;
 
-use crate::batch;
+use super::capacity::capacity;
+use super::front_end::Prepared;
+use super::memory::Memory;
+use super::sink::Sink;
+use crate::ask::millis;
+use crate::decoding::prompt::FEATURES_START;
 use crate::error::Result;
-use crate::graph::KvCache;
-use crate::graph::decoder::{Call, Decoder};
-use crate::hear::Heard;
-use crate::omni::millis;
-use crate::prompt::FEATURES_START;
+use crate::graph::{Call, Decoder, DecoderRows, KvCache};
 
 /// A prompt being read.
 pub(crate) struct Prefill {
-    pub heard: Heard,
-    cache: KvCache,
+    pub prepared: Prepared,
+    rows: DecoderRows,
     /// Shared columns read so far.
     read: usize,
 }
 
 impl Prefill {
-    pub fn new(decoder: &Decoder, heard: Heard) -> Result<Prefill> {
-        let length = heard.prompt.len();
-        let capacity = batch::capacity(length, length + heard.steps);
+    /// Begins to read behind `memory`, what the conversation has read before, or behind nothing.
+    pub fn new(decoder: &Decoder, prepared: Prepared, memory: Option<&Memory>) -> Result<Prefill> {
+        let past = memory.map_or(0, Memory::position);
+        let length = past + prepared.prompt.len();
+        let capacity = capacity(length, length + prepared.steps);
+        let cache = match memory {
+            Some(memory) => decoder.gather(&[(&memory.0, 0)], capacity)?,
+            None => decoder.cache(1, capacity)?,
+        };
         Ok(Prefill {
-            cache: decoder.cache(1, capacity)?,
-            heard,
+            rows: decoder.rows(cache),
+            prepared,
             read: 0,
         })
     }
 
-    /// Reads about `columns` more; whether all was read.
-    pub fn advance(&mut self, decoder: &mut Decoder, columns: usize) -> Result<bool> {
+    /// Reads about `columns` more; whether all was read. `sink` notes the time.
+    pub fn advance(&mut self, decoder: &mut Decoder, columns: usize, sink: &Sink) -> Result<bool> {
         let start = Instant::now();
-        let shared = &self.heard.prompt.shared;
+        let shared = &self.prepared.prompt.shared;
         let length = shared[0].len();
         let end = self.read + piece(columns, length - self.read);
         let ids: Vec<i64> = shared
@@ -48,10 +55,10 @@ impl Prefill {
             .copied()
             .collect();
         // The features that fall into this piece, and where in it they start.
-        let n_features = self.heard.prompt.n_features;
+        let n_features = self.prepared.prompt.n_features;
         let first = self.read.max(FEATURES_START);
         let last = end.min(FEATURES_START + n_features);
-        let features = self.heard.features.as_ref().filter(|_| first < last);
+        let features = self.prepared.features.as_ref().filter(|_| first < last);
         let call = Call {
             ids: &ids,
             seq: end - self.read,
@@ -62,15 +69,15 @@ impl Prefill {
             text_rows: &[],
             audio_rows: &[],
         };
-        decoder.run(&mut self.cache, call)?;
+        decoder.run(&mut self.rows, call)?;
         self.read = end;
-        self.heard.timings.prefill += millis(start);
+        sink.time(|timings| timings.prefill += millis(start.elapsed()));
         Ok(end == length)
     }
 
     /// The question and the row its answer starts from.
-    pub fn finish(self) -> (Heard, KvCache) {
-        (self.heard, self.cache)
+    pub fn finish(self) -> (Prepared, KvCache) {
+        (self.prepared, self.rows.cache)
     }
 }
 

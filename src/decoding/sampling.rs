@@ -221,7 +221,7 @@ mod tests {
 
     fn noise(n: usize, scale: f32) -> Vec<f32> {
         let mut noise = vec![0.0; n];
-        crate::noise::Noise::Seeded(5).fill(0, 0, &mut noise);
+        crate::decoding::noise::Noise::Seeded(5).fill(0, 0, &mut noise);
         noise.iter().map(|x| x * scale).collect()
     }
 

@@ -1,12 +1,13 @@
-//! Inputs and outputs of the decoder that keep their memory between calls of one shape.
+//! Inputs and outputs of the decoder, logits included, that keep their memory between calls of one
+//! shape.
 
 use ndarray::ArrayView2;
 use ort::session::{IoBinding, Session};
 use ort::value::Tensor;
 
-use super::decoder::Call;
+use super::call::Call;
 use super::session::zeros;
-use crate::manifest::SpecialIds;
+use crate::model::manifest::SpecialIds;
 
 /// What a call's tensors depend on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +38,7 @@ impl Shape {
 }
 
 /// The tensors of a call, and the binding that names them.
-pub(super) struct Bound {
+pub(super) struct Buffers {
     pub binding: IoBinding,
     pub shape: Shape,
     pub ids: Tensor<i64>,
@@ -51,21 +52,21 @@ pub(super) struct Bound {
     pub audio_logits: Tensor<f32>,
 }
 
-impl Bound {
+impl Buffers {
     /// Allocates all of a call's shape; nothing is bound yet.
     pub fn new(
         session: &Session,
         ids: &SpecialIds,
         n_embd: usize,
         shape: Shape,
-    ) -> ort::Result<Bound> {
+    ) -> ort::Result<Buffers> {
         let (rows, seq) = (shape.rows, shape.seq);
         let audio = [
             shape.audio_rows.len(),
             ids.audio_streams,
             ids.audio_vocab_size,
         ];
-        Ok(Bound {
+        Ok(Buffers {
             binding: session.create_binding()?,
             ids: zeros(&[rows, ids.streams(), seq])?,
             features: zeros(&[rows, seq, n_embd])?,

@@ -12,7 +12,7 @@ use ndarray::Array2;
 use rayon::prelude::*;
 use realfft::{RealFftPlanner, RealToComplex, num_complex::Complex};
 
-use crate::manifest::MelDims;
+use crate::model::manifest::MelDims;
 
 /// log10 of the smallest power told apart from silence (1e-10).
 const SILENCE: f64 = -10.0;

@@ -1,6 +1,6 @@
 //! One question and its answer, as a state that takes a step at a time.
 //!
-//! [`Turn`] knows the rules of feedback and of stopping and nothing of graphs: it says which ids to
+//! [`Generation`] knows the rules of feedback and of stopping and nothing of graphs: it says which ids to
 //! feed and which heads it needs, takes the logits and returns what the model said. The single
 //! conversation and the scheduler of many drive the same state.
 //!
@@ -10,9 +10,13 @@
 
 use serde::Serialize;
 
-use crate::manifest::SpecialIds;
-use crate::sampling::Sampler;
-use crate::task::Task;
+use super::sampling::Sampler;
+use super::task::Task;
+use crate::model::manifest::SpecialIds;
+
+/// Steps of padding alone after which a text-only task has nothing more to write. A model that
+/// times its words to speech pads between them, yet no pause inside a clip of 30 s is as long.
+const MOST_PADDING: usize = 128;
 
 /// What the decoder said at one step: 7 audio ids (empty in a text-only task) and 1 text id,
 /// undelayed.
@@ -25,6 +29,7 @@ pub struct Step {
 /// Why an answer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Ended {
     /// The last audio stream said end of audio.
     Eoa,
@@ -34,6 +39,12 @@ pub enum Ended {
     Limit,
     /// A frame held an id that is no code: the audio ends there, the answer with its text.
     BadAudioId,
+    /// A text-only task wrote nothing but padding for many steps.
+    Padding,
+    /// The question holds no speech; nothing was answered.
+    NoSpeech,
+    /// Nobody wanted the rest.
+    Cancelled,
 }
 
 impl Ended {
@@ -44,22 +55,34 @@ impl Ended {
             Ended::Eot => "eot",
             Ended::Limit => "limit",
             Ended::BadAudioId => "bad-audio-id",
+            Ended::Padding => "padding",
+            Ended::NoSpeech => "no-speech",
+            Ended::Cancelled => "cancelled",
         }
     }
 }
 
 /// An answer of a length that was asked for, whatever the model would say: for measuring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Forced {
+pub struct ForcedLength {
     /// Steps after which the text says end of text; the answer goes on until its most steps.
     pub text_steps: usize,
 }
 
-/// The heads a turn needs at its next step, by its own rows.
+/// The heads a generation needs at its next step, by its own rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heads {
     pub text_row: Option<usize>,
     pub audio_row: Option<usize>,
+}
+
+/// What the heads of one answer say at a step; `None` where a head was not needed.
+#[derive(Debug, Clone, Copy)]
+pub struct HeadLogits<'l> {
+    /// [text vocabulary].
+    pub text: Option<&'l [f32]>,
+    /// [audio streams × audio vocabulary].
+    pub audio: Option<&'l [f32]>,
 }
 
 /// What came of a step.
@@ -72,28 +95,30 @@ pub enum Outcome {
 }
 
 /// The state of one answer being written.
-pub struct Turn {
-    task: &'static Task,
+pub struct Generation {
+    task: Task,
     ids: SpecialIds,
     samplers: Vec<Sampler>,
     max_steps: usize,
-    forced: Option<Forced>,
+    forced: Option<ForcedLength>,
     steps: usize,
     text_ended: bool,
+    /// Steps in a row whose text was padding.
+    padding: usize,
     bad_audio: bool,
     last: Option<Step>,
 }
 
-impl Turn {
-    /// A turn that will take at most `max_steps` steps. `samplers`: one a stream, text last.
+impl Generation {
+    /// A generation that will take at most `max_steps` steps. `samplers`: one a stream, text last.
     pub fn new(
-        task: &'static Task,
+        task: Task,
         ids: &SpecialIds,
         samplers: Vec<Sampler>,
         max_steps: usize,
-    ) -> Turn {
+    ) -> Generation {
         debug_assert_eq!(samplers.len(), ids.streams());
-        Turn {
+        Generation {
             task,
             ids: ids.clone(),
             samplers,
@@ -101,13 +126,14 @@ impl Turn {
             forced: None,
             steps: 0,
             text_ended: false,
+            padding: 0,
             bad_audio: false,
             last: None,
         }
     }
 
-    /// The same turn, of a forced length: no special id is chosen but the one end of text.
-    pub fn forced(mut self, forced: Option<Forced>) -> Turn {
+    /// The same, of a forced length: no special id is chosen but the one end of text.
+    pub fn forced(mut self, forced: Option<ForcedLength>) -> Generation {
         self.forced = forced;
         self
     }
@@ -137,6 +163,9 @@ impl Turn {
     pub fn limit(&self) -> Option<Ended> {
         if self.bad_audio && self.text_ended {
             return Some(Ended::BadAudioId);
+        }
+        if !self.task.speaks() && self.padding >= MOST_PADDING {
+            return Some(Ended::Padding);
         }
         (self.steps >= self.max_steps).then_some(if self.bad_audio {
             Ended::BadAudioId
@@ -170,14 +199,7 @@ impl Turn {
         *text = last.text;
     }
 
-    /// Takes the logits that [`Turn::heads`] asked for: `text` [text vocabulary], `audio`
-    /// [streams × audio vocabulary].
-    pub fn accept(&mut self, text: Option<&[f32]>, audio: Option<&[f32]>) -> Outcome {
-        let step = self.choose(text, audio);
-        self.take(step)
-    }
-
-    /// Takes a step that was chosen elsewhere, as when a model is made to follow another's ids.
+    /// Goes on with a step: one it chose, or another model's that it is made to follow.
     pub fn take(&mut self, step: Step) -> Outcome {
         if self.steps > 0 {
             if let Some(ended) = self.stops(&step) {
@@ -188,11 +210,16 @@ impl Turn {
             }
         }
         self.steps += 1;
+        self.padding = match step.text == self.ids.pad_t {
+            true => self.padding + 1,
+            false => 0,
+        };
         self.last = Some(step.clone());
         Outcome::Kept(step)
     }
 
-    fn choose(&mut self, text: Option<&[f32]>, audio: Option<&[f32]>) -> Step {
+    /// The step that the logits say that [`Generation::heads`] asked for.
+    pub fn choose(&mut self, logits: &HeadLogits) -> Step {
         let (text_sampler, audio_samplers) = self
             .samplers
             .split_last_mut()
@@ -202,14 +229,14 @@ impl Turn {
             Some(_) => (self.ids.eot as usize, self.ids.eoa as usize),
             None => (self.ids.text_vocab_size, self.ids.audio_vocab_size),
         };
-        let audio = audio.map_or_else(Vec::new, |logits| {
+        let audio = logits.audio.map_or_else(Vec::new, |logits| {
             audio_samplers
                 .iter_mut()
                 .zip(logits.chunks_exact(self.ids.audio_vocab_size))
                 .map(|(sampler, logits)| sampler.sample(&logits[..codes]) as i64)
                 .collect()
         });
-        let text = match (text, self.forced) {
+        let text = match (logits.text, self.forced) {
             (Some(_), Some(forced)) if self.steps >= forced.text_steps => self.ids.eot,
             (Some(logits), _) => text_sampler.sample(&logits[..words]) as i64,
             (None, _) => self.ids.pad_t,
@@ -232,8 +259,7 @@ impl Turn {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sampling::SamplingConfig;
-    use crate::task;
+    use crate::decoding::sampling::SamplingConfig;
 
     const TEXT: usize = 80;
     const AUDIO: usize = 70;
@@ -256,11 +282,11 @@ mod tests {
         }
     }
 
-    fn turn(task: &'static Task, max_steps: usize) -> Turn {
+    fn generation(task: Task, max_steps: usize) -> Generation {
         let samplers = (0..8)
             .map(|i| Sampler::new(&SamplingConfig::greedy(), i))
             .collect();
-        Turn::new(task, &ids(), samplers, max_steps)
+        Generation::new(task, &ids(), samplers, max_steps)
     }
 
     fn text(id: usize) -> Vec<f32> {
@@ -275,35 +301,39 @@ mod tests {
         logits
     }
 
-    fn said(turn: &mut Turn, text_id: usize, last: usize) -> Outcome {
+    fn said(generation: &mut Generation, text_id: usize, last: usize) -> Outcome {
         let (t, a) = (text(text_id), audio(last));
-        let heads = turn.heads();
-        turn.accept(
-            heads.text_row.map(|_| &t[..]),
-            heads.audio_row.map(|_| &a[..]),
-        )
+        let heads = generation.heads();
+        let step = generation.choose(&HeadLogits {
+            text: heads.text_row.map(|_| &t[..]),
+            audio: heads.audio_row.map(|_| &a[..]),
+        });
+        generation.take(step)
     }
 
     #[test]
     fn the_first_step_is_kept_whatever_it_says() {
-        let mut turn = turn(&task::A1A2, 9);
-        assert!(matches!(said(&mut turn, 16, 6), Outcome::Kept(_)));
+        let mut generation = generation(Task::A1A2, 9);
+        assert!(matches!(said(&mut generation, 16, 6), Outcome::Kept(_)));
         assert_eq!(
-            turn.heads().text_row,
+            generation.heads().text_row,
             Some(0),
             "an eot in the first step is not acted on"
         );
-        assert_eq!(said(&mut turn, 1, 6), Outcome::Ended(Ended::Eoa));
+        assert_eq!(said(&mut generation, 1, 6), Outcome::Ended(Ended::Eoa));
     }
 
     #[test]
     fn after_eot_the_text_is_padding_and_the_text_row_leaves() {
-        let mut turn = turn(&task::A1A2_BATCH, 9);
-        said(&mut turn, 1, 1);
-        assert_eq!((turn.rows(), turn.heads().text_row), (2, Some(1)));
-        said(&mut turn, 16, 1);
-        assert_eq!((turn.rows(), turn.heads().text_row), (1, None));
-        let Outcome::Kept(step) = said(&mut turn, 1, 2) else {
+        let mut generation = generation(Task::A1A2_BATCH, 9);
+        said(&mut generation, 1, 1);
+        assert_eq!(
+            (generation.rows(), generation.heads().text_row),
+            (2, Some(1))
+        );
+        said(&mut generation, 16, 1);
+        assert_eq!((generation.rows(), generation.heads().text_row), (1, None));
+        let Outcome::Kept(step) = said(&mut generation, 1, 2) else {
             panic!("kept")
         };
         assert_eq!(step.text, 17);
@@ -311,53 +341,68 @@ mod tests {
 
     #[test]
     fn rows_are_fed_the_same_text_and_their_own_audio() {
-        let mut turn = turn(&task::A1A2_BATCH, 9);
-        said(&mut turn, 3, 5);
+        let mut generation = generation(Task::A1A2_BATCH, 9);
+        said(&mut generation, 3, 5);
         let mut column = [0; 8];
-        turn.feed(0, &mut column);
+        generation.feed(0, &mut column);
         assert_eq!(column, [0, 1, 2, 3, 4, 5, 5, 3]);
-        turn.feed(1, &mut column);
+        generation.feed(1, &mut column);
         assert_eq!(column, [7, 7, 7, 7, 7, 7, 7, 3]);
     }
 
     #[test]
     fn a_text_task_stops_at_eot_and_leaves_it_out() {
-        let mut turn = turn(&task::T1T2, 9);
-        said(&mut turn, 3, 0);
-        assert_eq!(said(&mut turn, 16, 0), Outcome::Ended(Ended::Eot));
-        assert_eq!(turn.steps(), 1);
+        let mut generation = generation(Task::T1T2, 9);
+        said(&mut generation, 3, 0);
+        assert_eq!(said(&mut generation, 16, 0), Outcome::Ended(Ended::Eot));
+        assert_eq!(generation.steps(), 1);
     }
 
     #[test]
     fn the_limit_counts_kept_steps() {
-        let mut turn = turn(&task::T1T2, 2);
-        said(&mut turn, 3, 0);
-        assert_eq!(turn.limit(), None);
-        said(&mut turn, 3, 0);
-        assert_eq!(turn.limit(), Some(Ended::Limit));
+        let mut generation = generation(Task::T1T2, 2);
+        said(&mut generation, 3, 0);
+        assert_eq!(generation.limit(), None);
+        said(&mut generation, 3, 0);
+        assert_eq!(generation.limit(), Some(Ended::Limit));
     }
 
     #[test]
     fn a_forced_answer_ends_at_its_length_and_its_text_where_told() {
-        let mut turn = turn(&task::A1A2_BATCH, 4).forced(Some(Forced { text_steps: 2 }));
+        let mut generation =
+            generation(Task::A1A2_BATCH, 4).forced(Some(ForcedLength { text_steps: 2 }));
         for step in 0..4 {
-            assert_eq!(turn.limit(), None);
-            let Outcome::Kept(said) = said(&mut turn, 16, 6) else {
+            assert_eq!(generation.limit(), None);
+            let Outcome::Kept(said) = said(&mut generation, 16, 6) else {
                 panic!("step {step} is kept")
             };
             assert!(said.audio.iter().all(|&id| id < 6), "no special id");
-            assert_eq!(turn.rows(), if step < 2 { 2 } else { 1 });
+            assert_eq!(generation.rows(), if step < 2 { 2 } else { 1 });
         }
-        assert_eq!(turn.limit(), Some(Ended::Limit));
+        assert_eq!(generation.limit(), Some(Ended::Limit));
+    }
+
+    #[test]
+    fn a_text_that_is_nothing_but_padding_ends() {
+        let mut generation = generation(Task::A1T1, 2000);
+        for _ in 0..MOST_PADDING - 1 {
+            said(&mut generation, 17, 0);
+        }
+        said(&mut generation, 3, 0);
+        for _ in 0..MOST_PADDING {
+            assert_eq!(generation.limit(), None, "a word began the count anew");
+            said(&mut generation, 17, 0);
+        }
+        assert_eq!(generation.limit(), Some(Ended::Padding));
     }
 
     #[test]
     fn an_answer_whose_audio_failed_ends_with_its_text() {
-        let mut turn = turn(&task::A1A2, 9);
-        said(&mut turn, 3, 1);
-        turn.audio_failed();
-        assert_eq!(turn.limit(), None);
-        said(&mut turn, 16, 1);
-        assert_eq!(turn.limit(), Some(Ended::BadAudioId));
+        let mut generation = generation(Task::A1A2, 9);
+        said(&mut generation, 3, 1);
+        generation.audio_failed();
+        assert_eq!(generation.limit(), None);
+        said(&mut generation, 16, 1);
+        assert_eq!(generation.limit(), Some(Ended::BadAudioId));
     }
 }

@@ -5,8 +5,8 @@
 //! Layout: audio `input, pad × F, eoa, mark` over `input, pad × F, eot, mark`; text
 //! `pad × (n + 2), mark` over `input, ids…, eot, mark`.
 
-use crate::manifest::SpecialIds;
-use crate::task::{Mark, Source, Task};
+use super::task::{Mark, Source, Task};
+use crate::model::manifest::SpecialIds;
 
 /// The ids of one question.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub const FEATURES_START: usize = 1;
 impl Prompt {
     /// The prompt for `n_features` audio features.
     pub fn from_audio(task: &Task, ids: &SpecialIds, n_features: usize) -> Prompt {
-        debug_assert_eq!(task.source, Source::Audio);
+        debug_assert_eq!(task.source(), Source::Audio);
         let stream = |input, pad, end| {
             let mut column = vec![input];
             column.extend(std::iter::repeat_n(pad, n_features));
@@ -43,7 +43,7 @@ impl Prompt {
 
     /// The prompt for a written question.
     pub fn from_text(task: &Task, ids: &SpecialIds, text_ids: &[i64]) -> Prompt {
-        debug_assert_eq!(task.source, Source::Text);
+        debug_assert_eq!(task.source(), Source::Text);
         let mut shared = vec![vec![ids.pad_a; text_ids.len() + 2]; ids.audio_streams];
         let mut text = vec![ids.input_t];
         text.extend_from_slice(text_ids);
@@ -86,7 +86,6 @@ fn marks(task: &Task, ids: &SpecialIds) -> Vec<Vec<i64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task;
 
     fn ids() -> SpecialIds {
         SpecialIds {
@@ -108,7 +107,7 @@ mod tests {
 
     #[test]
     fn an_audio_prompt_is_input_pads_end_and_mark() {
-        let prompt = Prompt::from_audio(&task::A1A2_BATCH, &ids(), 2);
+        let prompt = Prompt::from_audio(&Task::A1A2_BATCH, &ids(), 2);
         assert_eq!(prompt.len(), 5);
         assert_eq!(prompt.shared[0], [4098, 4097, 4097, 4096]);
         assert_eq!(prompt.shared[7], [151_938, 151_937, 151_937, 151_936]);
@@ -124,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_text_prompt_has_no_audio() {
-        let prompt = Prompt::from_text(&task::T1T2, &ids(), &[9707, 11]);
+        let prompt = Prompt::from_text(&Task::T1T2, &ids(), &[9707, 11]);
         assert_eq!(prompt.len(), 5);
         assert_eq!(prompt.shared[3], [4097; 4]);
         assert_eq!(prompt.shared[7], [151_938, 9707, 11, 151_936]);
@@ -133,7 +132,7 @@ mod tests {
 
     #[test]
     fn transcription_has_its_own_mark() {
-        let prompt = Prompt::from_audio(&task::A1T1, &ids(), 1);
+        let prompt = Prompt::from_audio(&Task::A1T1, &ids(), 1);
         assert_eq!(
             prompt.marks,
             [[4097, 4097, 4097, 4097, 4097, 4097, 4097, 151_940]]

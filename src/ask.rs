@@ -1,0 +1,98 @@
+//! What is asked and how: the words that everything above the graphs speaks.
+
+use std::time::Duration;
+
+use crate::audio::Pcm;
+use crate::decoding::generation::ForcedLength;
+use crate::decoding::noise::Noise;
+use crate::decoding::sampling::SamplingConfig;
+use crate::decoding::task::{Source, Task};
+
+/// What is asked.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Question {
+    /// Speech, mono, any sample rate.
+    Audio(Pcm),
+    /// Written words.
+    Text(String),
+}
+
+impl Question {
+    /// Speech or text.
+    pub fn source(&self) -> Source {
+        match self {
+            Question::Audio(_) => Source::Audio,
+            Question::Text(_) => Source::Text,
+        }
+    }
+}
+
+/// How much of the encoder's window a clip fills.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EncoderWindow {
+    /// All of it, padded with silence, as published.
+    Full,
+    /// The clip and a second of silence: several times less work, slightly other features.
+    Short,
+}
+
+/// How a question is to be answered.
+///
+/// ```
+/// use mini_omni::{Options, Task};
+/// let mut options = Options::for_task(Task::T1T2);
+/// options.max_steps = Some(40);
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Options {
+    /// What to do with the question.
+    pub task: Task,
+    /// Most steps to keep; the model's own limit where `None`.
+    pub max_steps: Option<usize>,
+    /// How ids are chosen.
+    pub sampling: SamplingConfig,
+    /// What the codec adds to the sound.
+    pub noise: Noise,
+    /// How much the encoder hears.
+    pub window: EncoderWindow,
+    /// Whether special tokens in a written question act as such; else they are words like others.
+    pub special_tokens: bool,
+    /// A length of its own, whatever the model would say: for measuring.
+    pub(crate) forced: Option<ForcedLength>,
+}
+
+impl Options {
+    /// Greedy, seeded noise, as long as the model allows.
+    pub fn for_task(task: Task) -> Options {
+        Options {
+            task,
+            max_steps: None,
+            sampling: SamplingConfig::greedy(),
+            noise: Noise::Seeded(0),
+            window: EncoderWindow::Full,
+            special_tokens: false,
+            forced: None,
+        }
+    }
+}
+
+/// A piece of the answer, the moment it exists.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// Whole characters.
+    Text(String),
+    /// Mono samples at the codec's rate.
+    Audio(Vec<f32>),
+}
+
+/// Milliseconds.
+pub type Millis = f64;
+
+/// A duration in milliseconds.
+pub(crate) fn millis(duration: Duration) -> Millis {
+    duration.as_secs_f64() * 1000.0
+}

@@ -1,0 +1,435 @@
+//! Two ends of one answer: the threads that write it hold a [`Sink`], the person who asked an
+//! [`Answer`].
+//!
+//! The sink owns all that the answer's writers have in common: when the question came, where the
+//! events go, whether anybody still wants them, and the answer's timings. Events of an answer that
+//! is *held* wait in it until they are released or discarded.
+
+use std::ops::{ControlFlow, Deref};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::{Arc, PoisonError, Weak};
+use std::time::Instant;
+
+use super::memory::Memory;
+use super::permit::Permit;
+use crate::ask::{Event, millis};
+use crate::decoding::generation::Ended;
+use crate::error::{Error, ErrorKind, Result};
+use crate::sync::{Mutex, MutexGuard};
+use crate::trace::{Timings, Trace};
+
+/// Takes the events of an answer; breaking cancels the rest.
+pub(crate) type Receive = Box<dyn FnMut(Event) -> ControlFlow<()> + Send>;
+
+/// How an answer ended: its record, and the row of the cache if it was to be kept.
+type End = Result<(Box<Trace>, Option<Memory>)>;
+
+/// The end that writes. Clones belong to the same answer; when the last is dropped and none has
+/// told the end, the answer ends with an error.
+#[derive(Clone)]
+pub(crate) struct Sink(Arc<WriteEnd>);
+
+/// A sink that does not keep its answer alive.
+pub(crate) struct WeakSink(Weak<WriteEnd>);
+
+struct WriteEnd(Arc<Shared>);
+
+impl Deref for Sink {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0.0
+    }
+}
+
+impl Drop for WriteEnd {
+    fn drop(&mut self) {
+        self.0.end(Err(stopped()));
+    }
+}
+
+/// What both ends know.
+pub(crate) struct Shared {
+    /// When the question came.
+    start: Instant,
+    cancelled: AtomicBool,
+    ended: AtomicBool,
+    state: Mutex<State>,
+}
+
+struct State {
+    receive: Option<Receive>,
+    end: Option<Sender<End>>,
+    /// Events that wait for their release.
+    held: Option<Vec<Event>>,
+    /// The end of an answer that ended while it was held.
+    held_end: Option<End>,
+    permit: Option<Permit>,
+    memory: Option<Memory>,
+    samples: usize,
+    timings: Timings,
+}
+
+impl Sink {
+    /// Both ends of a new answer to a question that came at `start`. Its events go to `receive`;
+    /// where there is none, the [`Answer`] yields them.
+    pub fn new(start: Instant, receive: Option<Receive>) -> (Sink, Answer) {
+        let (end, ending) = channel();
+        let (receive, events) = match receive {
+            Some(receive) => (receive, None),
+            None => {
+                let (receive, events) = to_channel();
+                (receive, Some(events))
+            }
+        };
+        let shared = Arc::new(Shared {
+            start,
+            cancelled: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+            state: Mutex::new(State {
+                receive: Some(receive),
+                end: Some(end),
+                held: None,
+                held_end: None,
+                permit: None,
+                memory: None,
+                samples: 0,
+                timings: Timings::default(),
+            }),
+        });
+        let answer = Answer {
+            shared: shared.clone(),
+            events,
+            ending,
+        };
+        (Sink(Arc::new(WriteEnd(shared))), answer)
+    }
+
+    /// The same sink, for those who must not keep the answer alive.
+    pub fn downgrade(&self) -> WeakSink {
+        WeakSink(Arc::downgrade(&self.0))
+    }
+}
+
+impl WeakSink {
+    /// The sink, if its answer is still being written.
+    pub fn upgrade(&self) -> Option<Sink> {
+        self.0.upgrade().map(Sink)
+    }
+}
+
+impl Shared {
+    /// When the question came.
+    pub fn start(&self) -> Instant {
+        self.start
+    }
+
+    /// Keeps `permit` until the answer has ended.
+    pub fn keep_permit(&self, permit: Permit) {
+        self.lock().permit = Some(permit);
+    }
+
+    /// Holds events back until the [`Answer`] releases or discards them.
+    pub fn hold(&self) {
+        self.lock().held.get_or_insert_default();
+    }
+
+    /// Whether nobody wants the rest, or it has ended.
+    pub fn is_over(&self) -> bool {
+        self.is_cancelled() || self.has_ended()
+    }
+
+    /// Whether nobody wants the rest.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Acquire)
+    }
+
+    /// Whether its end was told.
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// Notes how long something took.
+    pub fn time(&self, note: impl FnOnce(&mut Timings)) {
+        note(&mut self.lock().timings);
+    }
+
+    /// Keeps the row of the cache for whoever takes the end.
+    pub fn keep_memory(&self, memory: Memory) {
+        self.lock().memory = Some(memory);
+    }
+
+    /// Hands an event over.
+    pub fn event(&self, event: Event) {
+        let mut state = self.lock();
+        if self.is_over() {
+            return;
+        }
+        match &mut state.held {
+            Some(held) => held.push(event),
+            None => self.deliver(&mut state, event),
+        }
+    }
+
+    /// The last thing said: the answer's record, which gets its timings here, or why there is none.
+    /// The permit is free before it is heard. Later ends are ignored.
+    pub fn end(&self, end: Result<Box<Trace>>) {
+        let mut state = self.lock();
+        if self.ended.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        state.permit = None;
+        state.timings.total = millis(self.start.elapsed());
+        let end = end.map(|mut trace| {
+            trace.timings_ms = std::mem::take(&mut state.timings);
+            if self.is_cancelled() {
+                trace.ended = Ended::Cancelled;
+            }
+            (trace, state.memory.take())
+        });
+        match state.held {
+            Some(_) if !self.is_cancelled() => state.held_end = Some(end),
+            _ => state.close(end),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives an event to the receiver. One that breaks, or panics, cancels its answer and no other.
+    fn deliver(&self, state: &mut State, event: Event) {
+        if let Event::Audio(samples) = &event {
+            state.samples += samples.len();
+            let since = millis(self.start.elapsed());
+            state.timings.first_audio.get_or_insert(since);
+        }
+        let Some(receive) = &mut state.receive else {
+            return;
+        };
+        let flow = catch_unwind(AssertUnwindSafe(|| receive(event)));
+        if !matches!(flow, Ok(ControlFlow::Continue(()))) {
+            self.cancelled.store(true, Ordering::Release);
+        }
+    }
+}
+
+impl State {
+    /// Tells the end, behind the last event.
+    fn close(&mut self, end: End) {
+        self.held = None;
+        self.receive = None;
+        let end = end.map(|(mut trace, memory)| {
+            trace.pcm_samples = self.samples;
+            (trace, memory)
+        });
+        if let Some(ending) = self.end.take() {
+            // Nobody listening any more is no error.
+            let _ = ending.send(end);
+        }
+    }
+}
+
+fn to_channel() -> (Receive, Receiver<Event>) {
+    let (sender, events) = channel();
+    let receive = move |event| match sender.send(event) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(_) => ControlFlow::Break(()),
+    };
+    (Box::new(receive), events)
+}
+
+/// An answer being written: iterate over its events, unless a sink takes them, then
+/// [`Answer::finish`]. Dropping it cancels the answer.
+pub struct Answer {
+    shared: Arc<Shared>,
+    /// `None` where a sink takes them.
+    events: Option<Receiver<Event>>,
+    ending: Receiver<End>,
+}
+
+impl Answer {
+    /// The next event, if it is there by now.
+    pub fn try_next(&mut self) -> Option<Event> {
+        match self.events.as_ref()?.try_recv() {
+            Ok(event) => Some(event),
+            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
+        }
+    }
+
+    /// Ends the answer early: no event follows, and [`Answer::finish`] gives the record of what was
+    /// handed over. A held answer is discarded.
+    pub fn cancel(&self) {
+        self.shared.cancelled.store(true, Ordering::Release);
+        let mut state = self.shared.lock();
+        state.held = state.held.take().map(|_| Vec::new());
+        if let Some(end) = state.held_end.take() {
+            state.close(end.map(|(mut trace, memory)| {
+                trace.ended = Ended::Cancelled;
+                (trace, memory)
+            }));
+        }
+    }
+
+    /// Hands over what was held back, and from now on each event as it comes.
+    pub fn release(&self) {
+        let mut state = self.shared.lock();
+        for event in state.held.take().into_iter().flatten() {
+            if !self.shared.is_cancelled() {
+                self.shared.deliver(&mut state, event);
+            }
+        }
+        if let Some(end) = state.held_end.take() {
+            state.close(end);
+        }
+    }
+
+    /// Waits for the end, past any event not yet taken; the answer's record, or why there is none.
+    /// An answer that was cancelled has its record, too; one that is still held is released.
+    pub fn finish(self) -> Result<Trace> {
+        self.finish_with_memory().map(|(trace, _)| trace)
+    }
+
+    /// The same with the conversation's memory, where the question asked for it to be kept.
+    pub fn finish_with_memory(mut self) -> Result<(Trace, Option<Memory>)> {
+        self.release();
+        while self.next().is_some() {}
+        let end = self.ending.recv().unwrap_or_else(|_| Err(stopped()));
+        end.map(|(trace, memory)| (*trace, memory))
+    }
+}
+
+/// Where the threads that wrote an answer have gone.
+fn stopped() -> Error {
+    Error::new(
+        ErrorKind::Stopped,
+        "the threads that wrote the answer ended before it did",
+    )
+}
+
+impl Iterator for Answer {
+    type Item = Event;
+
+    /// Waits for the next event; `None` at the end.
+    fn next(&mut self) -> Option<Event> {
+        self.events.as_ref()?.recv().ok()
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.cancel();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> Event {
+        Event::Text(text.into())
+    }
+
+    fn trace() -> Box<Trace> {
+        let mut trace = Trace::new("t1t2", 3, 8);
+        trace.ended = Ended::Eot;
+        Box::new(trace)
+    }
+
+    fn answer() -> (Sink, Answer) {
+        Sink::new(Instant::now(), None)
+    }
+
+    #[test]
+    fn a_dropped_answer_is_cancelled() {
+        let (sink, answer) = answer();
+        assert!(!sink.is_over());
+        drop(answer);
+        assert!(sink.is_over());
+    }
+
+    #[test]
+    fn a_writer_that_vanishes_is_an_error_and_not_a_hang() {
+        let (sink, mut answer) = answer();
+        sink.event(text("a"));
+        drop(sink);
+        assert_eq!(answer.next(), Some(text("a")));
+        assert!(answer.next().is_none() && answer.try_next().is_none());
+        let error = answer.finish().expect_err("no end was told");
+        assert_eq!(error.kind(), ErrorKind::Stopped);
+    }
+
+    #[test]
+    fn a_cancelled_answer_ends_with_its_record() {
+        let (sink, mut answer) = answer();
+        sink.event(Event::Audio(vec![0.0; 5]));
+        assert!(answer.next().is_some());
+        answer.cancel();
+        sink.event(Event::Audio(vec![0.0; 7]));
+        assert!(answer.try_next().is_none(), "nothing follows a cancel");
+        sink.end(Ok(trace()));
+        let trace = answer.finish().expect("a record");
+        assert_eq!((trace.pcm_samples, trace.ended), (5, Ended::Cancelled));
+        assert!(trace.timings_ms.first_audio.is_some());
+    }
+
+    #[test]
+    fn what_is_held_is_heard_after_its_release_alone() {
+        let (sink, mut answer) = answer();
+        sink.hold();
+        sink.event(text("a"));
+        assert_eq!(answer.try_next(), None);
+        answer.release();
+        assert_eq!(answer.try_next(), Some(text("a")));
+        sink.event(text("b"));
+        sink.end(Ok(trace()));
+        assert_eq!(answer.next(), Some(text("b")));
+        assert_eq!(answer.finish().expect("a record").ended, Ended::Eot);
+    }
+
+    #[test]
+    fn an_answer_that_ended_while_held_ends_with_its_release() {
+        let (sink, mut answer) = answer();
+        sink.hold();
+        sink.event(text("a"));
+        sink.end(Ok(trace()));
+        assert_eq!(answer.try_next(), None);
+        answer.release();
+        assert_eq!(answer.next(), Some(text("a")));
+        assert_eq!(answer.finish().expect("a record").ended, Ended::Eot);
+    }
+
+    #[test]
+    fn what_is_discarded_is_never_heard() {
+        let (sink, mut answer) = answer();
+        sink.hold();
+        sink.event(text("a"));
+        sink.end(Ok(trace()));
+        answer.cancel();
+        assert_eq!(answer.try_next(), None);
+        assert_eq!(answer.finish().expect("a record").ended, Ended::Cancelled);
+    }
+
+    #[test]
+    fn a_receiver_that_breaks_or_panics_cancels_its_answer() {
+        let breaks: Receive = Box::new(|_| ControlFlow::Break(()));
+        let panics: Receive = Box::new(|_| panic!("a careless receiver"));
+        for receive in [breaks, panics] {
+            let (sink, answer) = Sink::new(Instant::now(), Some(receive));
+            sink.event(text("a"));
+            assert!(sink.is_over());
+            sink.end(Ok(trace()));
+            assert_eq!(answer.finish().expect("a record").ended, Ended::Cancelled);
+        }
+    }
+
+    #[test]
+    fn the_first_end_counts() {
+        let (sink, answer) = answer();
+        sink.end(Err(stopped()));
+        sink.end(Ok(trace()));
+        assert!(answer.finish().is_err());
+    }
+}

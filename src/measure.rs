@@ -1,0 +1,50 @@
+//! For benchmarks: what is measured of a model beside its answers.
+//!
+//! Nothing here is needed to ask a question, and nothing of it is promised to stay.
+
+use std::time::Instant;
+
+use crate::ask::{Millis, Options, millis};
+use crate::decoding::generation::ForcedLength;
+use crate::error::Result;
+use crate::graph::Call;
+use crate::omni::Omni;
+
+pub use crate::audio::mel::MelSpectrogram;
+pub use crate::decoding::delay::{Codes, DelayPattern, Frame};
+pub use crate::decoding::sampling::Sampler;
+
+/// The same options for an answer of their most steps, whatever the model would say, whose text ends
+/// after `text_steps`.
+pub fn forced(options: &Options, text_steps: usize) -> Options {
+    Options {
+        forced: Some(ForcedLength { text_steps }),
+        ..options.clone()
+    }
+}
+
+/// Times `n` passes of the decoder over one row with both heads, at `position`; none where the
+/// model has no such position.
+pub fn time_steps(omni: &mut Omni, position: usize, n: usize) -> Result<Vec<Millis>> {
+    let capacity = position + n + 1;
+    if capacity > omni.manifest.decoder.max_length {
+        return Ok(Vec::new());
+    }
+    let decoder = &mut omni.decoder;
+    let mut rows = decoder.rows(decoder.cache_at(&[position], capacity)?);
+    let ids = vec![0; omni.manifest.ids.streams()];
+    let call = Call {
+        ids: &ids,
+        seq: 1,
+        features: None,
+        text_rows: &[0],
+        audio_rows: &[0],
+    };
+    decoder.run(&mut rows, call)?;
+    let time = |_| {
+        let start = Instant::now();
+        decoder.run(&mut rows, call)?;
+        Ok(millis(start.elapsed()))
+    };
+    (0..n).map(time).collect()
+}
