@@ -120,6 +120,7 @@ fn environment() -> Result<(Environment, PathBuf)> {
         return Ok(loaded.clone());
     }
     let library = library::find()?;
+    silence_telemetry();
     let failed = |sentence| Error::new(ErrorKind::Runtime, sentence);
     let environment = ort::init_from(&library)
         .map_err(|e| {
@@ -133,6 +134,20 @@ fn environment() -> Result<(Environment, PathBuf)> {
         .build()
         .map_err(|e| failed(format!("ONNX Runtime did not start: {e}")))?;
     Ok(loaded.insert((environment, library)).clone())
+}
+
+/// Told before ONNX Runtime starts, it neither writes telemetry into the person's cache nor sends
+/// any. A person who sets it themselves decides.
+const TELEMETRY_OFF: &str = "ORT_DISABLE_TELEMETRY";
+
+/// `Environment::with_telemetry` comes too late: ONNX Runtime has made its database by then.
+#[allow(unsafe_code)]
+fn silence_telemetry() {
+    if std::env::var_os(TELEMETRY_OFF).is_none() {
+        // SAFETY: Rust's own readers of the environment share a lock with this. A thread of another
+        // language that reads it at this very moment might not; ONNX Runtime's do not run yet.
+        unsafe { std::env::set_var(TELEMETRY_OFF, "1") };
+    }
 }
 
 /// A provider this binary was built with.
