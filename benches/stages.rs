@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use mini_omni::measure::{Codes, DelayPattern, MelSpectrogram, Sampler};
+use mini_omni::measure::{Codes, DelayPattern, Mel, Sampler};
 use mini_omni::model::MelDims;
 use mini_omni::{Noise, SamplingConfig};
 
@@ -26,7 +26,7 @@ fn mel(c: &mut Criterion) {
         frames_per_feature: 2,
         feature_ms: 20,
     };
-    let spectrogram = MelSpectrogram::new(&dims);
+    let spectrogram = Mel::new(&dims);
     let mut group = c.benchmark_group("mel");
     for (seconds, frames) in [(2, 200), (2, 3_000), (30, 3_000)] {
         let samples = normal(seconds * 16_000);
@@ -36,7 +36,7 @@ fn mel(c: &mut Criterion) {
         });
     }
     group.finish();
-    c.bench_function("mel/plan", |b| b.iter(|| MelSpectrogram::new(&dims)));
+    c.bench_function("mel/plan", |b| b.iter(|| Mel::new(&dims)));
 }
 
 fn sampling(c: &mut Criterion) {

@@ -5,12 +5,13 @@
 use std::time::Instant;
 
 use crate::ask::{Millis, Options, millis};
+use crate::audio::mel::MelSpectrogram;
 use crate::decoding::generation::ForcedLength;
 use crate::error::Result;
 use crate::graph::Call;
+use crate::model::MelDims;
 use crate::omni::Omni;
 
-pub use crate::audio::mel::MelSpectrogram;
 pub use crate::decoding::delay::{Codes, DelayPattern, Frame};
 pub use crate::decoding::sampling::Sampler;
 
@@ -47,4 +48,19 @@ pub fn time_steps(omni: &mut Omni, position: usize, n: usize) -> Result<Vec<Mill
         Ok(millis(start.elapsed()))
     };
     (0..n).map(time).collect()
+}
+
+/// The mel spectrogram, planned once.
+pub struct Mel(MelSpectrogram);
+
+impl Mel {
+    /// Plans the FFT, and computes window and filters.
+    pub fn new(dims: &MelDims) -> Mel {
+        Mel(MelSpectrogram::new(dims))
+    }
+
+    /// [n_mels, frames], flat, of samples at the model's rate.
+    pub fn compute(&self, samples: &[f32], frames: usize) -> Vec<f32> {
+        self.0.compute(samples, frames).into_raw_vec_and_offset().0
+    }
 }

@@ -100,7 +100,9 @@ pub struct Divergence {
     pub step: usize,
     /// Audio streams from 0, the text stream last.
     pub stream: usize,
+    /// The id that the reference says.
     pub reference: i64,
+    /// The id that the candidate says.
     pub candidate: i64,
     /// By how much the reference's logits prefer its own choice to the candidate's: small means it
     /// was close.
@@ -110,7 +112,9 @@ pub struct Divergence {
 /// How often the candidate's likeliest id is the reference's.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Agreement {
+    /// Ids that are the same.
     pub agreed: usize,
+    /// Ids compared.
     pub of: usize,
 }
 
@@ -135,6 +139,7 @@ impl Agreement {
 /// Logits of one kind of stream, over all steps and streams they were computed for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct LogitsDrift {
+    /// Over all logits.
     pub max_difference: f32,
     /// Mean over steps and streams.
     pub kl_nats: f64,
@@ -143,7 +148,9 @@ pub struct LogitsDrift {
 /// Logits of both kinds of stream; `None` where the task has no such head.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct HeadsDrift {
+    /// The text stream.
     pub text: Option<LogitsDrift>,
+    /// The audio streams.
     pub audio: Option<LogitsDrift>,
 }
 
@@ -154,6 +161,7 @@ pub struct TeacherForced {
     pub steps: usize,
     /// One a stream, the text stream last; none of none where a task lacks the stream.
     pub streams: Vec<Agreement>,
+    /// Over all passes.
     pub logits: HeadsDrift,
 }
 

@@ -53,16 +53,21 @@ pub struct Protocol {
 
 /// Two models on one question.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct Comparison {
+    /// Name of the task.
     pub task: &'static str,
     /// `None` for a written question.
     pub features: Option<FeaturesDrift>,
     /// Logits behind the prompt, before any id is chosen.
     pub prefill: HeadsDrift,
+    /// The reference's answer, the candidate made to follow its ids.
     pub teacher_forced: TeacherForced,
     /// `None` where the free-running answers are the same.
     pub divergence: Option<Divergence>,
+    /// What the reference says by itself.
     pub reference: Said,
+    /// What the candidate says by itself.
     pub candidate: Said,
     /// `None` where nothing was spoken.
     pub pcm: Option<PcmDrift>,
@@ -71,6 +76,7 @@ pub struct Comparison {
 /// Audio features [n_features, n_embd] of the two encoders.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FeaturesDrift {
+    /// Over all values.
     pub max_difference: f32,
     /// Over all features as one vector.
     pub cosine: f64,
@@ -79,16 +85,20 @@ pub struct FeaturesDrift {
 /// What a model says by itself.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Said {
+    /// Its text.
     pub text: String,
     /// Steps kept.
     pub steps: usize,
+    /// Why it ended.
     pub ended: Ended,
 }
 
 /// The reference's ids through both codecs, with the same noise.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PcmDrift {
+    /// Of each sound.
     pub samples: usize,
+    /// Over all samples.
     pub max_difference: f32,
     /// Decibels; null where the sound is equal to the bit.
     pub snr_db: Option<f64>,
