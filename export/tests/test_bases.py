@@ -33,7 +33,7 @@ BASES = {
     "qwen2": Toy(lm(n_head=4, n_query_groups=2, n_embd=64, tied=True)),
     "qwen2, all settings written out": Toy(lm(), config={
         "norm_eps": "1e-06", "rotary_percentage": 1.0, "shared_attention_norm": False,
-        "scale_embeddings": False, "n_expert": 0, "lm_head_bias": False, "text_vocab_size": ABSENT,
+        "scale_embeddings": False, "n_expert": 0, "lm_head_bias": False,
     }),
     "llama": Toy(
         lm(qkv_bias=False, n_head=4, n_query_groups=4, n_embd=64, rope_base=1e4, norm_eps=1e-5),

@@ -33,11 +33,10 @@ def refused(path) -> str:
     return str(error.value)
 
 
-@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 @pytest.mark.parametrize("dtype", ["f4", "f8", "f2", ml_dtypes.bfloat16, "i8", "i4", "?"])
-def test_tensors_of_every_type_are_read(path, dtype, compression):
+def test_tensors_of_every_type_are_read(path, dtype):
     want = NUMBERS.astype(dtype)
-    state = load(torch_zip.save(path, {"w": want}, compression))
+    state = load(torch_zip.save(path, {"w": want}))
     assert state["w"].dtype == want.dtype
     assert (state["w"] == want).all()
     given = Tensors(state, path)("w", 2, 3, 4)
@@ -80,7 +79,7 @@ def test_a_pickle_that_names_anything_else_is_refused_by_that_name(path, tmp_pat
     assert not mark.exists()
 
 
-@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("protocol", range(1, 6))
 def test_a_real_pickle_of_os_system_is_refused(path, tmp_path, protocol):
     mark = tmp_path / "was-run"
 

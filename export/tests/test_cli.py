@@ -127,9 +127,7 @@ def test_a_codec_with_attention_is_refused(tmp_path, refuse):
 
 def test_sizes_that_no_model_has_are_refused(tmp_path, refuse):
     for name, value in [("none", 0), ("negative", -4), ("endless", 10**12)]:
-        files = Toy().write(tmp_path / name)
-        config = files.checkpoint / "model_config.yaml"
-        config.write_text(config.read_text() + f"\nn_head: {value}\n")
+        files = Toy(config={"n_head": value}).write(tmp_path / name)
         assert f"n_head {value} is not a positive number" in refuse(*files.arguments)
 
 

@@ -278,8 +278,6 @@ def test_report_sums_to_the_files(exported):
         # The file holds no tiny tensors (a few kilobytes), and gaps between the others.
         total = part["bytes"]["total"]
         assert sizes[f"{name}.onnx.data"] == pytest.approx(total, rel=0.05, abs=16_000)
-        errors = [tensor["relative_error"] for tensor in part["tensors"]]
-        assert min(errors) <= part["relative_error"] <= max(errors)
     assert report["total_bytes"] > sum(p["bytes"]["total"] for p in report["graphs"].values())
 
 

@@ -1,0 +1,18 @@
+"""Progress for a person who watches: a bar on a terminal, silence elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from tqdm import tqdm
+
+
+def bar(**options: Any) -> tqdm:
+    """A bar of bytes on standard error, where that is a terminal."""
+    return tqdm(unit="B", unit_scale=True, disable=None, **options)
+
+
+def note(text: str) -> None:
+    """A remark that is no error, above any bar."""
+    tqdm.write(f"note: {text}", file=sys.stderr)
