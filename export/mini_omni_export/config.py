@@ -124,9 +124,8 @@ def read_decoder_config(path: Path) -> DecoderConfig:
 def _check_fixed(settings: Settings, key: str) -> None:
     computed, default = FIXED[key]
     value = settings.raw.get(key, default)
-    if type(value) is int and type(computed) is float:
-        value = float(value)
-    if type(value) is type(computed) and value == computed:
+    kinds = (int, float) if type(computed) is float else (type(computed),)
+    if type(value) in kinds and value == computed:
         return
     said = f"{key} {shown(value)}" if key in settings else (
         f"it does not say {key}, and lit-gpt's default {default!r}"

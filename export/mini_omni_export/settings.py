@@ -50,6 +50,8 @@ def _read(path: Path, parse: Callable[[str], Any]) -> Settings:
     text = read_text(path)
     try:
         raw = parse(text)
+    except MemoryError:
+        raise
     except Exception as error:  # PyYAML answers odd values with errors of any type
         reason = " ".join(str(error).split())  # YAML's has several lines
         raise ExportError(f"{path} cannot be read: {reason[:300]}") from error

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
+from runtime import onnxruntime
 
 from mini_omni_export import quantize
 from mini_omni_export.errors import ExportError
