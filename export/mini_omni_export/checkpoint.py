@@ -136,7 +136,8 @@ def load(path: Path) -> Any:
     archive = Archive(path)
     pickles = [n for n in archive.entries if n == "data.pkl" or n.endswith("/data.pkl")]
     if len(pickles) != 1:
-        raise ExportError(f"{path} is a zip but no torch checkpoint: it has no data.pkl")
+        found = "several" if pickles else "no"
+        raise ExportError(f"{path} is a zip but no torch checkpoint: it has {found} data.pkl")
     return _Reader(archive, pickles[0].removesuffix("data.pkl")).load()
 
 

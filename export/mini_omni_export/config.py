@@ -158,8 +158,8 @@ def _divide(n_embd: int, n_head: int, path: Path) -> int:
 def _check_decoder(config: DecoderConfig, padded: int, path: Path) -> None:
     if padded != config.vocab_size:
         raise ExportError(
-            f"{path}: padded_vocab_size {padded} is not text {config.text_vocab_size} "
-            f"+ {AUDIO_STREAMS} x audio {config.audio_vocab_size}"
+            f"{path}: padded_vocab_size {padded} is not text_vocab_size {config.text_vocab_size} "
+            f"+ {AUDIO_STREAMS} x audio_vocab_size {config.audio_vocab_size}"
         )
     if config.n_head % config.n_query_groups:
         raise ExportError(

@@ -54,12 +54,18 @@ class Float16(Float32):
     stays fp32, where the large activations are that fp16 cannot hold."""
 
     def linear(self, graph, x, weight, name, bias=None) -> str:
-        half = graph.weight(weight.T.astype(np.float16), f"{name}.weight")
+        half = graph.weight(_half(weight.T), f"{name}.weight")
         y = _cast(graph, graph.node("MatMul", _cast(graph, x, TensorProto.FLOAT16), half))
         return y if bias is None else graph.node("Add", y, graph.weight(bias, f"{name}.bias"))
 
     def table(self, graph, rows, name, head=True) -> _HalfTable:
-        return _HalfTable(graph, graph.weight(rows.astype(np.float16), name))
+        return _HalfTable(graph, graph.weight(_half(rows), name))
+
+
+def _half(weight: np.ndarray) -> np.ndarray:
+    """In fp16; what is too large for it becomes infinite, and the graph refuses it by name."""
+    with np.errstate(over="ignore"):
+        return weight.astype(np.float16)
 
 
 @dataclass

@@ -19,7 +19,7 @@ from typing import Any
 from .errors import ExportError, bare, shown
 
 MOST_BYTES = 8 << 20  # of a pickle; Mini-Omni's has 50 thousand
-MOST_STEPS = 500_000  # 45 a tensor
+MOST_STEPS = 200_000  # some 45 a tensor
 NEWEST_PROTOCOL = 5
 
 Make = Callable[..., Any]
