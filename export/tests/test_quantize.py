@@ -135,7 +135,7 @@ def test_linear_and_table_compute_the_same_as_fp32(tmp_path, rng, form, bound, w
 def test_the_portable_profile_holds_odd_widths_in_bits_too(tmp_path):
     """No tensor of the decoder but norms, biases, scales and tables of positions is in fp32."""
     sizes = dataclasses.replace(SIZES["tiny"][0], n_embd=33, n_head=3, n_query_groups=1,
-                                head_size=10, intermediate_size=50, qkv_bias=False)
+                                head_size=16, intermediate_size=50, qkv_bias=False)
     source = make_source("odd", 1, sizes, *SIZES["tiny"][1:])
     told = {}
     for profile in ("portable", "fused"):
@@ -150,7 +150,7 @@ def test_the_portable_profile_holds_odd_widths_in_bits_too(tmp_path):
     assert told["fused"] <= told["portable"]
     fused, portable = (teacher_forced(tmp_path / profile) for profile in ("fused", "portable"))
     for a, b in zip(fused, portable, strict=True):
-        assert relative(a, b) < 0.05
+        assert relative(a, b) < 0.02
 
 
 def test_formats_that_do_not_exist_are_refused_with_the_reason():
