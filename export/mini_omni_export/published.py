@@ -21,7 +21,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from .errors import ExportError
-from .progress import bar
+from .progress import bar, is_watched
 
 PIECE = 1 << 20  # bytes read at a time
 TIMEOUT = 30  # seconds without a byte before a connection counts as cut
@@ -171,7 +171,7 @@ class _Watch(tqdm):
     origin: str
 
     def __init__(self, *arguments, name: str | None = None, **options) -> None:
-        super().__init__(*arguments, **options | {"disable": None})
+        super().__init__(*arguments, **options | {"disable": not is_watched()})
         self.taken = 0
         self.take(options.get("total") or 0)  # as announced
         self.taken = options.get("initial") or 0
