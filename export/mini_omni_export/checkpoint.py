@@ -103,7 +103,10 @@ class _Reader:
             raise self._too_large()
         width = storage.dtype.itemsize
         strides = tuple(step * width for step in stride)
-        return np.ndarray(size, storage.dtype, storage.bytes, offset * width, strides)
+        try:  # numpy holds it against the bytes once more
+            return np.ndarray(size, storage.dtype, storage.bytes, offset * width, strides)
+        except ValueError:
+            raise self._too_large() from None
 
     def _too_large(self) -> ExportError:
         return ExportError(

@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import __version__
 from .errors import ExportError
-from .model import PRECISIONS, Options, Source, export, read_source
-from .random_model import random_source
+from .options import PRECISIONS, Options
 from .stop import Stopped, stoppable
+
+if TYPE_CHECKING:
+    from .model import Source
 
 EXIT_BAD_INPUT = 2
 EXIT_SIGNAL = 128  # plus its number, as shells have it
@@ -89,22 +92,24 @@ def _seed(text: str) -> int:
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; returns the exit code."""
     args = parser().parse_args(argv)
+    with stoppable():
+        return _outcome(args)
+
+
+def _outcome(args: argparse.Namespace) -> int:
     try:
-        with stoppable():
-            run(args)
-    except ExportError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_BAD_INPUT
-    except OSError as error:
-        print(f"error: cannot write the model: {error}", file=sys.stderr)
-        return EXIT_BAD_INPUT
-    except MemoryError:
-        print("error: the export needs more memory than there is", file=sys.stderr)
-        return EXIT_BAD_INPUT
+        run(args)
+        return 0
     except Stopped as stopped:
-        print(f"{stopped}; no model was written", file=sys.stderr)
-        return EXIT_SIGNAL + stopped.number
-    return 0
+        said, code = f"{stopped}; nothing is left half-written", EXIT_SIGNAL + stopped.number
+    except ExportError as error:
+        said, code = f"error: {error}", EXIT_BAD_INPUT
+    except OSError as error:
+        said, code = f"error: cannot write the model: {error}", EXIT_BAD_INPUT
+    except MemoryError:
+        said, code = "error: the export needs more memory than there is", EXIT_BAD_INPUT
+    print(said, file=sys.stderr)
+    return code
 
 
 def run(args: argparse.Namespace) -> None:
@@ -118,6 +123,8 @@ def run(args: argparse.Namespace) -> None:
         if getattr(args, name) is None:
             setattr(args, name, value)
     options.block = args.block_size
+    from .model import export  # half a second, in which a signal is already heeded
+
     export(_source(args), options, args.out, args.force)
     print(f"{args.out} is ready: mini-omni inspect {args.out}")
 
@@ -148,6 +155,9 @@ def _check_sources(args: argparse.Namespace) -> None:
 
 
 def _source(args: argparse.Namespace) -> Source:
+    from .model import read_source
+    from .random_model import random_source
+
     if args.random:
         return random_source(args.random, args.seed)
     paths = (args.checkpoint, args.whisper, args.snac)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from .errors import ExportError
 from .folder import whole_folder
 from .formats import make_format
 from .graph import OPSET, Graph
+from .options import Options
 from .progress import bar, note
 from .settings import read_text
 from .shapes import check, codec_shapes, lm_shapes, mel_encoder_shapes, whisper_shapes
@@ -38,12 +39,6 @@ FORMAT_VERSION = 1
 MEL = {  # Whisper's, the same in every size
     "sample_rate": 16000, "n_fft": 400, "hop_length": 160, "max_seconds": 30,
     "frames_per_feature": 2, "feature_ms": 20,
-}
-PRECISIONS = {  # the encoder works on many rows, the decoder on one, and the codec convolves
-    "fp32": {"encoder": "fp32", "decoder": "fp32", "codec": "fp32"},
-    "fp16": {"encoder": "fp16", "decoder": "fp16", "codec": "fp32"},
-    "int8": {"encoder": "int8", "decoder": "int8", "codec": "int8"},
-    "int4": {"encoder": "int8", "decoder": "int4", "codec": "int8"},
 }
 GRAPHS = ["encoder", "decoder", "codec_decoder", "codec_encoder"]
 MANIFEST = "manifest.json"
@@ -65,21 +60,6 @@ class Source:
     snac_config: CodecConfig
     tokenizer: str
     files: list[Path]
-
-
-@dataclass
-class Options:
-    """What kind of export is wanted."""
-
-    profile: str = "fused"
-    precision: str = "fp32"
-    overrides: dict[str, str] = field(default_factory=dict)  # by graph, over `precision`
-    block: int = 128
-
-    @property
-    def precisions(self) -> dict[str, str]:
-        """The precision of encoder, decoder and codec."""
-        return PRECISIONS[self.precision] | self.overrides
 
 
 def read_source(

@@ -28,7 +28,7 @@ def stoppable() -> Iterator[None]:
     One that the process was started to ignore (nohup) stays ignored.
     """
     def stop(number: int, _frame: FrameType | None) -> None:
-        _handle(signal.SIG_IGN)
+        _handle(_ignore)
         raise Stopped(number)
 
     with _restored():
@@ -40,8 +40,12 @@ def stoppable() -> Iterator[None]:
 def unstoppable() -> Iterator[None]:
     """Inside, the signals are ignored: for the clearing itself, which takes a moment."""
     with _restored():
-        _handle(signal.SIG_IGN)
+        _handle(_ignore)
         yield
+
+
+def _ignore(_number: int, _frame: FrameType | None) -> None:
+    """Not SIG_IGN: for a signal on its way at that moment Python would print a complaint."""
 
 
 @contextmanager

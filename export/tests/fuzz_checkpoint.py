@@ -31,7 +31,8 @@ from toy import LM, Files, Toy
 
 from mini_omni_export.checkpoint import load
 from mini_omni_export.errors import ExportError
-from mini_omni_export.model import Options, export, read_source
+from mini_omni_export.model import export, read_source
+from mini_omni_export.options import Options
 
 SLOWEST = 5  # seconds
 MOST_MEMORY = 256 << 10  # KiB that one input may add to the peak

@@ -175,7 +175,7 @@ def test_a_signal_leaves_nothing_and_the_old_model_in_place(toy, out, monkeypatc
 
     monkeypatch.setattr(model, "build_codec_encoder", interrupted)
     assert main([*toy.arguments, "--out", str(out), "--force"]) == 128 + number
-    assert f"stopped by {name}; no model was written" in capsys.readouterr().err
+    assert f"stopped by {name}; nothing is left half-written" in capsys.readouterr().err
     assert snapshot(out.parent) == before
     assert [signal.getsignal(number) for number in SIGNALS] == handlers
 
@@ -210,7 +210,7 @@ def test_a_killed_export_leaves_nothing(tmp_path, number, precision):
         export.send_signal(number)  # a second one does not cut the clearing short
         said = export.stderr.read()
     assert export.returncode == 128 + number
-    assert said == f"stopped by {number.name}; no model was written\n"
+    assert said == f"stopped by {number.name}; nothing is left half-written\n"
     assert list(tmp_path.iterdir()) == []
 
 

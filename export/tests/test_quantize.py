@@ -15,7 +15,8 @@ from mini_omni_export import quantize
 from mini_omni_export.errors import ExportError
 from mini_omni_export.formats import Blocks, DynamicInt8, Float16, PortableBlocks, make_format
 from mini_omni_export.graph import Float32, Graph
-from mini_omni_export.model import PRECISIONS, Options, export
+from mini_omni_export.model import export
+from mini_omni_export.options import PRECISIONS, Options
 from mini_omni_export.quantize import choose_block, quantize_blocks, quantize_channels
 from mini_omni_export.random_model import (
     SIZES,
