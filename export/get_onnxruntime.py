@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -36,12 +37,13 @@ def main(folder: Path) -> None:
     if target.is_file() and stamp.is_file() and stamp.read_text().strip() == VERSION:
         return
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as download:
-        wheel = fetch_wheel(Path(download), system)
-        # Written beside, then renamed: a killed run leaves no half library.
-        part = folder / f"{target.name}.part"
-        part.write_bytes(library_bytes(wheel, system))
+    part = folder / f"{target.name}.part"  # written beside, then renamed: never half a library
+    try:
+        with tempfile.TemporaryDirectory() as download:
+            part.write_bytes(library_bytes(fetch_wheel(Path(download), system), system))
         os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)
     stamp.write_text(VERSION + "\n")
     print(f"ONNX Runtime {VERSION} is in {folder}")
 
@@ -56,7 +58,9 @@ def fetch_wheel(folder: Path, system: str) -> Path:
                "--only-binary=:all:", "--python-version", PYTHON_VERSION, "--dest", str(folder)]
     for tag in tags:
         command += ["--platform", tag]
-    if subprocess.run([*command, f"onnxruntime=={VERSION}"], check=False).returncode != 0:
+    env = os.environ | {"TMPDIR": str(folder)}  # what pip leaves when it is stopped goes, too
+    done = subprocess.run([*command, f"onnxruntime=={VERSION}"], check=False, env=env)
+    if done.returncode != 0:
         sys.exit(f"pip could not download onnxruntime {VERSION}; is there a network, and pip? "
                  "(Debian: apt install python3-pip python3-venv)")
     return next(folder.glob("onnxruntime-*.whl"))
@@ -73,5 +77,13 @@ def library_bytes(wheel: Path, system: str) -> bytes:
     sys.exit(f"{wheel.name} holds no {NAMES[system]}")
 
 
+def stop(number: int, _frame: object) -> None:
+    """Ends by an exception, so that what was begun is cleared away."""
+    sys.exit(128 + number)
+
+
 if __name__ == "__main__":
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), stop)
     main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(".onnxruntime"))

@@ -1,24 +1,25 @@
 """Reading checkpoints as data: tensors mapped from the file, nothing in it run.
 
-A `.pth` or `.bin` is a zip whose `data.pkl` is a pickle, and a pickle can name any function. The
-unpickler here knows tensors and plain containers; whatever else a file asks for is refused by name.
-Tensors are views of the mapped file, so a 2.8 GB checkpoint costs no memory until it is read.
+A `.pth` or `.bin` is a zip (`archive`) whose `data.pkl` is a pickle (`unpickle`) that lays tensors
+over storages, the zip's other entries. A storage is a type of its own here, and a tensor's sizes
+and strides are held against its storage's bytes before it is made. Tensors are views of the mapped
+file, so a 2.8 GB checkpoint costs no memory until it is read.
 """
 
 from __future__ import annotations
 
-import collections
 import mmap
-import pickle
-import struct
-import zipfile
+from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 
-from .errors import ExportError
+from .archive import Archive
+from .errors import ExportError, bare, shown
+from .unpickle import MOST_BYTES, Global, Machine
 
 DTYPES = {
     "DoubleStorage": np.dtype("<f8"),
@@ -32,95 +33,101 @@ DTYPES = {
     "ByteStorage": np.dtype("u1"),
     "BoolStorage": np.dtype("?"),
 }
-ZIP_LOCAL_HEADER = 30  # bytes before the name; two lengths sit in its last four
-
-
-class _StorageType:
-    """Stands for a torch storage class: all that matters of it is its element type."""
-
-    def __init__(self, name: str) -> None:
-        self.dtype = DTYPES[name]
-
-
-def _rebuild_tensor(storage, offset, size, stride, *_ignored) -> np.ndarray:
-    """A strided view of a storage, as torch._utils._rebuild_tensor_v2 makes one."""
-    size, stride = tuple(size), tuple(stride)
-    if any(n < 0 for n in (*size, *stride, offset)):
-        raise ExportError("a tensor in the checkpoint has a negative size, stride or offset")
-    if 0 in size:
-        return np.empty(size, storage.dtype)
-    last = offset + sum((n - 1) * step for n, step in zip(size, stride))
-    if last >= storage.size:
-        raise ExportError("a tensor in the checkpoint is larger than its storage; it is damaged")
-    strides = tuple(step * storage.itemsize for step in stride)
-    return np.lib.stride_tricks.as_strided(storage[offset:], size, strides, writeable=False)
-
-
-def _rebuild_parameter(data, *_ignored) -> np.ndarray:
-    return data
-
-
-ALLOWED = {
-    ("collections", "OrderedDict"): collections.OrderedDict,
-    ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
-    ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
+STORAGE_TYPES = {
+    Global(module, name): dtype
+    for module in ("torch", "torch.storage") for name, dtype in DTYPES.items()
 }
+MOST_DIMENSIONS = 8
+LARGEST_DIMENSION = 1 << 40
+LONGEST_KEY = 10  # digits of a storage's number
+BYTE_ORDER = b"little"
 
 
-class _Unpickler(pickle.Unpickler):
-    def __init__(self, file, storages: _Storages, path: Path) -> None:
-        super().__init__(file)
-        self.storages = storages
-        self.path = path
+@dataclass(frozen=True)
+class Storage:
+    """A tensor's numbers, uint8 [bytes], and what they are; it is no tensor itself."""
 
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in ALLOWED:
-            return ALLOWED[module, name]
-        if module in ("torch", "torch.storage") and name in DTYPES:
-            return _StorageType(name)
-        raise ExportError(
-            f"{self.path} asks for {module}.{name}; a checkpoint holds tensors and plain "
-            "containers, nothing else, so it was not loaded"
+    bytes: np.ndarray
+    dtype: np.dtype
+    count: int  # of elements
+
+
+class _Reader:
+    """What a pickle may ask of one checkpoint."""
+
+    def __init__(self, archive: Archive, prefix: str) -> None:
+        self.path, self.archive, self.prefix = archive.path, archive, prefix
+
+    def load(self) -> Any:
+        order = f"{self.prefix}byteorder"
+        if order in self.archive and self.archive.read(order, 16).strip() != BYTE_ORDER:
+            raise ExportError(f"{self.path} was written on a big-endian machine; save it again")
+        code = self.archive.read(f"{self.prefix}data.pkl", MOST_BYTES)
+        known = dict.fromkeys(STORAGE_TYPES) | {
+            Global("collections", "OrderedDict"): lambda: {},
+            Global("torch._utils", "_rebuild_tensor_v2"): self._tensor,
+            Global("torch._utils", "_rebuild_parameter"): self._parameter,
+        }
+        return Machine(self.path, code, known, self._storage).run()
+
+    def _storage(self, pid: Any) -> Storage:
+        """What ("storage", type, key, device, count) refers to."""
+        if type(pid) is not tuple or len(pid) != 5 or pid[0] != "storage":
+            kind = pid[0] if type(pid) is tuple and pid else pid
+            raise ExportError(f"{self.path} refers to {shown(kind)}, which is no tensor storage")
+        _, kind, key, _device, count = pid
+        dtype = STORAGE_TYPES.get(kind) if isinstance(kind, Global) else None
+        if dtype is None:
+            raise ExportError(f"{self.path} has a storage of the type {shown(kind)}")
+        if type(key) is not str or not (key.isascii() and key.isdigit()) or len(key) > LONGEST_KEY:
+            raise ExportError(f"{self.path} has a storage of the name {shown(key)}")
+        name = f"{self.prefix}data/{key}"
+        if name not in self.archive:
+            raise ExportError(f"{self.path} is damaged: storage {key} is missing")
+        data = self.archive.data(name)
+        if type(count) is not int or not 0 <= count * dtype.itemsize <= data.size:
+            raise ExportError(f"{self.path} is cut short: storage {key} is incomplete")
+        return Storage(data[: count * dtype.itemsize], dtype, count)
+
+    def _tensor(self, storage, offset, size, stride, _gradient, _hooks, _metadata=None):
+        """A strided view of a storage, as torch._utils._rebuild_tensor_v2 makes one."""
+        if not isinstance(storage, Storage):
+            raise ExportError(f"{self.path} lays a tensor over {shown(storage)}, not a storage")
+        self._check_layout(offset, size, stride)
+        if prod(size) > storage.count or offset > storage.count:
+            raise self._too_large()
+        if 0 in size:
+            return np.empty(size, storage.dtype)
+        last = offset + sum((n - 1) * step for n, step in zip(size, stride))
+        if last >= storage.count:
+            raise self._too_large()
+        width = storage.dtype.itemsize
+        strides = tuple(step * width for step in stride)
+        try:  # numpy holds it against the bytes once more
+            return np.ndarray(size, storage.dtype, storage.bytes, offset * width, strides)
+        except ValueError:
+            raise self._too_large() from None
+
+    def _too_large(self) -> ExportError:
+        return ExportError(
+            f"{self.path}: a tensor is larger than its storage; the file is damaged"
         )
 
-    def persistent_load(self, pid: Any) -> np.ndarray:
-        kind, storage_type, key, _location, count = pid
-        if kind != "storage" or not isinstance(storage_type, _StorageType):
-            raise ExportError(f"{self.path} refers to {kind!r}, which is no tensor storage")
-        return self.storages.get(str(key), storage_type.dtype, int(count))
+    def _check_layout(self, offset: Any, size: Any, stride: Any) -> None:
+        if type(size) is not tuple or type(stride) is not tuple or len(size) != len(stride):
+            raise ExportError(f"{self.path}: a tensor's sizes and strides do not fit together")
+        numbers = (offset, *size, *stride)
+        if any(type(n) is not int for n in numbers) or len(size) > MOST_DIMENSIONS:
+            raise ExportError(f"{self.path}: a tensor's sizes and strides are no numbers")
+        if any(n < 0 for n in numbers):
+            raise ExportError(f"{self.path}: a tensor has a negative size, stride or offset")
+        if prod(n for n in size if n) >= LARGEST_DIMENSION or max(numbers) >= LARGEST_DIMENSION:
+            raise self._too_large()
 
-
-class _Storages:
-    """The raw numbers of a checkpoint, mapped from its zip."""
-
-    def __init__(self, path: Path, archive: zipfile.ZipFile, prefix: str) -> None:
-        self.path = path
-        self.archive = archive
-        self.prefix = prefix
-        self.mapped = np.memmap(path, np.uint8, "r")
-        self.cache: dict[str, np.ndarray] = {}
-
-    def get(self, key: str, dtype: np.dtype, count: int) -> np.ndarray:
-        if key not in self.cache:
-            self.cache[key] = self._bytes(key)
-        data = self.cache[key]
-        if not 0 <= count * dtype.itemsize <= data.size:
-            raise ExportError(f"{self.path} is cut short: storage {key} is incomplete")
-        return data[: count * dtype.itemsize].view(dtype)
-
-    def _bytes(self, key: str) -> np.ndarray:
-        try:
-            info = self.archive.getinfo(f"{self.prefix}data/{key}")
-        except KeyError:
-            raise ExportError(f"{self.path} is damaged: storage {key} is missing") from None
-        if info.compress_type != zipfile.ZIP_STORED:
-            return np.frombuffer(self.archive.read(info), np.uint8)
-        header = self.mapped[info.header_offset : info.header_offset + ZIP_LOCAL_HEADER]
-        name, extra = struct.unpack("<HH", header[26:30].tobytes())
-        start = info.header_offset + ZIP_LOCAL_HEADER + name + extra
-        if start + info.file_size > self.mapped.size:
-            raise ExportError(f"{self.path} is cut short: storage {key} is incomplete")
-        return self.mapped[start : start + info.file_size]
+    def _parameter(self, tensor, _gradient, _hooks):
+        if not isinstance(tensor, np.ndarray):
+            raise ExportError(f"{self.path} makes a parameter of {shown(tensor)}, not of a tensor")
+        return tensor
 
 
 def load(path: Path) -> Any:
@@ -129,25 +136,20 @@ def load(path: Path) -> Any:
     Raises ExportError with a sentence when the file is missing, of another format, damaged, or asks
     for anything but tensors and plain containers.
     """
-    if not path.is_file():
-        raise ExportError(f"{path} is missing; it is one of the published files")
-    try:
-        archive = zipfile.ZipFile(path)
-        pickles = [n for n in archive.namelist() if n == "data.pkl" or n.endswith("/data.pkl")]
-    except (zipfile.BadZipFile, OSError) as error:
-        raise ExportError(
-            f"{path} is no checkpoint in torch's zip format ({error}); fetch the file again"
-        ) from error
+    archive = Archive(path)
+    pickles = [n for n in archive.entries if n == "data.pkl" or n.endswith("/data.pkl")]
     if len(pickles) != 1:
-        raise ExportError(f"{path} is a zip but no torch checkpoint: it has no data.pkl")
-    prefix = pickles[0][: -len("data.pkl")]
-    try:
-        with archive.open(pickles[0]) as file:
-            return _Unpickler(file, _Storages(path, archive, prefix), path).load()
-    except ExportError:
-        raise
-    except Exception as error:  # a hostile pickle can fail in any way; none of them is ours
-        raise ExportError(f"{path} cannot be read as a checkpoint: {error}") from error
+        found = "several" if pickles else "no"
+        raise ExportError(f"{path} is a zip but no torch checkpoint: it has {found} data.pkl")
+    return _Reader(archive, pickles[0].removesuffix("data.pkl")).load()
+
+
+def is_finite(array: np.ndarray) -> bool:
+    """Whether no value of a float array is NaN or infinite; takes no memory beside the array."""
+    if not array.size:
+        return True
+    with np.errstate(invalid="ignore"):
+        return bool(np.isfinite(array.min()) and np.isfinite(array.max()))
 
 
 def _release(tensor: np.ndarray) -> None:
@@ -177,18 +179,25 @@ class Tensors:
         return name in self.state
 
     def __call__(self, name: str, *shape: int) -> np.ndarray:
-        """The tensor `name` as float32, checked against `shape` when one is given."""
+        """The tensor `name` as float32, checked against `shape` when one is given; finite."""
         tensor = self.stored(name, *shape)
         _release(tensor)
-        return tensor.astype(np.float32, copy=False)
+        with np.errstate(over="ignore"):
+            values = tensor.astype(np.float32, copy=False)
+        if not is_finite(values):
+            raise ExportError(
+                f"{self.path}: {name} holds values that are not finite numbers; "
+                "the checkpoint is damaged"
+            )
+        return values
 
     def stored(self, name: str, *shape: int) -> np.ndarray:
-        """The tensor `name` in its own type, checked in the same way."""
+        """The tensor `name` in its own type, checked in the same way but for its values."""
         if name not in self.state:
             raise ExportError(f"{self.path} has no tensor {name}; another file is expected here")
         tensor = self.state[name]
         if not isinstance(tensor, np.ndarray):
-            raise ExportError(f"{self.path}: {name} is not a tensor")
+            raise ExportError(f"{self.path}: {bare(name)} is not a tensor")
         if shape and tensor.shape != shape:
             raise ExportError(
                 f"{self.path}: {name} is {list(tensor.shape)}, the config says {list(shape)}"

@@ -40,6 +40,8 @@ def weight_norm(tensors: Tensors, name: str) -> np.ndarray:
     else:
         raise ExportError(f"{tensors.path} has no weight for {name}; it is not the codec expected")
     norm = np.sqrt(np.sum(v.astype(np.float64) ** 2, axis=tuple(range(1, v.ndim)), keepdims=True))
+    if not norm.all():
+        raise ExportError(f"{tensors.path}: {name} has a row of zeros; weight norm divides by it")
     return (v * (g / norm)).astype(np.float32)
 
 

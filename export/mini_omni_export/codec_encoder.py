@@ -7,7 +7,6 @@ Signals are [1, channels, n], as torch has them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import count
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from .checkpoint import Tensors
 from .codec import KERNEL, RESIDUAL_DILATIONS, projected_codebook, snake_weights, weight_norm
 from .config import CodecConfig
 from .graph import Graph
+from .shapes import mel_units
 
 MEL_WINDOW = 1024  # samples
 MEL_HOP = 256
@@ -82,10 +82,8 @@ def _mel_encoder(codec: _Codec, pcm: str) -> str:
     filters = codec.tensors("encoder.filters")
     x = _pairs(graph, _log_mel(graph, pcm, filters), len(filters))
     x = _conv(codec, x, "encoder.start")
-    for i in count():
+    for i in range(mel_units(codec.tensors)):
         name = f"encoder.units.{i}"
-        if f"{name}.norm.weight" not in codec.tensors:
-            break
         h = graph.node("Transpose", x, perm=[0, 2, 1])
         h = graph.node("LayerNormalization", h, *codec.plain(f"{name}.norm"), axis=-1)
         h = _conv(codec, graph.node("Transpose", h, perm=[0, 2, 1]), f"{name}.conv")

@@ -1,20 +1,32 @@
-"""The sizes of a model, read from the checkpoints' own config files and checked."""
+"""The sizes of a model, read from the checkpoints' own config files and checked.
+
+What a file leaves out has the original's default (lit-gpt's for the language model, SNAC's for the
+codec). Where the graphs do not compute that, the file is refused: a default of ours would be
+another model.
+"""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from .errors import ExportError
+from .errors import ExportError, shown
+from .settings import Settings, read_json, read_yaml
 
 AUDIO_STREAMS = 7
-LARGEST_SIZE = 10**7  # of any size in a config
 SPECIALS = 64  # rows kept free for special ids above each vocabulary's own
 LEVELS = [0, 1, 2, 2, 1, 2, 2]  # the codec level of each audio stream
+
+# The largest sizes that are believed; several times those of any model of this kind.
+MOST_LAYERS = 1 << 10
+MOST_HEADS = 1 << 10
+MOST_WIDTH = 1 << 18
+MOST_IDS = 1 << 22
+MOST_POSITIONS = 1 << 17
+MOST_RATES = 16
+MOST_RATE = 64
+MOST_HERTZ = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -53,57 +65,101 @@ class DecoderConfig:
         }
 
 
-REFUSED = {  # settings that change the network in ways these graphs do not have
-    "rotary_percentage": (1, 1.0, None),
-    "parallel_residual": (False, None),
-    "shared_attention_norm": (False, None),
-    "scale_embeddings": (False, None),
-    "n_expert": (0, None),
-    "mlp_class_name": ("LLaMAMLP", None),
-    "norm_class_name": ("RMSNorm", None),
-    "asr_adapter": ("llamamlp", None),
-    "post_adapter": (False, None),
-    "bias": (False, None),
-    "lm_head_bias": (False, None),
+FIXED = {  # settings that change the network: (what the graphs compute, lit-gpt's default)
+    "rotary_percentage": (1.0, 0.25),
+    "parallel_residual": (False, True),
+    "bias": (False, True),
+    "norm_class_name": ("RMSNorm", "LayerNorm"),
+    "mlp_class_name": ("LLaMAMLP", "GptNeoxMLP"),
+    "asr_adapter": ("llamamlp", "llamamlp"),
+    "pos_type": ("rope", "rope"),
+    "shared_attention_norm": (False, False),
+    "scale_embeddings": (False, False),
+    "lm_head_bias": (False, False),
+    "post_adapter": (False, False),
+    "force_align": (False, False),
+    "use_pretrain_phoneme_emb": (False, False),
+    "n_expert": (0, 0),
+    "n_expert_per_token": (0, 0),
+    "prompt_vocab_size": (None, None),
 }
+UNUSED = (  # settings that change nothing in this network, whatever they say
+    "name", "hf_config", "vocab_size", "padding_multiple", "cat_audio_vocab_size",
+    "gelu_approximate", "post_adapter_layers", "attn_dropout",
+)
+OTHER_RMS_NORM = "Gemma"  # in a model's name: lit-gpt then adds 1 to every norm's weight
 
 
 def read_decoder_config(path: Path) -> DecoderConfig:
     """Reads `model_config.yaml`; refuses what the graphs cannot express."""
-    raw = _read(path, yaml.safe_load)
-    for key, allowed in REFUSED.items():
-        if raw.get(key) not in allowed:
-            raise ExportError(f"{path}: {key} {raw[key]!r} is not supported, only {allowed[0]!r}")
-    get = _getter(raw, path)
-    n_embd, n_head = get("n_embd", positive_number), get("n_head", positive_number)
-    audio = get("audio_vocab_size", positive_number, 4160)
-    padded = get("padded_vocab_size", positive_number)
+    settings = read_yaml(path)
+    own = {*DecoderConfig.__dataclass_fields__, "add_qkv_bias", "tie_word_embeddings",
+           "padded_vocab_size"} - {"qkv_bias", "tied"}
+    settings.refuse_unknown({*own, *FIXED, *UNUSED})
+    for key in FIXED:
+        _check_fixed(settings, key)
+    _check_name(settings)
+    n_embd, n_head = settings.size("n_embd", MOST_WIDTH), settings.size("n_head", MOST_HEADS)
     config = DecoderConfig(
-        n_layer=get("n_layer", positive_number),
+        n_layer=settings.size("n_layer", MOST_LAYERS),
         n_embd=n_embd,
         n_head=n_head,
-        n_query_groups=get("n_query_groups", positive_number, n_head),
-        head_size=get("head_size", positive_number, n_embd // n_head),
-        intermediate_size=get("intermediate_size", positive_number),
-        norm_eps=get("norm_eps", float, 1e-5),  # "1e-06" is a string to YAML
-        rope_base=get("rope_base", float, 10000.0),
-        rope_condense_ratio=get("rope_condense_ratio", float, 1.0),
-        qkv_bias=get("add_qkv_bias", bool, False),
-        block_size=get("block_size", positive_number),
-        text_vocab_size=get("text_vocab_size", positive_number, padded - AUDIO_STREAMS * audio),
-        audio_vocab_size=audio,
-        whisper_adapter_dim=get("whisper_adapter_dim", positive_number, 768),
-        tied=get("tie_word_embeddings", bool, False),
+        n_query_groups=settings.optional_size("n_query_groups", MOST_HEADS) or n_head,
+        head_size=settings.optional_size("head_size", MOST_WIDTH) or _divide(n_embd, n_head, path),
+        intermediate_size=settings.size("intermediate_size", MOST_WIDTH),
+        norm_eps=settings.number("norm_eps", 1e-30, 1, 1e-5),
+        rope_base=settings.number("rope_base", 1, 1e12, 10000),
+        rope_condense_ratio=settings.number("rope_condense_ratio", 1e-6, 1e6, 1),
+        qkv_bias=_qkv_bias(settings),
+        block_size=settings.size("block_size", MOST_POSITIONS, 4096),
+        text_vocab_size=settings.size("text_vocab_size", MOST_IDS, 152000),
+        audio_vocab_size=settings.size("audio_vocab_size", MOST_IDS, 4160),
+        whisper_adapter_dim=settings.size("whisper_adapter_dim", MOST_WIDTH, 768),
+        tied=settings.flag("tie_word_embeddings", False),
     )
-    _check_decoder(config, padded, path)
+    _check_decoder(config, settings.size("padded_vocab_size", 8 * MOST_IDS), path)
     return config
+
+
+def _check_fixed(settings: Settings, key: str) -> None:
+    computed, default = FIXED[key]
+    value = settings.raw.get(key, default)
+    kinds = (int, float) if type(computed) is float else (type(computed),)
+    if type(value) in kinds and value == computed:
+        return
+    said = f"{key} {shown(value)}" if key in settings else (
+        f"it does not say {key}, and lit-gpt's default {default!r}"
+    )
+    raise ExportError(f"{settings.path}: {said} is not supported, only {computed!r}")
+
+
+def _check_name(settings: Settings) -> None:
+    original = settings.raw.get("hf_config")
+    name = settings.raw.get("name") or (original.get("name") if isinstance(original, dict) else "")
+    if OTHER_RMS_NORM in str(name):
+        raise ExportError(
+            f"{settings.path}: name {shown(name)} is not supported: lit-gpt adds 1 to the norms of "
+            f"a {OTHER_RMS_NORM}, and the graphs do not"
+        )
+
+
+def _qkv_bias(settings: Settings) -> bool:
+    """lit-gpt takes `bias` where nothing is said, and that is False here."""
+    unset = settings.raw.get("add_qkv_bias") is None
+    return False if unset else settings.flag("add_qkv_bias", False)
+
+
+def _divide(n_embd: int, n_head: int, path: Path) -> int:
+    if n_embd % n_head:
+        raise ExportError(f"{path}: n_embd {n_embd} does not divide by n_head {n_head}")
+    return n_embd // n_head
 
 
 def _check_decoder(config: DecoderConfig, padded: int, path: Path) -> None:
     if padded != config.vocab_size:
         raise ExportError(
-            f"{path}: padded_vocab_size {padded} is not text {config.text_vocab_size} "
-            f"+ {AUDIO_STREAMS} x audio {config.audio_vocab_size}"
+            f"{path}: padded_vocab_size {padded} is not text_vocab_size {config.text_vocab_size} "
+            f"+ {AUDIO_STREAMS} x audio_vocab_size {config.audio_vocab_size}"
         )
     if config.n_head % config.n_query_groups:
         raise ExportError(
@@ -126,13 +182,26 @@ class WhisperConfig:
     n_audio_layer: int
 
 
+TEXT_DIMS = ("n_vocab", "n_text_ctx", "n_text_state", "n_text_head", "n_text_layer")
+
+
 def read_whisper_config(dims: Any, path: Path) -> WhisperConfig:
     """Checks the `dims` table of an OpenAI Whisper file."""
     if not isinstance(dims, dict):
         raise ExportError(f"{path} has no dims; it is no OpenAI Whisper checkpoint")
-    get = _getter(dims, path)
-    sizes = (get(name, positive_number) for name in WhisperConfig.__dataclass_fields__)
-    return WhisperConfig(*sizes)
+    settings = Settings(dims, path)
+    settings.refuse_unknown({*WhisperConfig.__dataclass_fields__, *TEXT_DIMS})
+    config = WhisperConfig(
+        settings.size("n_mels", MOST_HEADS), settings.size("n_audio_ctx", MOST_POSITIONS),
+        settings.size("n_audio_state", MOST_WIDTH), settings.size("n_audio_head", MOST_HEADS),
+        settings.size("n_audio_layer", MOST_LAYERS),
+    )
+    if config.n_audio_state % config.n_audio_head:
+        raise ExportError(
+            f"{path}: n_audio_state {config.n_audio_state} does not divide by n_audio_head "
+            f"{config.n_audio_head}"
+        )
+    return config
 
 
 CODEC_ENCODERS = ("snac", "mel")  # SNAC's own, and what `training/` makes
@@ -166,69 +235,53 @@ class CodecConfig:
         return samples
 
 
+ATTENTION = "attn_window_size"
+SNAC_ATTENTION = 32  # SNAC's default
+
+
 def read_codec_config(path: Path) -> CodecConfig:
     """Reads SNAC's config; refuses attention, which the 24 kHz model does not have."""
-    raw = _read(path, json.loads)
-    if raw.get("attn_window_size") is not None:
+    settings = read_json(path)
+    settings.refuse_unknown({*CodecConfig.__dataclass_fields__, ATTENTION, "latent_dim"})
+    window = settings.raw.get(ATTENTION, SNAC_ATTENTION)
+    if window is not None:
+        said = f"{ATTENTION} {shown(window)}" if ATTENTION in settings else (
+            f"it does not say {ATTENTION}, and SNAC's default {SNAC_ATTENTION}"
+        )
         raise ExportError(
-            f"{path}: attn_window_size {raw['attn_window_size']} is not supported; "
+            f"{path}: {said} is not supported; "
             "only SNAC models without attention (as the 24 kHz one) can be decoded in pieces"
         )
-    get = _getter(raw, path)
     config = CodecConfig(
-        sampling_rate=get("sampling_rate", int),
-        encoder_dim=get("encoder_dim", int),
-        encoder_rates=get("encoder_rates", list),
-        decoder_dim=get("decoder_dim", int),
-        decoder_rates=get("decoder_rates", list),
-        codebook_size=get("codebook_size", int),
-        codebook_dim=get("codebook_dim", int),
-        vq_strides=get("vq_strides", list),
-        noise=get("noise", bool, True),
-        depthwise=get("depthwise", bool, True),
-        encoder=get("encoder", str, "snac"),
+        sampling_rate=settings.size("sampling_rate", MOST_HERTZ),
+        encoder_dim=settings.size("encoder_dim", MOST_WIDTH),
+        encoder_rates=settings.sizes("encoder_rates", MOST_RATE, MOST_RATES),
+        decoder_dim=settings.size("decoder_dim", MOST_WIDTH),
+        decoder_rates=settings.sizes("decoder_rates", MOST_RATE, MOST_RATES),
+        codebook_size=settings.size("codebook_size", MOST_IDS),
+        codebook_dim=settings.size("codebook_dim", MOST_WIDTH),
+        vq_strides=settings.sizes("vq_strides", MOST_RATE, MOST_RATES),
+        noise=settings.flag("noise", True),
+        depthwise=settings.flag("depthwise", True),
+        encoder=settings.word("encoder", "snac"),
     )
-    if config.encoder not in CODEC_ENCODERS:
-        raise ExportError(
-            f"{path}: encoder {config.encoder!r} is none of {', '.join(CODEC_ENCODERS)}"
-        )
-    codes = [config.vq_strides[0] // stride for stride in config.vq_strides]
-    if codes != [LEVELS.count(level) for level in range(max(LEVELS) + 1)]:
-        raise ExportError(f"{path}: vq_strides {config.vq_strides} do not make 7 codes a frame")
+    _check_codec(config, settings)
     return config
 
 
-def _read(path: Path, parse) -> dict[str, Any]:
-    try:
-        raw = parse(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ExportError(f"{path} is missing; it is one of the published files") from None
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())  # YAML's has several lines
-        raise ExportError(f"{path} cannot be read: {reason}") from error
-    if not isinstance(raw, dict):
-        raise ExportError(f"{path} holds no settings")
-    return raw
-
-
-def positive_number(value: Any) -> int:
-    """A size: a whole number from 1 to a bound that no model reaches."""
-    number = int(value)
-    if not 1 <= number <= LARGEST_SIZE:
-        raise ValueError(value)
-    return number
-
-
-def _getter(raw: dict[str, Any], path: Path):
-    def get(key: str, kind: type, default: Any = None) -> Any:
-        value = raw.get(key)
-        value = default if value is None else value
-        if value is None:
-            raise ExportError(f"{path} does not say {key}")
-        try:
-            return kind(value)
-        except (TypeError, ValueError):
-            wanted = kind.__name__.replace("_", " ")
-            raise ExportError(f"{path}: {key} {value!r} is not a {wanted}") from None
-
-    return get
+def _check_codec(config: CodecConfig, settings: Settings) -> None:
+    path = settings.path
+    if config.encoder not in CODEC_ENCODERS:
+        kinds = ", ".join(CODEC_ENCODERS)
+        raise ExportError(f"{path}: encoder {shown(config.encoder)} is none of {kinds}")
+    codes = [config.vq_strides[0] / stride for stride in config.vq_strides]
+    if codes != [LEVELS.count(level) for level in range(max(LEVELS) + 1)]:
+        raise ExportError(f"{path}: vq_strides {config.vq_strides} do not make 7 codes a frame")
+    if config.decoder_dim % 2 ** len(config.decoder_rates):
+        raise ExportError(
+            f"{path}: decoder_dim {config.decoder_dim} does not halve "
+            f"{len(config.decoder_rates)} times, once for each of decoder_rates"
+        )
+    if (settings.optional_size("latent_dim", MOST_WIDTH) or config.latent_dim) != config.latent_dim:
+        raise settings.wrong("latent_dim", settings.raw["latent_dim"], f"{config.latent_dim}, "
+                             "encoder_dim doubled once for each of encoder_rates")

@@ -19,6 +19,7 @@ from .graph import MICROSOFT, Graph, Table
 
 STREAMS = AUDIO_STREAMS + 1
 HEAD_MULTIPLE = 16  # of the head size, for GroupQueryAttention to rotate it
+LARGEST_FUSED_HEAD = 256  # that the runtime's kernel for CachedAttention takes
 
 
 @dataclass

@@ -23,12 +23,12 @@ from .functions import ACCURACY_INT8, LINEAR4, LINEAR4_BLOCK, LINEAR8, LINEAR8_G
 from .graph import MICROSOFT, Float32, Graph
 from .quantize import (
     Quantized,
-    Report,
     choose_block,
     pack_nibbles,
     quantize_blocks,
     quantize_channels,
 )
+from .report import Report
 
 EMBEDDING_BITS = 8  # of a table that is only gathered from
 
@@ -54,12 +54,18 @@ class Float16(Float32):
     stays fp32, where the large activations are that fp16 cannot hold."""
 
     def linear(self, graph, x, weight, name, bias=None) -> str:
-        half = graph.weight(weight.T.astype(np.float16), f"{name}.weight")
+        half = graph.weight(_half(weight.T), f"{name}.weight")
         y = _cast(graph, graph.node("MatMul", _cast(graph, x, TensorProto.FLOAT16), half))
         return y if bias is None else graph.node("Add", y, graph.weight(bias, f"{name}.bias"))
 
     def table(self, graph, rows, name, head=True) -> _HalfTable:
-        return _HalfTable(graph, graph.weight(rows.astype(np.float16), name))
+        return _HalfTable(graph, graph.weight(_half(rows), name))
+
+
+def _half(weight: np.ndarray) -> np.ndarray:
+    """In fp16; what is too large for it becomes infinite, and the graph refuses it by name."""
+    with np.errstate(over="ignore"):
+        return weight.astype(np.float16)
 
 
 @dataclass
@@ -182,14 +188,10 @@ class PortableBlocks(Blocks):
     the fusion to MatMulNBits wants it, and by rows for gathering."""
 
     def linear(self, graph, x, weight, name, bias=None) -> str:
-        if weight.shape[1] % choose_block(weight.shape[1], self.block):
-            return super(Blocks, self).linear(graph, x, weight, name, bias)  # cannot be padded
         y = self.product(graph, x, self.quantize(weight, name), f"{name}.weight")
         return y if bias is None else graph.node("Add", y, graph.weight(bias, f"{name}.bias"))
 
     def table(self, graph, rows, name, head=True):
-        if rows.shape[1] % choose_block(rows.shape[1], self.block):
-            return super(Blocks, self).table(graph, rows, name)
         bits = None if head else EMBEDDING_BITS
         return _PortableTable(self, graph, self.quantize(rows, name, bits), name)
 
@@ -208,7 +210,7 @@ class PortableBlocks(Blocks):
             "DequantizeLinear", weight, graph.weight(scales, f"{name}.scale"),
             axis=0, block_size=quantized.block,
         )
-        return graph.node("MatMul", x, weight)
+        return graph.node("MatMul", _widened(graph, x, quantized), weight)
 
 
 @dataclass
@@ -229,12 +231,13 @@ class _PortableTable:
             rows = graph.node("Concat", low, high, axis=-1)
         rows = graph.node("Sub", _cast(graph, rows), graph.floats(middle))
         scales = graph.node("Gather", f"{self.name}.scale", ids, axis=0)
-        blocks = graph.const(np.arange(quantized.width) // quantized.block)
-        return graph.node("Mul", rows, graph.node("Gather", scales, blocks, axis=-1))
+        blocks = graph.const(np.arange(quantized.values.shape[1]) // quantized.block)
+        rows = graph.node("Mul", rows, graph.node("Gather", scales, blocks, axis=-1))
+        return _unpadded(graph, rows, quantized)
 
     def _rows(self) -> str:
         """uint8 by rows; at 4 bits the low nibbles are the first half of a row."""
-        quantized, half = self.quantized, self.quantized.width // 2
+        quantized, half = self.quantized, self.quantized.values.shape[1] // 2
         rows, scales = quantized.unsigned(), quantized.scales
         if quantized.bits == 4:
             rows = rows[:, :half] | (rows[:, half:] << 4)
@@ -252,6 +255,14 @@ def _pack_signed(values: np.ndarray) -> np.ndarray:
     """int8 in [-8, 7] as ONNX packs int4: by flat order, low nibble first."""
     flat = values.reshape(-1).astype(np.uint8) & 15
     return pack_nibbles(np.append(flat, np.uint8(0)) if flat.size % 2 else flat)
+
+
+def _widened(graph: Graph, x: str, quantized: Quantized) -> str:
+    """x [..., width] with the zeros that the quantised weight has behind its width."""
+    missing = quantized.values.shape[1] - quantized.width
+    if not missing:
+        return x
+    return graph.node("Pad", x, graph.const([0, missing]), "", graph.const([-1]))
 
 
 def _unpadded(graph: Graph, rows: str, quantized: Quantized) -> str:

@@ -16,6 +16,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
+from .checkpoint import is_finite
+from .errors import ExportError
+
 OPSET = 21
 IR_VERSION = 10
 MICROSOFT = "com.microsoft"
@@ -115,9 +118,15 @@ class Graph:
     ) -> str:
         """Adds a tensor of the model, written to the data file unless it is tiny.
 
-        `kind` and `shape` are for types that numpy lacks: `array` then holds their bytes.
+        `kind` and `shape` are for types that numpy lacks: `array` then holds their bytes. Raises
+        ExportError for a value that is not finite.
         """
         array = np.ascontiguousarray(array)
+        if array.dtype.kind == "f" and not is_finite(array):
+            raise ExportError(
+                f"{name} holds values that are not finite numbers as {array.dtype}, so the model "
+                "would say nothing; the checkpoint is damaged, or too large for this precision"
+            )
         kind = kind or helper.np_dtype_to_tensor_dtype(array.dtype)
         tensor = TensorProto(name=name, data_type=kind, dims=shape or array.shape)
         if array.nbytes < INLINE_BYTES:

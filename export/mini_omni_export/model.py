@@ -1,20 +1,14 @@
-"""One model folder from one set of checkpoint files: the four graphs, tokenizer and manifest.
-
-The folder is written beside its place and renamed when it is whole.
-"""
+"""One model folder from one set of checkpoint files: the four graphs, tokenizer and manifest."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import onnx
-from tqdm import tqdm
 
 from . import __version__, checkpoint
 from .checkpoint import Tensors
@@ -30,25 +24,26 @@ from .config import (
     read_decoder_config,
     read_whisper_config,
 )
-from .decoder import build_decoder, fused_head_size
+from .decoder import LARGEST_FUSED_HEAD, build_decoder, fused_head_size
 from .encoder import build_encoder
 from .errors import ExportError
+from .folder import whole_folder
 from .formats import make_format
 from .graph import OPSET, Graph
-from .shapes import check, codec_shapes, lm_shapes, whisper_shapes
+from .options import Options
+from .progress import bar, note
+from .settings import read_text
+from .shapes import check, codec_shapes, lm_shapes, mel_encoder_shapes, whisper_shapes
 
 FORMAT_VERSION = 1
 MEL = {  # Whisper's, the same in every size
     "sample_rate": 16000, "n_fft": 400, "hop_length": 160, "max_seconds": 30,
     "frames_per_feature": 2, "feature_ms": 20,
 }
-PRECISIONS = {  # the encoder works on many rows, the decoder on one, and the codec convolves
-    "fp32": {"encoder": "fp32", "decoder": "fp32", "codec": "fp32"},
-    "fp16": {"encoder": "fp16", "decoder": "fp16", "codec": "fp32"},
-    "int8": {"encoder": "int8", "decoder": "int8", "codec": "int8"},
-    "int4": {"encoder": "int8", "decoder": "int4", "codec": "int8"},
-}
 GRAPHS = ["encoder", "decoder", "codec_decoder", "codec_encoder"]
+MANIFEST = "manifest.json"
+MOST_TOKENIZER_BYTES = 64 << 20
+MOST_TOKENIZER_VALUES = 4_000_000  # ids, merges and what holds them; Qwen2's has half a million
 
 
 @dataclass
@@ -65,21 +60,6 @@ class Source:
     snac_config: CodecConfig
     tokenizer: str
     files: list[Path]
-
-
-@dataclass
-class Options:
-    """What kind of export is wanted."""
-
-    profile: str = "fused"
-    precision: str = "fp32"
-    overrides: dict[str, str] = field(default_factory=dict)  # by graph, over `precision`
-    block: int = 128
-
-    @property
-    def precisions(self) -> dict[str, str]:
-        """The precision of encoder, decoder and codec."""
-        return PRECISIONS[self.precision] | self.overrides
 
 
 def read_source(
@@ -102,21 +82,33 @@ def read_source(
         [lm_file, config_file, tokenizer_file, whisper_file, snac_file, snac_dir / "config.json"],
     )
     check_fit(source)
-    check(source.lm, lm_shapes(lm_config))
-    check(source.whisper, whisper_shapes(whisper_config))
-    check(source.snac, codec_shapes(snac_config))
+    _check_tensors(source)
     return source
 
 
+def _check_tensors(source: Source) -> None:
+    """Each file holds the tensors of its config, and no others."""
+    lm, snac = lm_shapes(source.lm_config), codec_shapes(source.snac_config)
+    if "lm_head.weight" in source.lm:  # a tied model may store its table twice
+        lm["lm_head.weight"] = lm["transformer.wte.weight"]
+    check(source.lm, lm)
+    check(source.whisper, whisper_shapes(source.whisper_config), unused="decoder.")
+    if source.snac_config.encoder == "mel":
+        snac |= mel_encoder_shapes(source.snac, source.snac_config)
+    check(source.snac, snac)
+
+
 def _read_tokenizer(path: Path) -> str:
-    """It is taken along as it is, if it is JSON."""
+    """It is taken along as it is, if it is a tokenizer in JSON."""
+    text = read_text(path, MOST_TOKENIZER_BYTES)
+    if sum(map(text.count, "[{,")) > MOST_TOKENIZER_VALUES:  # each takes memory when it is read
+        raise ExportError(f"{path} holds more values than a tokenizer has")
     try:
-        text = path.read_text(encoding="utf-8")
-        json.loads(text)
-    except FileNotFoundError:
-        raise ExportError(f"{path} is missing; it is one of the published files") from None
-    except (OSError, ValueError) as error:
+        tokenizer = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise ExportError(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(tokenizer, dict) or not isinstance(tokenizer.get("model"), dict):
+        raise ExportError(f"{path} holds no tokenizer's model; it is one of the published files")
     return text
 
 
@@ -137,51 +129,47 @@ def check_fit(source: Source) -> None:
 
 def export(source: Source, options: Options, out: Path, force: bool = False) -> None:
     """Writes the model folder `out`; an existing model folder is replaced only with `force`."""
-    if out.exists() and not force:
-        raise ExportError(f"{out} is already there; choose another --out, or --force to replace it")
-    if out.exists() and not (out / "manifest.json").is_file():
-        raise ExportError(f"{out} is there and is no model folder, so --force does not replace it")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
-        folder.chmod(0o755)
+    _check_profile(source, options)
+    with whole_folder(out, MANIFEST, force) as folder:
         write(source, options, folder)
-        if out.exists():  # moved aside first: at no moment is there no model
-            old = folder.with_name(f"{folder.name}.old")
-            out.rename(old)
-            folder.rename(out)
-            shutil.rmtree(old)
-        else:
-            folder.rename(out)
-    finally:
-        if folder.exists():
-            shutil.rmtree(folder)
+
+
+def _check_profile(source: Source, options: Options) -> None:
+    head = fused_head_size(source.lm_config)
+    if options.profile == "fused" and head > LARGEST_FUSED_HEAD:
+        raise ExportError(
+            f"a head of {source.lm_config.head_size} is too large for the fused profile, whose "
+            f"attention takes {LARGEST_FUSED_HEAD}; --profile portable takes any"
+        )
 
 
 def write(source: Source, options: Options, folder: Path) -> None:
     """Writes graphs, tokenizer and manifest into an empty folder."""
-    with tqdm(unit="B", unit_scale=True, desc="export") as bar:
+    _note_tied(source)
+    with bar(desc="export") as shown:
         def progress(name: str, size: int) -> None:
-            bar.set_postfix_str(name, refresh=False)
-            bar.update(size)
+            shown.set_postfix_str(name, refresh=False)
+            shown.update(size)
 
         graphs = {name: Graph(folder, name, progress) for name in GRAPHS}
-        _set_formats(graphs, options)
-        _note_tied(source)
-        build_encoder(
-            graphs["encoder"], source.whisper, source.whisper_config, source.lm, source.lm_config,
-            options.profile == "fused",
-        )
-        build_decoder(
-            graphs["decoder"], source.lm, source.lm_config, options.profile == "fused"
-        )
-        codec = build_codec_decoder(graphs["codec_decoder"], source.snac, source.snac_config)
-        build_codec_encoder(graphs["codec_encoder"], source.snac, source.snac_config)
+        codec = _build(source, options, graphs)
         specs = {name: graph.save() for name, graph in graphs.items()}
     _report(graphs, folder)
     (folder / "tokenizer.json").write_text(source.tokenizer, encoding="utf-8")
     manifest = describe(source, options, codec, specs) | {"files": _files(folder)}
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+
+
+def _build(source: Source, options: Options, graphs: dict[str, Graph]) -> dict:
+    """Fills all graphs; returns what the manifest says of the codec."""
+    _set_formats(graphs, options)
+    fused = options.profile == "fused"
+    build_encoder(
+        graphs["encoder"], source.whisper, source.whisper_config, source.lm, source.lm_config, fused
+    )
+    build_decoder(graphs["decoder"], source.lm, source.lm_config, fused)
+    build_codec_encoder(graphs["codec_encoder"], source.snac, source.snac_config)
+    return build_codec_decoder(graphs["codec_decoder"], source.snac, source.snac_config)
 
 
 def _set_formats(graphs: dict[str, Graph], options: Options) -> None:
@@ -210,14 +198,12 @@ def _note_tied(source: Source) -> None:
     lm = source.lm
     if not source.lm_config.tied or "lm_head.weight" not in lm:  # nothing to compare
         return
-    head, wte = lm.state["lm_head.weight"], lm.state["transformer.wte.weight"]
-    rows = max(1, 2**24 // max(1, wte.shape[-1]))  # compared in pieces, to stay small in memory
-    same = head.shape == wte.shape and all(
-        (head[at : at + rows] == wte[at : at + rows]).all() for at in range(0, len(wte), rows)
-    )
-    if not same:
-        tqdm.write(
-            "note: lm_head.weight differs from transformer.wte.weight although the config ties "
+    head, wte = lm.stored("lm_head.weight"), lm.stored("transformer.wte.weight")
+    rows = max(1, 2**24 // wte.shape[-1])  # compared in pieces, to stay small in memory
+    if not all((head[at : at + rows] == wte[at : at + rows]).all()
+               for at in range(0, len(wte), rows)):
+        note(
+            "lm_head.weight differs from transformer.wte.weight although the config ties "
             "them; transformer.wte.weight is used for both, as the original does"
         )
 

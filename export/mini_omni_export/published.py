@@ -2,8 +2,9 @@
 
 Mini-Omni and SNAC come from the Hugging Face hub by its own client (HF_ENDPOINT, HF_TOKEN, HF_HOME
 and HF_HUB_OFFLINE mean what they always mean), Whisper from the address its authors published. All
-three go on from where a cut download stopped. A file counts only once its size and sha256 are those
-that were published; one that differs is removed, so that it is never mistaken for a good one.
+three go on from where a cut download stopped, and none takes more bytes than were published. A file
+counts only once its size and sha256 are those that were published; one that differs is removed, so
+that it is never mistaken for a good one.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from .errors import ExportError
+from .progress import bar, is_watched
 
 PIECE = 1 << 20  # bytes read at a time
 TIMEOUT = 30  # seconds without a byte before a connection counts as cut
@@ -29,11 +31,19 @@ WHISPER_URL = "MINI_OMNI_WHISPER_URL"  # environment: another address for the Wh
 
 @dataclass(frozen=True)
 class File:
-    """A published file; `bytes` and `sha256` are None where its authors fixed none."""
+    """A published file; `bytes` and `sha256` are None where its authors fixed none.
+
+    `most` bytes are taken from a server where `bytes` does not say how many there are.
+    """
 
     name: str
     sha256: str | None = None
     bytes: int | None = None
+    most: int = 1 << 16
+
+    @property
+    def limit(self) -> int:
+        return self.most if self.bytes is None else self.bytes
 
 
 @dataclass(frozen=True)
@@ -62,11 +72,12 @@ PUBLISHED = Table(
         "main",
         (
             File("model_config.yaml"),
-            File("tokenizer.json"),
+            File("tokenizer.json", most=64 << 20),
             File("tokenizer_config.json"),
             File(
                 "lit_model.pth",
                 sha256="97fbcf5093ffe42f5015b10a70ff383a88e280e66b1c814c78656fb29cd600b6",
+                most=2_800_000_000,
             ),
         ),
     ),
@@ -81,6 +92,7 @@ PUBLISHED = Table(
             File(
                 "pytorch_model.bin",
                 sha256="4b8164cc6606bfa627f1a784734c1e539891518f1191ed9194fe1e3b9b4bff40",
+                most=80_000_000,
             ),
         ),
     ),
@@ -122,7 +134,7 @@ def _fetch_repo(repo: Repo, cache_dir: Path | None) -> Path:
     """The folder that holds the files of `repo`."""
     revision, folder = repo.revision, None
     for file in repo.files:
-        path = _hub_download(repo.id, revision, file.name, cache_dir)
+        path = _hub_download(repo.id, revision, file, cache_dir)
         check(path, file, f"{repo.id} on the hub")
         # A branch may move between two downloads: the others are of the first one's commit.
         folder = path.parent
@@ -131,19 +143,47 @@ def _fetch_repo(repo: Repo, cache_dir: Path | None) -> Path:
     return folder
 
 
-def _hub_download(repo: str, revision: str, name: str, cache_dir: Path | None) -> Path:
+def _hub_download(repo: str, revision: str, file: File, cache_dir: Path | None) -> Path:
     from huggingface_hub import constants, hf_hub_download
 
+    watch = type("Watch", (_Watch,), {"file": file, "origin": f"{repo} on the hub"})
     try:
-        return Path(hf_hub_download(repo, name, revision=revision, cache_dir=cache_dir))
+        return Path(hf_hub_download(
+            repo, file.name, revision=revision, cache_dir=cache_dir, tqdm_class=watch
+        ))
+    except ExportError:
+        raise
     except Exception as error:  # by version the hub's client raises errors of three HTTP libraries
         if constants.HF_HUB_OFFLINE:
-            raise _offline(f"{name} of {repo}") from error
+            raise _offline(f"{file.name} of {repo}") from error
         raise ExportError(
-            f"{name} of {repo} cannot be fetched from {constants.ENDPOINT}: {_first_line(error)}. "
-            "Check the network (HF_ENDPOINT names a mirror, HF_TOKEN an access token) and run the "
-            "same command again: it goes on where it stopped"
+            f"{file.name} of {repo} cannot be fetched from {constants.ENDPOINT}: "
+            f"{_first_line(error)}. Check the network (HF_ENDPOINT names a mirror, HF_TOKEN an "
+            "access token) and run the same command again: it goes on where it stopped"
         ) from error
+
+
+class _Watch(tqdm):
+    """The bar of a hub's download, which sees every piece before it is written: it ends a file that
+    is larger than it may be. Silent where there is no terminal."""
+
+    file: File
+    origin: str
+
+    def __init__(self, *arguments, name: str | None = None, **options) -> None:
+        super().__init__(*arguments, **options | {"disable": not is_watched()})
+        self.taken = 0
+        self.take(options.get("total") or 0)  # as announced
+        self.taken = options.get("initial") or 0
+
+    def update(self, n: float | None = 1) -> bool | None:
+        self.take(n or 0)
+        return super().update(n)
+
+    def take(self, n: float) -> None:
+        self.taken += n
+        if self.taken > self.file.limit:
+            raise _too_large(self.file, self.origin, int(self.taken))
 
 
 def _offline(what: str) -> ExportError:
@@ -226,20 +266,24 @@ def _append(url: str, part: Path, file: File) -> None:
         return
     with response:
         if response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-            _write(response, part, "ab", start)
+            _write(response, part, start, file)
         else:  # a server without ranges sends the file from its beginning
-            _write(response, part, "wb", 0)
+            _write(response, part, 0, file)
 
 
-def _write(response: http.client.HTTPResponse, part: Path, mode: str, start: int) -> None:
+def _write(response: http.client.HTTPResponse, part: Path, start: int, file: File) -> None:
     length = response.headers.get("Content-Length")
     total = None if length is None else start + int(length)
-    name = part.name.removesuffix(".part")
-    bar = tqdm(desc=name, total=total, initial=start, unit="B", unit_scale=True)
-    with bar, open(part, mode) as out:
-        while piece := response.read(PIECE):
+    taken = total or start
+    with (bar(desc=file.name, total=total, initial=start) as shown,
+          open(part, "ab" if start else "wb") as out):
+        while taken <= file.limit and (piece := response.read(PIECE)):
             out.write(piece)
-            bar.update(len(piece))
+            shown.update(len(piece))
+            taken = max(taken, out.tell())
+    if taken > file.limit:
+        part.unlink()
+        raise _too_large(file, response.url, taken)
     if total is not None and _size(part) < total:
         raise ConnectionError(f"the connection was cut after {_size(part)} of {total} bytes")
 
@@ -257,10 +301,21 @@ def check(path: Path, file: File, origin: str) -> None:
 
 
 def _wrong(path: Path, file: File, origin: str, expected: str, found: str) -> ExportError:
-    """The file is removed, in the hub's cache with the blob that it links to."""
+    """The file is removed, in the hub's cache with the blob that it links to; a link to anywhere
+    else is the user's own, and what it leads to stays."""
     target = path.resolve()
     path.unlink(missing_ok=True)
-    target.unlink(missing_ok=True)
+    if target.parent.name == "blobs":
+        target.unlink(missing_ok=True)
+    return _not_published(file, origin, expected, found)
+
+
+def _too_large(file: File, origin: str, found: int) -> ExportError:
+    expected = f"{file.limit} bytes" if file.bytes else f"at most {file.limit} bytes"
+    return _not_published(file, origin, expected, f"{found}")
+
+
+def _not_published(file: File, origin: str, expected: str, found: str) -> ExportError:
     return ExportError(
         f"{file.name} from {origin} is not the published file: expected {expected}, found {found}. "
         "It was removed; run the same command again to fetch it afresh. If that does not help, the "
@@ -270,9 +325,9 @@ def _wrong(path: Path, file: File, origin: str, expected: str, found: str) -> Ex
 
 def _sha256(path: Path, name: str) -> str:
     digest = hashlib.sha256()
-    bar = tqdm(desc=f"check {name}", total=_size(path), unit="B", unit_scale=True, leave=False)
-    with bar, open(path, "rb") as data:
+    shown = bar(desc=f"check {name}", total=_size(path), leave=False)
+    with shown, open(path, "rb") as data:
         while piece := data.read(PIECE):
             digest.update(piece)
-            bar.update(len(piece))
+            shown.update(len(piece))
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Weights in 4 or 8 bits: the numbers, and a report of what they cost.
+"""Weights in 4 or 8 bits: integers and scales.
 
 A row of a weight [rows, width] is cut into blocks; each block keeps one scale and small integers.
 The scale is searched for: several are tried, the one with the least squared error stays. No data
@@ -10,8 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -59,36 +58,6 @@ class Quantized:
         rows, blocks = self.scales.shape
         values = self.values.reshape(rows, blocks, -1) * self.scales[..., None]
         return values.reshape(rows, -1)[:, : self.width]
-
-
-@dataclass
-class Report:
-    """What was quantised in one graph, and how well; becomes `quantization.json`."""
-
-    precision: str
-    tensors: list[dict[str, Any]] = field(default_factory=list)
-    squared_error: float = 0.0
-    squared_norm: float = 0.0
-
-    def add(self, name: str, precision: str, quantized: Quantized, size: int) -> None:
-        """Notes a tensor that takes `size` bytes in the graph's data."""
-        self.tensors.append({
-            "name": name, "precision": precision, "block": quantized.block,
-            "relative_error": round(quantized.relative_error, 6), "bytes": size,
-        })
-        self.squared_error += quantized.squared_error
-        self.squared_norm += quantized.squared_norm
-
-    def summary(self, graph_bytes: int) -> dict[str, Any]:
-        """The graph's part of the file; `graph_bytes` are all its tensors'."""
-        size = sum(tensor["bytes"] for tensor in self.tensors)
-        norm = self.squared_norm or 1.0
-        return {
-            "precision": self.precision,
-            "relative_error": round(float(np.sqrt(self.squared_error / norm)), 6),
-            "bytes": {"quantized": size, "other": graph_bytes - size, "total": graph_bytes},
-            "tensors": self.tensors,
-        }
 
 
 def choose_block(width: int, wanted: int) -> int:

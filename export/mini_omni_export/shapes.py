@@ -5,8 +5,11 @@ A checkpoint is held against them before anything is written; a random one is dr
 
 from __future__ import annotations
 
+from itertools import count
+
 from .checkpoint import Tensors
 from .config import CodecConfig, DecoderConfig, WhisperConfig
+from .errors import ExportError, shown
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -129,18 +132,70 @@ class _Codec:
         return 1 if self.config.depthwise else width
 
 
+MOST_TAPS = 63  # of a convolution of the encoder that reads mels
+MEL_BINS = 513  # of the spectrum that its filters read
+
+
+def mel_encoder_shapes(tensors: Tensors, c: CodecConfig) -> Shapes:
+    """Names and shapes of the encoder that reads mels; its depth and widths are the file's."""
+    filters, start = tensors.stored("encoder.filters"), tensors.stored("encoder.start.weight")
+    if filters.ndim != 2 or start.ndim != 3:
+        raise ExportError(f"{tensors.path}: encoder.filters or encoder.start is of no known shape")
+    mels, width = len(filters), len(start)
+    shapes: Shapes = {
+        "encoder.filters": (mels, MEL_BINS),
+        **_plain_conv(tensors, "encoder.start", width, 2 * mels),
+        **_plain_conv(tensors, "encoder.end", c.latent_dim, width),
+    }
+    for i in range(mel_units(tensors)):
+        name = f"encoder.units.{i}"
+        shapes |= {f"{name}.norm.weight": (width,), f"{name}.norm.bias": (width,)}
+        shapes |= _plain_conv(tensors, f"{name}.conv", 2 * width, width)
+        shapes |= _plain_conv(tensors, f"{name}.out", width, width)
+    return shapes
+
+
+def mel_units(tensors: Tensors) -> int:
+    """How many residual units the encoder that reads mels has."""
+    return next(i for i in count() if f"encoder.units.{i}.norm.weight" not in tensors)
+
+
+def _plain_conv(tensors: Tensors, name: str, rows: int, columns: int) -> Shapes:
+    """A convolution without weight norm, of an odd number of taps."""
+    weight = tensors.stored(f"{name}.weight")
+    taps = weight.shape[-1] if weight.ndim == 3 else 1
+    if taps % 2 == 0 or taps > MOST_TAPS:
+        raise ExportError(f"{tensors.path}: {name}.weight has {taps} taps; an odd few are expected")
+    return {f"{name}.weight": (rows, columns, taps), f"{name}.bias": (rows,)}
+
+
 NEWER = {  # torch's newer naming of weight norm
     "weight_g": "parametrizations.weight.original0",
     "weight_v": "parametrizations.weight.original1",
 }
 
 
-def check(tensors: Tensors, shapes: Shapes) -> None:
-    """Raises ExportError for the first tensor that is missing or of another shape."""
-    for name, shape in shapes.items():
-        stem, _, last = name.rpartition(".")
-        if last in NEWER and f"{stem}.weight" in tensors:  # without weight norm
-            name, shape = f"{stem}.weight", shape if last == "weight_v" else ()
-        elif f"{stem}.{NEWER.get(last)}" in tensors:
-            name = f"{stem}.{NEWER[last]}"
-        tensors.stored(name, *shape)
+def check(tensors: Tensors, shapes: Shapes, unused: str | None = None) -> None:
+    """Raises ExportError for the first tensor that is missing, of another shape, or not of this
+    model: loading is strict, as the original's is. Names that begin with `unused` may be there.
+    """
+    read = {_check_one(tensors, name, shape) for name, shape in shapes.items()}
+    for name in tensors.state:
+        if name not in read and not (unused and str(name).startswith(unused)):
+            raise ExportError(
+                f"{tensors.path} holds {shown(name)}, which is no part of the model that its "
+                "config describes: the export would leave it out and answer otherwise"
+            )
+
+
+def _check_one(tensors: Tensors, name: str, shape: tuple[int, ...]) -> str | None:
+    """Checks one tensor; returns the name that the file has for it."""
+    stem, _, last = name.rpartition(".")
+    if f"{stem}.{NEWER.get(last)}" in tensors:
+        name = f"{stem}.{NEWER[last]}"
+    elif last in NEWER and name not in tensors and f"{stem}.weight" in tensors:
+        if last == "weight_g":  # a convolution without weight norm has one tensor
+            return None
+        name = f"{stem}.weight"
+    tensors.stored(name, *shape)
+    return name

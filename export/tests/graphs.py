@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnx.inliner
-import onnxruntime
 from numpy.typing import NDArray
+from runtime import onnxruntime
 
 STREAMS = 8
 HIDDEN = -1e9  # attention bias of a position that must not be seen

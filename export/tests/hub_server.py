@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -22,6 +23,7 @@ class Hub:
     branches: dict[str, str] = field(default_factory=dict)  # repo -> commit of main
     files: dict[str, bytes] = field(default_factory=dict)  # other paths
     cuts: dict[str, list[int]] = field(default_factory=dict)  # path -> bytes of its next answers
+    endless: set[str] = field(default_factory=set)  # paths whose data never ends
     ranges: bool = True
     token: str | None = None
     asked: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
@@ -103,8 +105,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _send(self, commit: str | None, data: bytes, start: int) -> None:
+        endless = self.command == "GET" and self.path in self.hub.endless
         self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(data) - start))
+        if not endless:
+            self.send_header("Content-Length", str(len(data) - start))
         self.send_header("Accept-Ranges", "bytes")
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
@@ -118,8 +122,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "HEAD":
             return
+        if endless:
+            return self._send_forever()
         if cuts := self.hub.cuts.get(self.path):
             self.wfile.write(data[start : start + cuts.pop(0)])
             self.close_connection = True
         else:
             self.wfile.write(data[start:])
+
+    def _send_forever(self) -> None:
+        self.close_connection = True
+        with suppress(OSError):  # until the client has enough
+            while True:
+                self.wfile.write(bytes(1 << 16))

@@ -33,7 +33,7 @@ BASES = {
     "qwen2": Toy(lm(n_head=4, n_query_groups=2, n_embd=64, tied=True)),
     "qwen2, all settings written out": Toy(lm(), config={
         "norm_eps": "1e-06", "rotary_percentage": 1.0, "shared_attention_norm": False,
-        "scale_embeddings": False, "n_expert": 0, "lm_head_bias": False, "text_vocab_size": ABSENT,
+        "scale_embeddings": False, "n_expert": 0, "lm_head_bias": False,
     }),
     "llama": Toy(
         lm(qkv_bias=False, n_head=4, n_query_groups=4, n_embd=64, rope_base=1e4, norm_eps=1e-5),
@@ -154,6 +154,64 @@ def test_a_base_that_the_graphs_cannot_express_is_refused(tmp_path, setting, val
         read_source(files.checkpoint, files.whisper, files.snac, "toy", "random")
     assert str(files.checkpoint / "model_config.yaml") in str(error.value)
     assert "heads" in str(error.value) or setting in str(error.value)
+
+
+@pytest.mark.parametrize(("part", "name"), [
+    ("lm", "transformer.wte.weight"), ("lm", "transformer.h.1.mlp.proj.weight"),
+    ("lm", "transformer.h.0.norm_1.weight"), ("lm", "whisper_adapter.fc_2.weight"),
+    ("whisper", "encoder.blocks.1.attn.key.weight"), ("whisper", "encoder.ln_post.bias"),
+    ("snac", "decoder.model.2.block.1.weight_v"), ("snac", "encoder.block.0.bias"),
+    ("snac", "quantizer.quantizers.1.codebook.weight"),
+])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_value_that_is_no_number_is_refused_by_its_tensors_name(
+    tmp_path, capsys, part, name, value
+):
+    def spoil(state):
+        state[name].flat[state[name].size // 2] = value
+        return state
+
+    files = Toy(lm(), **{f"edit_{part}": spoil}).write(tmp_path / "files")
+    for precision in ("fp32", "int8"):
+        command = [*files.arguments, "--precision", precision, "--out", str(tmp_path / "out")]
+        assert main(command) == 2
+        said = capsys.readouterr().err
+        assert f"{name} holds values that are not finite" in said
+    assert [p.name for p in tmp_path.iterdir()] == ["files"]
+
+
+def test_a_weight_too_large_for_fp16_is_refused(tmp_path, capsys):
+    def enlarge(state):
+        state["transformer.h.0.mlp.fc_1.weight"] *= 1e6
+        return state
+
+    files = Toy(lm(), edit_lm=enlarge).write(tmp_path)
+    command = [*files.arguments, "--precision", "fp16", "--out", str(tmp_path / "out")]
+    assert main(command) == 2
+    assert "transformer.h.0.mlp.fc_1" in capsys.readouterr().err
+
+
+def test_weight_norm_of_a_row_of_zeros_is_refused(tmp_path, capsys):
+    def empty(state):
+        state["decoder.model.1.weight_v"][3] = 0
+        return state
+
+    files = Toy(lm(), edit_snac=empty).write(tmp_path)
+    assert main([*files.arguments, "--out", str(tmp_path / "out")]) == 2
+    assert "decoder.model.1 has a row of zeros" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("head_size", [256, 258, 320])
+def test_a_head_that_the_fused_attention_cannot_take_is_for_the_portable_profile(
+    tmp_path, capsys, head_size
+):
+    sizes = lm(n_head=2, n_query_groups=1, head_size=head_size, n_embd=64)
+    files = Toy(sizes).write(tmp_path / "files")
+    fused = main([*files.arguments, "--out", str(tmp_path / "fused")])
+    assert fused == (0 if head_size <= 256 else 2)
+    if fused:
+        assert "--profile portable takes any" in capsys.readouterr().err
+    export(Toy(sizes), tmp_path, "portable")
 
 
 def test_a_codec_with_an_encoder_of_another_kind_is_refused(tmp_path):

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
-from toy import Toy
+from toy import Files, Toy
 
-from mini_omni_export import cli, model
+from mini_omni_export import __version__, cli, model
 from mini_omni_export.cli import main
+from mini_omni_export.stop import SIGNALS
 
 
 @pytest.fixture(scope="module")
@@ -127,9 +133,7 @@ def test_a_codec_with_attention_is_refused(tmp_path, refuse):
 
 def test_sizes_that_no_model_has_are_refused(tmp_path, refuse):
     for name, value in [("none", 0), ("negative", -4), ("endless", 10**12)]:
-        files = Toy().write(tmp_path / name)
-        config = files.checkpoint / "model_config.yaml"
-        config.write_text(config.read_text() + f"\nn_head: {value}\n")
+        files = Toy(config={"n_head": value}).write(tmp_path / name)
         assert f"n_head {value} is not a positive number" in refuse(*files.arguments)
 
 
@@ -160,17 +164,131 @@ def test_what_fails_while_writing_leaves_nothing(toy, refuse, monkeypatch):
     assert "No space left on device" in refuse(*toy.arguments)
 
 
-def test_a_break_leaves_nothing_and_the_old_model_in_place(toy, out, monkeypatch):
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_leaves_nothing_and_the_old_model_in_place(toy, out, monkeypatch, capsys, name):
     assert main([*toy.arguments, "--out", str(out)]) == 0
-    before = snapshot(out.parent)
+    before, number = snapshot(out.parent), getattr(signal, name)
+    handlers = [signal.getsignal(number) for number in SIGNALS]
 
     def interrupted(*_):
-        raise KeyboardInterrupt
+        signal.raise_signal(number)
 
     monkeypatch.setattr(model, "build_codec_encoder", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        main([*toy.arguments, "--out", str(out), "--force"])
+    assert main([*toy.arguments, "--out", str(out), "--force"]) == 128 + number
+    assert f"stopped by {name}; nothing is left half-written" in capsys.readouterr().err
     assert snapshot(out.parent) == before
+    assert [signal.getsignal(number) for number in SIGNALS] == handlers
+
+
+def test_a_signal_between_the_two_renames_brings_the_old_model_back(toy, out, monkeypatch):
+    assert main([*toy.arguments, "--out", str(out)]) == 0
+    before, rename = snapshot(out.parent), Path.rename
+
+    def interrupted(path, target):
+        rename(path, target)
+        if path == out:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    assert main([*toy.arguments, "--out", str(out), "--force"]) == 128 + signal.SIGTERM
+    assert snapshot(out.parent) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_killed_export_leaves_nothing(tmp_path, number, precision):
+    """The full size takes many seconds; it is stopped as soon as it has begun to write."""
+    out = tmp_path / "new" / "model"
+    command = [sys.executable, "-m", "mini_omni_export", "--random", "full",
+               "--precision", precision, "--out", str(out)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as export:
+        while not list(tmp_path.glob("new/.model.*/encoder.onnx.data")):
+            assert export.poll() is None, export.stderr.read()
+            time.sleep(0.01)
+        time.sleep(0.2)
+        export.send_signal(number)
+        export.send_signal(number)  # a second one does not cut the clearing short
+        said = export.stderr.read()
+    assert export.returncode == 128 + number
+    assert said == f"stopped by {number.name}; nothing is left half-written\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_nohup_ignores_stays_ignored(out):
+    code = ("import signal, sys; from mini_omni_export import cli, model;"
+            "signal.signal(signal.SIGHUP, signal.SIG_IGN);"
+            "build = model.build_codec_encoder;"
+            "hang_up = lambda: signal.raise_signal(signal.SIGHUP);"
+            "model.build_codec_encoder = lambda *a: (hang_up(), build(*a));"
+            f"sys.exit(cli.main(['--random', 'tiny', '--out', {str(out)!r}]))")
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert (out / "manifest.json").is_file()
+
+
+def linked(files, folder, link):
+    """The same checkpoints in a folder of links, as the hub's cache, Nix and DVC keep them."""
+    for path in [*files.checkpoint.iterdir(), files.whisper, *files.snac.iterdir()]:
+        place = folder / path.relative_to(files.whisper.parent)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        blob = folder / "blobs" / str(len(list(folder.rglob("*"))))
+        blob.parent.mkdir(exist_ok=True)
+        shutil.copy(path, blob)
+        link(place, blob)
+    return Files(folder / "mini-omni", folder / "small.pt", folder / "snac")
+
+
+@pytest.mark.parametrize("link", [
+    lambda place, blob: place.symlink_to(blob),
+    lambda place, blob: place.symlink_to(os.path.relpath(blob, place.parent)),
+    lambda place, blob: place.hardlink_to(blob),
+], ids=["absolute", "relative", "hard"])
+def test_files_that_are_links_are_read(toy, tmp_path, out, link):
+    files = linked(toy, tmp_path / "files", link)
+    assert main([*files.arguments, "--out", str(out)]) == 0
+    plain = tmp_path / "plain"
+    assert main([*toy.arguments, "--out", str(plain)]) == 0
+    assert {p.name: p.read_bytes() for p in out.iterdir()} == {
+        p.name: p.read_bytes() for p in plain.iterdir()}
+
+
+def test_an_output_that_is_a_link_stays_one(toy, tmp_path, out):
+    out.parent.mkdir()
+    out.symlink_to(tmp_path / "elsewhere" / "model")
+    assert main([*toy.arguments, "--out", str(out)]) == 0
+    (out / "old").write_text("of the model that is replaced")
+    assert main([*toy.arguments, "--out", str(out), "--force"]) == 0
+    assert out.is_symlink() and not (out / "old").exists()
+    assert [p.name for p in (tmp_path / "elsewhere").iterdir()] == ["model"]
+
+
+def test_progress_is_silent_where_nobody_watches(toy, out):
+    command = [sys.executable, "-m", "mini_omni_export", *toy.arguments, "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [f"{out} is ready: mini-omni inspect {out}"]
+
+
+@pytest.mark.parametrize("given", [
+    ["--seed", "2", "--checkpoint", "x", "--whisper", "x", "--snac", "x"],
+    ["--random", "tiny", "--name", "mine"], ["--random", "tiny", "--weights", "random"],
+    ["--published", "--weights", "random"], ["--random", "tiny", "--block-size", "32"],
+    ["--random", "tiny", "--precision", "int4", "--decoder-precision", "fp16",
+     "--block-size", "32"],
+])
+def test_an_option_without_effect_is_refused(refuse, given):
+    assert "has no effect here" in refuse(*given)
+
+
+def test_version_and_help_say_what_one_asks_for(capsys):
+    for option in ("--version", "--help"):
+        with pytest.raises(SystemExit) as stopped:
+            main([option])
+        assert stopped.value.code == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"mini-omni-export {__version__}\n")
+    assert "examples:\n  mini-omni-export --published --precision int4 --out" in said
+    for default in ("fp32", "fused", "128", "mini-omni", "trained", "1"):
+        assert f"(default: {default})" in " ".join(said.split())
 
 
 def test_a_wrong_option_is_explained(out, capsys):

@@ -204,6 +204,45 @@ def test_a_wrong_whisper_file_is_refused_and_removed(hub, person):
     assert person.fetch()
 
 
+def test_a_whisper_file_without_an_end_is_cut_off_at_its_size(hub, person):
+    hub.endless = {WHISPER_PATH}
+    said = person.refused()
+    assert f"expected {len(hub.files[WHISPER_PATH])} bytes, found" in said
+    assert not person.files("small.pt*")
+
+
+def test_a_file_without_an_end_on_the_hub_is_cut_off_at_its_size(hub, person):
+    hub.endless = {f"/{MINI_OMNI}/resolve/{COMMIT}/tokenizer.json"}
+    said = person.refused()
+    assert "tokenizer.json" in said and "expected 1000 bytes" in said
+    assert not person.files("*.incomplete")
+    hub.endless = set()
+    assert person.fetch()
+
+
+def test_a_file_that_the_hub_announces_as_too_large_is_not_begun(hub, person):
+    weights = hub.repos[MINI_OMNI][COMMIT]["lit_model.pth"]
+    hub.repos[MINI_OMNI][COMMIT]["lit_model.pth"] = weights * 5000
+    assert f"expected {len(weights)} bytes, found {5000 * len(weights)}" in person.refused()
+    assert not person.files("*.incomplete")
+
+
+def test_where_nobody_watches_no_progress_is_shown(person):
+    done = person.run("-c", FETCH, json.dumps(asdict(person.table)))
+    assert done.returncode == 0
+    assert done.stderr == ""
+
+
+def test_what_a_users_own_link_leads_to_is_never_removed(person, tmp_path):
+    _, whisper, _ = person.fetch()
+    mine = tmp_path / "mine.pt"
+    mine.write_bytes(b"years of work")
+    whisper.unlink()
+    whisper.symlink_to(mine)
+    assert "not the published file" in person.refused()
+    assert mine.read_bytes() == b"years of work" and not whisper.is_symlink()
+
+
 def test_a_file_that_went_bad_on_disk_is_found_before_use(person):
     checkpoint, whisper, _ = person.fetch()
     for path in (whisper, checkpoint / "lit_model.pth"):

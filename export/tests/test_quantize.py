@@ -8,16 +8,23 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
+from runtime import onnxruntime
 
 from mini_omni_export import quantize
 from mini_omni_export.errors import ExportError
 from mini_omni_export.formats import Blocks, DynamicInt8, Float16, PortableBlocks, make_format
 from mini_omni_export.graph import Float32, Graph
-from mini_omni_export.model import PRECISIONS, Options, export
+from mini_omni_export.model import export
+from mini_omni_export.options import PRECISIONS, Options
 from mini_omni_export.quantize import choose_block, quantize_blocks, quantize_channels
-from mini_omni_export.random_model import RandomTensors, lm_shapes, random_source
+from mini_omni_export.random_model import (
+    SIZES,
+    RandomTensors,
+    lm_shapes,
+    make_source,
+    random_source,
+)
 
 # Relative error of normally distributed weights; rounding theory gives about these.
 BOUNDS = {(4, 32): 0.085, (4, 128): 0.100, (8, 128): 0.0066}
@@ -124,6 +131,27 @@ def test_linear_and_table_compute_the_same_as_fp32(tmp_path, rng, form, bound, w
     assert relative(y, x @ weight.T + bias) < bound
     assert relative(rows, weight[ids]) < bound
     assert relative(logits, x @ weight.T) < bound
+
+
+def test_the_portable_profile_holds_odd_widths_in_bits_too(tmp_path):
+    """No tensor of the decoder but norms, biases, scales and tables of positions is in fp32."""
+    sizes = dataclasses.replace(SIZES["tiny"][0], n_embd=33, n_head=3, n_query_groups=1,
+                                head_size=16, intermediate_size=50, qkv_bias=False)
+    source = make_source("odd", 1, sizes, *SIZES["tiny"][1:])
+    told = {}
+    for profile in ("portable", "fused"):
+        export(source, Options(profile, "int4"), tmp_path / profile)
+        path = tmp_path / profile / "decoder.onnx"
+        for tensor in onnx.load(path, load_external_data=False).graph.initializer:
+            if tensor.data_type == onnx.TensorProto.FLOAT and len(tensor.dims) == 2:
+                assert tensor.name.endswith((".scale", "cos", "sin")), tensor.name
+        report = json.loads((tmp_path / profile / "quantization.json").read_text())
+        told[profile] = {t["name"].removesuffix(".weight").removesuffix(".head") for t in
+                         report["graphs"]["decoder"]["tensors"]}
+    assert told["fused"] <= told["portable"]
+    fused, portable = (teacher_forced(tmp_path / profile) for profile in ("fused", "portable"))
+    for a, b in zip(fused, portable, strict=True):
+        assert relative(a, b) < 0.02
 
 
 def test_formats_that_do_not_exist_are_refused_with_the_reason():
@@ -278,9 +306,29 @@ def test_report_sums_to_the_files(exported):
         # The file holds no tiny tensors (a few kilobytes), and gaps between the others.
         total = part["bytes"]["total"]
         assert sizes[f"{name}.onnx.data"] == pytest.approx(total, rel=0.05, abs=16_000)
-        errors = [tensor["relative_error"] for tensor in part["tensors"]]
-        assert min(errors) <= part["relative_error"] <= max(errors)
     assert report["total_bytes"] > sum(p["bytes"]["total"] for p in report["graphs"].values())
+
+
+def test_the_report_tells_errors_by_class(exported):
+    """A decoder's embedding in 8 bits must not hide what 4 bits cost its products."""
+    report = json.loads((exported("fused", "int4") / "quantization.json").read_text())
+    decoder = report["graphs"]["decoder"]
+    told = {(c["class"], c["precision"]): c for c in decoder["classes"]}
+    assert set(told) == {("embedding", "int8"), ("attention", "int4"), ("mlp", "int4"),
+                         ("head", "int4")}
+    assert sum(c["tensors"] for c in told.values()) == len(decoder["tensors"])
+    assert sum(c["bytes"] for c in told.values()) == decoder["bytes"]["quantized"]
+    for (kind, precision), c in told.items():
+        own = [t for t in decoder["tensors"] if (t["class"], t["precision"]) == (kind, precision)]
+        errors = [tensor["relative_error"] for tensor in own]
+        assert c["relative_error"]["mean"] == pytest.approx(np.mean(errors), abs=1e-6)
+        assert c["relative_error"]["worst"] == max(errors)
+        assert c["relative_error"]["worst_tensor"] in {t["name"] for t in own}
+    worst = {kind: c["relative_error"]["worst"] for (kind, _), c in told.items()}
+    assert worst["embedding"] < 0.01 < 0.05 < min(worst["attention"], worst["mlp"], worst["head"])
+    assert {c["class"] for c in report["graphs"]["encoder"]["classes"]} == {
+        "attention", "mlp", "convolution", "adapter"}
+    assert {c["class"] for c in report["graphs"]["codec_decoder"]["classes"]} == {"convolution"}
 
 
 def test_fp32_has_no_report_and_overrides_are_told(exported, tmp_path):

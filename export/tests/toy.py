@@ -66,7 +66,8 @@ class Toy:
             "padded_vocab_size": lm.text_vocab_size + AUDIO_STREAMS * lm.audio_vocab_size,
             "add_qkv_bias": lm.qkv_bias, "tie_word_embeddings": lm.tied, "bias": False,
             "norm_class_name": "RMSNorm", "mlp_class_name": "LLaMAMLP",
-            "parallel_residual": False, "asr_adapter": "llamamlp", "post_adapter": False,
+            "rotary_percentage": 1.0, "parallel_residual": False, "asr_adapter": "llamamlp",
+            "post_adapter": False,
         } | self.config
         return {name: value for name, value in config.items() if value is not ...}
 

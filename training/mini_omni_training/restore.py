@@ -115,8 +115,8 @@ class _Weights:
     """The tensors of a graph, by name."""
 
     def __init__(self, path: Path) -> None:
-        tensors = onnx.load(path).graph.initializer
-        self.tensors = {t.name: numpy_helper.to_array(t) for t in tensors}
+        tensors = onnx.load(path, load_external_data=False).graph.initializer
+        self.tensors = {t.name: _array(t, path.parent) for t in tensors}
 
     def __contains__(self, name: str) -> bool:
         return name in self.tensors
@@ -137,6 +137,18 @@ class _Weights:
         turned = values.T if values.ndim == 2 else values.transpose(0, 2, 1, 3)
         values = turned.reshape(len(scales), -1)
         return values.astype(np.float32) * scales[:, None]
+
+
+def _array(tensor: onnx.TensorProto, folder: Path) -> np.ndarray:
+    """A tensor whose data may lie in a file beside the graph. onnx's own loading refuses links, and
+    a folder in the hub's cache, from Nix or from DVC is made of them."""
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        place = {entry.key: entry.value for entry in tensor.external_data}
+        data = np.memmap(folder / Path(place["location"]).name, np.uint8, "r")
+        start, length = int(place["offset"]), int(place["length"])
+        tensor.raw_data = data[start : start + length].tobytes()
+        tensor.data_location = onnx.TensorProto.DEFAULT
+    return numpy_helper.to_array(tensor)
 
 
 def _manifest(folder: Path) -> dict:
