@@ -178,3 +178,31 @@ impl Drop for DeathGuard<'_> {
 
 #[cfg(all(test, shuttle))]
 mod model_check;
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn a_codec_thread_that_dies_leaves_nobody_waiting() {
+        let queue = CodecQueue::new(24_000, false);
+        let (sink, answer) = Sink::new(Instant::now(), None);
+        std::thread::scope(|scope| {
+            let dies = scope.spawn(|| queue.serve(|_| panic!("as a test")));
+            let idle = scope.spawn(|| queue.serve(|_| Ok(Vec::new())));
+            let open = queue.open();
+            let id = open.start(&sink, Noise::Zero);
+            drop(sink);
+            while !dies.is_finished() && !idle.is_finished() {
+                open.push(id, Frame::silence(7));
+            }
+            open.finish(id, Box::new(Trace::new("a1a2", 5, 8)));
+            // Whichever took the frames: the dead one abandons the queue, and the other leaves.
+            drop(open);
+            let _ = (dies.join(), idle.join());
+        });
+        let end = answer.finish();
+        assert!(end.is_ok() || end.is_err_and(|error| error.kind() == ErrorKind::Stopped));
+    }
+}
