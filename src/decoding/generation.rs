@@ -183,7 +183,7 @@ impl Generation {
         self.bad_audio
     }
 
-    /// Told by whoever decodes the frames that one held an id outside the codebook.
+    /// A frame held an id outside the codebook: the answer's audio ends there.
     pub fn audio_failed(&mut self) {
         self.bad_audio = true;
     }

@@ -1,7 +1,7 @@
 //! An answer while it is written: the rules of its task, its words, its frames, its record.
 //!
-//! It chooses a step's ids from the logits, or is told them, and passes on what they say: text to
-//! the sink, frames to the codec.
+//! It chooses a step's ids from the logits, or takes those of another model, and passes on what they
+//! say: text to the sink, frames to the codec.
 
 use std::sync::{Mutex, PoisonError};
 

@@ -29,17 +29,17 @@ pub(crate) struct CodecQueue {
     changed: Condvar,
     sample_rate: u32,
     /// Whether the decoder waits for all that the codec has to do.
-    takes_turns: bool,
+    alternates: bool,
 }
 
 impl CodecQueue {
-    /// `sample_rate`: the codec's, Hz; `takes_turns`: decoder and codec never run at the same time.
-    pub fn new(sample_rate: u32, takes_turns: bool) -> CodecQueue {
+    /// `sample_rate`: the codec's, Hz; `alternates`: decoder and codec never run at the same time.
+    pub fn new(sample_rate: u32, alternates: bool) -> CodecQueue {
         CodecQueue {
             streams: Mutex::default(),
             changed: Condvar::new(),
             sample_rate,
-            takes_turns,
+            alternates,
         }
     }
 
@@ -66,7 +66,7 @@ impl CodecQueue {
     /// Waits, no longer than `most`, until the codec has caught up with one of the streams that are
     /// still given frames, or with all of them if decoder and codec take turns; whether it has.
     pub fn wait_for_room(&self, most: Duration) -> bool {
-        let has_room = |streams: &Streams| match self.takes_turns {
+        let has_room = |streams: &Streams| match self.alternates {
             true => streams.is_quiet(),
             false => streams.has_room(),
         };
