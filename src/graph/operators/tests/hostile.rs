@@ -439,7 +439,7 @@ fn mutate_input(draws: &mut Draws, given: &mut Given) {
         }
         1 if rank > 0 => {
             let i = draws.next(rank);
-            given.shape[i] = (given.shape[i] + draws.of(&[1, usize::MAX])) % 1024;
+            given.shape[i] = given.shape[i].wrapping_add(draws.of(&[1, usize::MAX])) % 1024;
         }
         2 if rank > 0 => {
             given.shape.remove(draws.next(rank));

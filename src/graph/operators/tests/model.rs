@@ -1,6 +1,7 @@
 //! A model of one node, written as the bytes of an ONNX file: what a file can say that an exporter
 //! would not.
 
+use ort::ep::CPU;
 use ort::session::{Session, SessionInputValue};
 use ort::value::Tensor;
 
@@ -134,6 +135,8 @@ impl Model {
         Session::builder(&runtime.environment)?
             .with_intra_threads(2)?
             .with_log_level(ort::logging::LogLevel::Fatal)?
+            // Every output an allocation of its own, so that a sanitizer sees its end.
+            .with_execution_providers([CPU::default().with_arena_allocator(false).build()])?
             .with_operators(domain(&runtime.environment)?)?
             .commit_from_memory(&self.file())
     }
