@@ -44,7 +44,7 @@ pub(super) struct Attention8Kernel {
 
 impl Compute for Attention8Kernel {
     fn sizes(&self) -> Sizes {
-        self.sizes.clone()
+        self.sizes
     }
 
     fn compute(&mut self, call: &Call) -> ort::Result<()> {

@@ -216,7 +216,8 @@ pub(super) struct Call<'a> {
     context: &'a ComputeContext,
     inputs: &'static [Input],
     in_place: &'static [(usize, usize)],
-    values: Vec<ValueRef<'a, DynTensorValueType>>,
+    /// With their numbers of elements.
+    values: Vec<(ValueRef<'a, DynTensorValueType>, usize)>,
     sizes: Sizes,
     /// Where the outputs lie that were handed out.
     written: RefCell<Vec<Range<usize>>>,
@@ -244,10 +245,9 @@ impl<'a> Call<'a> {
                     "input {i} ({name}) is of {found}, expected {expected}"
                 )));
             }
-            sizes
-                .check(i, input, value.shape())
-                .map_err(|what| failed(&what))?;
-            values.push(value);
+            let elements = sizes.check(i, input, value.shape());
+            let elements = elements.map_err(|what| failed(&what))?;
+            values.push((value, elements));
         }
         Ok(Call {
             operator,
@@ -266,15 +266,16 @@ impl<'a> Call<'a> {
     }
 
     pub fn shape(&self, i: usize) -> &[i64] {
-        self.values[i].shape()
+        self.values[i].0.shape()
     }
 
     /// An input's elements, as many as its shape says.
     pub fn data<T: PrimitiveTensorElementType>(&self, i: usize) -> ort::Result<&[T]> {
         let by_pointer = self.in_place.iter().any(|&(input, _)| input == i);
         assert!(!by_pointer, "an output may be the same memory");
-        let (shape, data) = self.values[i].try_extract_tensor::<T>()?;
-        if product(shape) != Some(data.len()) {
+        let (value, elements) = &self.values[i];
+        let (_, data) = value.try_extract_tensor::<T>()?;
+        if data.len() != *elements {
             return Err(self.error(&format!("input {i} is cut short")));
         }
         Ok(data)
@@ -282,7 +283,7 @@ impl<'a> Call<'a> {
 
     /// Where an input of floats lies that may be the same memory as an output.
     pub fn pointer(&self, i: usize) -> *const f32 {
-        self.values[i].data_ptr().cast()
+        self.values[i].0.data_ptr().cast()
     }
 
     /// An output of this shape, of floats.
@@ -308,9 +309,8 @@ impl<'a> Call<'a> {
                 && memory.start < other.end
                 && other.start < memory.end
         };
-        for (input, value) in self.values.iter().enumerate() {
+        for (input, (value, elements)) in self.values.iter().enumerate() {
             let start = value.data_ptr() as usize;
-            let elements = product(value.shape()).unwrap_or(0);
             let other = start..start + elements * bytes(*value.data_type());
             let allowed = self.in_place.contains(&(input, i)) && other == memory;
             if overlaps(&other) && !allowed {

@@ -70,7 +70,7 @@ const PIECES: usize = 8;
 
 impl Compute for Linear4Kernel {
     fn sizes(&self) -> Sizes {
-        self.sizes.clone()
+        self.sizes
     }
 
     fn compute(&mut self, call: &Call) -> ort::Result<()> {

@@ -74,10 +74,14 @@ impl Input {
     }
 }
 
-/// The sizes of the names met so far.
-#[derive(Debug, Clone, Default)]
+/// Names that an operator's shapes may have.
+const NAMES: usize = 8;
+
+/// The sizes of the names met so far; of a fixed size, for every run of every node has one.
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Sizes {
-    known: Vec<(&'static str, usize)>,
+    known: [(&'static str, usize); NAMES],
+    n: usize,
 }
 
 impl Sizes {
@@ -87,7 +91,9 @@ impl Sizes {
     }
 
     fn find(&self, name: &str) -> Option<usize> {
-        let found = self.known.iter().find(|(known, _)| *known == name);
+        let found = self.known[..self.n]
+            .iter()
+            .find(|(known, _)| *known == name);
         found.map(|&(_, size)| size)
     }
 
@@ -96,7 +102,8 @@ impl Sizes {
         match self.find(name) {
             Some(known) => known == size,
             None => {
-                self.known.push((name, size));
+                self.known[self.n] = (name, size);
+                self.n += 1;
                 true
             }
         }
@@ -104,7 +111,7 @@ impl Sizes {
 
     /// Compares input `i`, of the shape `found`, with what is expected; returns its elements.
     pub fn check(&mut self, i: usize, input: &Input, found: &[i64]) -> Result<usize, String> {
-        let before = self.known.len();
+        let before = self.n;
         let fits = self.fits(input.dims, found);
         let elements = fits.and_then(|()| product(found));
         elements.ok_or_else(|| {
@@ -155,11 +162,11 @@ impl Sizes {
     }
 }
 
-/// The elements of a shape; `None` where one is negative or they overflow.
+/// The elements of a shape; `None` where a size is negative or they overflow.
 pub(super) fn product(shape: &[i64]) -> Option<usize> {
-    let sizes = shape.iter().map(|&size| usize::try_from(size).ok());
-    let mut sizes = sizes.collect::<Option<Vec<_>>>()?.into_iter();
-    sizes.try_fold(1_usize, usize::checked_mul)
+    shape.iter().try_fold(1_usize, |product, &size| {
+        product.checked_mul(usize::try_from(size).ok()?)
+    })
 }
 
 #[cfg(test)]

@@ -91,7 +91,7 @@ pub(super) struct SnakeConvKernel {
 
 impl Compute for SnakeConvKernel {
     fn sizes(&self) -> Sizes {
-        self.sizes.clone()
+        self.sizes
     }
 
     fn compute(&mut self, call: &Call) -> ort::Result<()> {

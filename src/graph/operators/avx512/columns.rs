@@ -41,13 +41,6 @@ impl<'a> Columns<'a> {
         // No overflow and within the matrix, as row < rows and columns.start <= width.
         self.values.wrapping_add(row * self.width + columns.start)
     }
-
-    pub(super) fn set(&mut self, row: usize, column: usize, value: f32) {
-        let at = self.at(row, &(column..column + 1));
-        // SAFETY: `at` is a number of the matrix, of a column that is this value's alone, which
-        // `&mut self` makes one thread's.
-        unsafe { *at = value }
-    }
 }
 
 /// The matrix of which threads take their columns.

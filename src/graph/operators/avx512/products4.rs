@@ -239,7 +239,9 @@ mod x86 {
     ) -> usize {
         let blocks = w.blocks;
         let at = |m: usize| (first + m) * blocks;
-        for column in y.range() {
+        let columns = y.range();
+        let to: [*mut f32; M] = std::array::from_fn(|m| y.at(first + m, &columns));
+        for (i, column) in columns.clone().enumerate() {
             let mut sums = [_mm512_setzero_ps(); M];
             // SAFETY: by the caller's promise rows up to first + M are x's and the column is one of w's
             // rows; b is below the number of blocks of either, and a block of w has 64 bytes.
@@ -250,9 +252,9 @@ mod x86 {
                     let [even, odd] = nibbles(packed.add(b * 64));
                     let scale = *scales.add(b);
                     for (m, sum) in sums.iter_mut().enumerate() {
-                        let i = at(m) + b;
-                        let a = x.values.as_ptr().add(i);
-                        let offset = _mm_cvtsi32_si128(*x.offsets.as_ptr().add(i));
+                        let at = at(m) + b;
+                        let a = x.values.as_ptr().add(at);
+                        let offset = _mm_cvtsi32_si128(*x.offsets.as_ptr().add(at));
                         let mut s = _mm512_zextsi128_si512(offset);
                         s = _mm512_dpbusd_epi32(
                             s,
@@ -264,14 +266,24 @@ mod x86 {
                             odd,
                             _mm512_load_si512((*a).odd.as_ptr().cast()),
                         );
-                        let both = _mm512_set1_ps(scale * *x.scales.as_ptr().add(i));
+                        let both = _mm512_set1_ps(scale * *x.scales.as_ptr().add(at));
                         *sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s), both, *sum);
                     }
                 }
             }
-            for (m, &sum) in sums.iter().enumerate() {
-                let unit = x.units[first + m];
-                y.set(first + m, column, _mm512_reduce_add_ps(sum) * unit);
+            for (sum, to) in sums.into_iter().zip(to) {
+                // SAFETY: `at` compared the row and all columns with the matrix's; these columns are
+                // this thread's alone, as `y` is, and `i` is below their number.
+                unsafe { *to.add(i) = _mm512_reduce_add_ps(sum) }
+            }
+        }
+        for (m, to) in to.into_iter().enumerate() {
+            let unit = x.units[first + m];
+            if unit > 1.0 {
+                for i in 0..columns.len() {
+                    // SAFETY: as above.
+                    unsafe { *to.add(i) *= unit }
+                }
             }
         }
         M
