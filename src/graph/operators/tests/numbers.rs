@@ -1,10 +1,11 @@
 //! Kernels on numbers at the ends of their range, on what an earlier question left, and on shapes
 //! beyond the exporter's, against exact sums or ONNX Runtime's own operators.
-#![cfg(target_arch = "x86_64")]
 
 use super::super::avx512::Avx512;
 use super::model::{Attribute::*, Data, Model};
-use super::{attention8, bindable, cached_attention_of, draws, linear4, linear8, runtime};
+use super::{
+    all_kernels, attention8, bindable, cached_attention_of, draws, linear4, linear8, runtime,
+};
 use super::{snake, snake_conv};
 
 /// The numbers of input `i`.
@@ -40,7 +41,11 @@ fn weights(model: &Model) -> Vec<Vec<f64>> {
             let (n, k) = (shape[0], shape[1] * 128);
             let weight = |row: usize, i: usize| {
                 let byte = packed[(row * k + i) / 2];
-                let nibble = if i % 2 == 0 { byte & 15 } else { byte >> 4 };
+                let nibble = if i.is_multiple_of(2) {
+                    byte & 15
+                } else {
+                    byte >> 4
+                };
                 (f64::from(nibble) - 8.0) * scales[row * shape[1] + i / 128]
             };
             let row = |row| (0..k).map(|i| weight(row, i)).collect();
@@ -147,7 +152,7 @@ fn extremes(k: usize) -> Vec<(&'static str, Vec<f32>)> {
 
 #[test]
 fn products_of_the_smallest_and_the_largest_rows_are_finite_and_right() {
-    if Avx512::detect().is_none() {
+    if !all_kernels() {
         return;
     }
     // Few rows and many go through different code, as do pairs of tiles and single ones.
@@ -197,7 +202,7 @@ fn products_of_the_smallest_and_the_largest_rows_are_finite_and_right() {
 
 #[test]
 fn gelu_of_extremes_is_finite() {
-    if Avx512::detect().is_none() {
+    if !all_kernels() {
         return;
     }
     let model = linear8("Linear8Gelu", 1, 1, 4);
@@ -245,7 +250,7 @@ fn attention(queries: &[f64], keys: &[f64], values: &[f64], heads: usize) -> Vec
 
 #[test]
 fn attention_of_the_smallest_and_the_largest_rows_is_finite_and_right() {
-    if Avx512::detect().is_none() {
+    if !all_kernels() {
         return;
     }
     // What queries, keys and values are multiplied by.
@@ -312,7 +317,7 @@ fn attention_of_the_smallest_and_the_largest_rows_is_finite_and_right() {
 
 #[test]
 fn attention_of_no_numbers_says_so_and_the_next_run_is_right() {
-    if Avx512::detect().is_none() {
+    if !all_kernels() {
         return;
     }
     let model = attention8(3, 40, 2);
@@ -392,7 +397,7 @@ fn a_query_of_zeros_weighs_no_key_of_an_earlier_question() {
 
 #[test]
 fn what_lies_behind_a_row_in_the_cache_changes_no_bit() {
-    if Avx512::detect().is_none() {
+    if !all_kernels() {
         return;
     }
     for (heads, groups, head, columns, lengths) in [
@@ -437,7 +442,7 @@ fn what_lies_behind_a_row_in_the_cache_changes_no_bit() {
 
 #[test]
 fn a_cache_in_place_and_a_copied_one_say_the_same() {
-    if Avx512::detect().is_none() {
+    if !all_kernels() {
         return;
     }
     let model = cached_attention_of(4, 2, 16, &[(3, 9), (3, 12)], 21, 30);
@@ -494,7 +499,7 @@ fn all_close(what: &str, ours: &[f32], theirs: &[f32], within: f32) {
 
 #[test]
 fn attention_is_onnx_runtimes_for_any_heads() {
-    if Avx512::detect().is_none() {
+    if !all_kernels() {
         return;
     }
     for (heads, groups, head, rows, capacity) in [
@@ -539,7 +544,7 @@ fn attention_is_onnx_runtimes_for_any_heads() {
 
 #[test]
 fn products_of_odd_sizes_are_right() {
-    if Avx512::detect().is_none() {
+    if !all_kernels() {
         return;
     }
     for rows in [1, 2, 3, 7, 9, 13, 16, 17, 25] {
