@@ -64,6 +64,11 @@ doc: ## the library's documentation, without a warning
 shuttle: ## many orders of the codec queue's threads, by a model checker
 	RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR=target/shuttle cargo test --lib model_check
 
+# Detecting leaks would count what ONNX Runtime keeps for the life of the process.
+sanitize: onnxruntime ## the library's tests under AddressSanitizer and overflow checks (nightly Rust)
+	RUSTFLAGS="-Zsanitizer=address -Coverflow-checks=on -Cdebug-assertions=on" ASAN_OPTIONS=detect_leaks=0 \
+		cargo +nightly test --release --lib --target $(HOST) --target-dir target/sanitize
+
 fmt: $(TEST_VENV)/.done ## format the Rust
 	cargo fmt
 
