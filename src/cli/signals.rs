@@ -69,3 +69,63 @@ mod unix {
             .unwrap_or(0)
     }
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::Command;
+    use std::{env, fs};
+
+    use signal_hook::consts::SIGTERM;
+    use signal_hook::low_level::raise;
+
+    use super::*;
+
+    const FILE: &str = "MINI_OMNI_TEST_FILE";
+    const SIGNALS: &str = "MINI_OMNI_TEST_SIGNALS";
+
+    /// No test of its own: what `signals_wait_for_a_file` runs as another process.
+    #[test]
+    fn a_process_that_is_told_to_end() {
+        let (Ok(file), Ok(signals)) = (env::var(FILE), env::var(SIGNALS)) else {
+            return;
+        };
+        postponed(|| {
+            (0..signals.len()).for_each(|_| raise(SIGTERM).expect("a signal"));
+            fs::write(&file, "whole").expect("written");
+        });
+        fs::write(&file, "and more").expect("written");
+        raise(SIGTERM).expect("a signal");
+        fs::write(&file, "and too much").expect("written");
+    }
+
+    /// What the process above has written after so many signals, and the signal it died by.
+    fn after(signals: &str) -> (Option<String>, Option<i32>) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("file");
+        let status = Command::new(env::current_exe().expect("this test"))
+            .args([
+                "--exact",
+                "cli::signals::tests::a_process_that_is_told_to_end",
+            ])
+            .env(FILE, &file)
+            .env(SIGNALS, signals)
+            .output()
+            .expect("a process")
+            .status;
+        (fs::read_to_string(file).ok(), status.signal())
+    }
+
+    #[test]
+    fn signals_wait_for_a_file() {
+        let died = Some(SIGTERM);
+        assert_eq!(after("1"), (Some("whole".into()), died), "the first waits");
+        assert_eq!(after("12"), (None, died), "the second acts at once");
+        let later = after("");
+        assert_eq!(
+            later,
+            (Some("and more".into()), died),
+            "and one that comes later"
+        );
+    }
+}
