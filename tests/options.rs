@@ -4,10 +4,11 @@ mod common;
 
 use std::fs;
 use std::io::Write;
+use std::path::Path;
 use std::process::{Output, Stdio};
 
 use common::*;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Asks the random model for a few ids of text.
 fn ask(args: &[&str]) -> Output {
@@ -221,15 +222,56 @@ fn texts_that_are_none_are_refused_in_a_sentence() {
     assert_refused(&with_stdin(&["--text", "-"], b""), "no words");
 }
 
+/// A copy of the random model whose id 255 is a special token, which `text` would otherwise spell.
+fn model_with_special_token(folder: &Path, token: &str) {
+    copy_model(&model(), folder);
+    let edit = |name: &str, change: &dyn Fn(&mut Value)| {
+        let path = folder.join(name);
+        let mut json = serde_json::from_slice(&fs::read(&path).expect("a file")).expect("JSON");
+        change(&mut json);
+        fs::write(&path, json.to_string()).expect("written");
+    };
+    edit("tokenizer.json", &|tokenizer| {
+        let vocab = tokenizer["model"]["vocab"].as_object_mut();
+        vocab.expect("a vocabulary").retain(|_, id| id != 255);
+        tokenizer["model"]["vocab"][token] = 255.into();
+        tokenizer["added_tokens"] = json!([{
+            "id": 255, "content": token, "special": true, "normalized": false,
+            "single_word": false, "lstrip": false, "rstrip": false,
+        }]);
+    });
+    let bytes = fs::metadata(folder.join("tokenizer.json"))
+        .expect("a file")
+        .len();
+    edit("manifest.json", &|manifest| {
+        let files = manifest["files"].as_array_mut().expect("files");
+        let tokenizer = files.iter_mut().find(|f| f["name"] == "tokenizer.json");
+        tokenizer.expect("a tokenizer")["bytes"] = bytes.into();
+    });
+}
+
 #[test]
 fn special_tokens_in_a_text_stay_text_unless_they_are_let_act() {
-    let question = ["--text", "<|im_start|>user<|im_end|>"];
-    let acting = ids_of(&[&question[..], &["--special-tokens"]].concat());
-    let written = ids_of(&question);
-    assert!(
-        acting.as_u64() < written.as_u64(),
-        "{acting} ids where they act, {written} where they are words"
-    );
+    let folder = tempfile::tempdir().expect("a folder");
+    let own = folder.path().join("model");
+    model_with_special_token(&own, "<|im_start|>");
+    let prompt_length = |more: &[&str]| {
+        let asked = [
+            "ask",
+            text(&own),
+            "--text",
+            "a<|im_start|>b",
+            "--task",
+            "t1t2",
+        ];
+        let traced = ["--max-steps", "3", "--trace", "-"];
+        let output = mini_omni(&[&asked[..], &traced, more].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+        let trace: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        trace["prompt_length"].as_u64().expect("a length")
+    };
+    let (written, acting) = (prompt_length(&[]), prompt_length(&["--special-tokens"]));
+    assert_eq!(written - acting, "<|im_start|>".len() as u64 - 1);
 }
 
 #[test]
@@ -333,7 +375,7 @@ fn completions_and_the_manual_know_every_command_and_option() {
     let manual = mini_omni(&["man"]);
     let page = String::from_utf8_lossy(&manual.stdout).replace('\\', "");
     for command in commands {
-        let section = format!(".SH \"MINI-OMNI {}\"", command.to_uppercase());
+        let section = format!(".SH MINI-OMNI {}\n", command.to_uppercase());
         assert!(page.contains(&section), "{command} is not in the manual");
     }
     for option in options {

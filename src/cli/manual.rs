@@ -32,33 +32,48 @@ impl Completions {
 
 impl Manual {
     pub fn run(&self) -> Result<ExitCode> {
-        print(&String::from_utf8(page()?)?)?;
+        print(&page()?)?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
 /// One page: the program, then each command with its options.
-fn page() -> Result<Vec<u8>> {
+fn page() -> Result<String> {
     let mut program = Cli::command();
     program.build();
     let commands: Vec<_> = program.get_subcommands().cloned().collect();
-    let mut page = Vec::new();
-    Man::new(program).render(&mut page)?;
-    for command in commands.into_iter().filter(|c| c.get_name() != "help") {
-        page.extend(section(command)?);
+    let mut page = front(program)?;
+    for command in commands {
+        let name = command.get_name();
+        // The commands have no pages of their own.
+        page = page.replace(
+            &format!("mini\\-omni\\-{name}(1)"),
+            &format!("{NAME} {name}"),
+        );
+        if name != "help" {
+            page += &section(command)?;
+        }
     }
     Ok(page)
 }
 
+/// What stands before the commands. The exit codes are lines as they are.
+fn front(program: Command) -> Result<String> {
+    let mut page = Vec::new();
+    Man::new(program).render(&mut page)?;
+    let page = String::from_utf8(page)?;
+    Ok(page
+        .replace(".SH EXTRA\nExit codes:\n", ".SH EXIT CODES\n.nf\n")
+        .replace(".SH VERSION", ".fi\n.SH VERSION"))
+}
+
 /// A command as a section of the page, its own sections one level lower.
-fn section(command: Command) -> Result<Vec<u8>> {
-    let mut text = format!(".SH {NAME} {}\n", command.get_name()).to_uppercase();
+fn section(command: Command) -> Result<String> {
+    let title = format!(".SH {NAME} {}\n", command.get_name()).to_uppercase();
     let man = Man::new(command);
     let mut parts = Vec::new();
     man.render_description_section(&mut parts)?;
     man.render_synopsis_section(&mut parts)?;
     man.render_options_section(&mut parts)?;
-    man.render_extra_section(&mut parts)?;
-    text += &String::from_utf8(parts)?.replace("\n.SH ", "\n.SS ");
-    Ok(text.into_bytes())
+    Ok(title + &String::from_utf8(parts)?.replace("\n.SH ", "\n.SS "))
 }
