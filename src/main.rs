@@ -7,14 +7,24 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    match cli::run(cli::Cli::parse()) {
-        Ok(code) => code,
-        Err(error) if cli::is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {}", sentence(&error));
-            ExitCode::from(cli::EXIT_BAD_INPUT)
+    match cli::Cli::try_parse() {
+        Ok(cli) => run(cli),
+        // Help and version come this way, too. Nobody can be told if they cannot be printed.
+        Err(refusal) => {
+            let _ = refusal.print();
+            ExitCode::from(u8::try_from(refusal.exit_code()).unwrap_or(cli::EXIT_BAD_INPUT))
         }
     }
+}
+
+fn run(cli: cli::Cli) -> ExitCode {
+    cli::run(cli).unwrap_or_else(|error| {
+        cli::say(format_args!("error: {}", sentence(&error)));
+        if let Some(hint) = cli::hint(&error) {
+            cli::say(format_args!("hint: {hint}"));
+        }
+        ExitCode::from(cli::EXIT_BAD_INPUT)
+    })
 }
 
 /// What went wrong and why, each reason once: a message may already end with its cause.

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use crate::ask::{Event, Millis, Options, Question, millis};
 use crate::engine::codec_queue::CodecQueue;
-use crate::engine::front_end::{FrontEnd, check_source};
+use crate::engine::front_end::{FrontEnd, check_source, prepare_text};
 use crate::engine::{Admission, Answer, Engine, Sink, Tools};
 use crate::error::Result;
 use crate::graph::{CodecDecoder, Decoder, Encoder, Runtime};
@@ -80,6 +80,13 @@ impl Omni {
             folder: folder.to_path_buf(),
             runtime: runtime.clone(),
         })
+    }
+
+    /// Refuses a written question that the model in `folder` could not take. Opens no graph.
+    pub fn check_text(folder: &Path, text: &str, options: &Options) -> Result<()> {
+        let manifest = Manifest::load(folder)?;
+        let tokenizer = Tokenizer::open(folder, &manifest)?;
+        prepare_text(&manifest, &tokenizer, text, options, 0).map(drop)
     }
 
     /// What the model folder says of itself.

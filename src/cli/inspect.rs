@@ -1,6 +1,5 @@
 //! `mini-omni inspect`: the model as a table, its files checked on request.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,11 +7,14 @@ use anyhow::{Result, bail};
 use clap::Args;
 use mini_omni::model::{GraphSpec, Manifest, TensorSpec, Weights};
 
+use super::terminal::print;
+
 #[derive(Args)]
 pub struct Inspect {
     /// The model folder
+    #[arg(value_name = "MODEL")]
     model_dir: PathBuf,
-    /// Read every file and compare its sha256
+    /// Read every file and compare it with its sha256
     #[arg(long)]
     verify: bool,
 }
@@ -20,8 +22,7 @@ pub struct Inspect {
 impl Inspect {
     pub fn run(&self) -> Result<ExitCode> {
         let manifest = Manifest::load(&self.model_dir)?;
-        let mut stdout = std::io::stdout().lock();
-        stdout.write_all(table(&manifest).as_bytes())?;
+        print(&table(&manifest))?;
         if self.verify {
             let differing = manifest.verify(&self.model_dir)?;
             if !differing.is_empty() {
@@ -30,11 +31,10 @@ impl Inspect {
                     differing.join(", ")
                 );
             }
-            writeln!(
-                stdout,
-                "verified     {} files, all as the manifest says",
-                manifest.files.len()
-            )?;
+            let files = manifest.files.len();
+            print(&format!(
+                "verified     {files} files, all as the manifest says\n"
+            ))?;
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -6,23 +6,41 @@
 mod ask;
 mod bench;
 mod compare;
+mod compute;
+mod hints;
 mod inspect;
+mod manual;
 mod output;
 mod results;
+mod signals;
 mod stats;
+mod terminal;
+
+pub use hints::hint;
+pub use terminal::say;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use mini_omni::{Provider, Runtime};
+use clap::{Parser, Subcommand};
 
+/// Exit code where two models agree less than asked for.
+pub const EXIT_DISAGREES: u8 = 1;
 /// Exit code for bad input of any kind.
 pub const EXIT_BAD_INPUT: u8 = 2;
+/// Exit code where the question holds no speech.
+pub const EXIT_NO_SPEECH: u8 = 3;
 
-/// A spoken or written question in, text and speech out.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  compare: fewer ids agree than --min-agreement asks for
+  2  something given was wrong or could not be used; a sentence says what
+  3  ask: the question holds no speech";
+
+/// Answer a spoken or written question in text and speech
 #[derive(Parser)]
-#[command(version, about)]
+#[command(version, after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -31,48 +49,21 @@ pub struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Answer one question, spoken or written
-    Ask(ask::Ask),
+    #[command(override_usage = ask::USAGE, after_help = EXIT_CODES)]
+    Ask(Box<ask::Ask>),
     /// Time every stage of an answer on this machine
+    #[command(after_help = EXIT_CODES)]
     Bench(bench::Bench),
     /// Hold a model against a reference: features, logits, ids, sound
+    #[command(after_help = EXIT_CODES)]
     Compare(compare::Compare),
     /// Show what a model folder holds, and check it
+    #[command(after_help = EXIT_CODES)]
     Inspect(inspect::Inspect),
-}
-
-/// Where and how to compute.
-#[derive(Args)]
-struct Compute {
-    /// Threads of one operator; 0 means all cores
-    #[arg(long, default_value_t = 0, value_name = "N")]
-    threads: usize,
-    /// What computes; auto takes the best there is and says which
-    #[arg(long, value_enum, default_value_t = ProviderArg::Cpu)]
-    provider: ProviderArg,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum ProviderArg {
-    Auto,
-    Cpu,
-    Cuda,
-    Coreml,
-}
-
-impl Compute {
-    fn runtime(&self) -> Result<Runtime> {
-        let asked = match self.provider {
-            ProviderArg::Auto => Provider::Auto,
-            ProviderArg::Cpu => Provider::Cpu,
-            ProviderArg::Cuda => Provider::Cuda,
-            ProviderArg::Coreml => Provider::CoreMl,
-        };
-        let runtime = Runtime::load(asked, self.threads)?;
-        if asked == Provider::Auto {
-            eprintln!("provider: {}", runtime.provider().name());
-        }
-        Ok(runtime)
-    }
+    /// Print completions of the command line for a shell
+    Completions(manual::Completions),
+    /// Print the manual page
+    Man(manual::Manual),
 }
 
 /// Runs the subcommand.
@@ -82,13 +73,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Bench(bench) => bench.run(),
         Command::Compare(compare) => compare.run(),
         Command::Inspect(inspect) => inspect.run(),
+        Command::Completions(completions) => completions.run(),
+        Command::Man(manual) => manual.run(),
     }
-}
-
-/// Whether the reader of our output simply went away, as `| head` does.
-pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
-        .any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
 }

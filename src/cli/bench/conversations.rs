@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::player::Player;
 use super::text_ends_half_way;
 use crate::cli::stats::Stats;
+use crate::cli::terminal::Progress;
 
 /// What the search found.
 #[derive(Debug, Serialize, Deserialize)]
@@ -63,9 +64,10 @@ impl Search {
         let scheduler = Scheduler::new(omni, limits)?;
         let (mut on_time, mut above) = (0, self.most + 1);
         let mut runs = Vec::new();
+        let mut progress = Progress::new();
         while on_time + 1 < above {
             let n = on_time.midpoint(above);
-            eprint!("\r{n} conversations at once  ");
+            progress.show(format_args!("{n} conversations at once  "));
             let run = self.at_once(&scheduler, &manifest, (question, &options), n)?;
             if run.late == 0 {
                 on_time = n;
@@ -74,7 +76,7 @@ impl Search {
             }
             runs.push(run);
         }
-        eprintln!();
+        drop(progress);
         runs.sort_by_key(|run| run.n);
         Ok(Conversations {
             most: self.most,

@@ -6,29 +6,30 @@
 mod conversations;
 mod player;
 mod report;
+mod stages;
+mod verdict;
 
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clap::Args;
 
 use mini_omni::{
-    Event, Noise, Omni, Options, Pcm, Question, Runtime, Source, Task, Trace, audio, measure,
+    Manifest, Noise, Omni, Options, Pcm, Question, Runtime, Source, Task, audio, measure,
 };
 
-use super::Compute;
-use super::ask::{WindowArg, task_parser};
+use super::ask::task_parser;
+use super::compute::{Compute, WindowArg};
+use super::output::{Claims, is_stdout};
 use super::results::Results;
 use super::stats::Stats;
+use super::terminal::{Progress, say};
 use conversations::Search;
-use player::Player;
 use report::{Report, read_report, table};
+use stages::{Round, Stages};
 
-/// Where in the answer a step is counted as early or late, positions.
-const POSITION_BAND: usize = 50;
 /// Positions at which the decoder alone is timed, and how many passes.
 const POSITIONS: [usize; 2] = [100, 2000];
 const PASSES: usize = 20;
@@ -36,29 +37,32 @@ const PASSES: usize = 20;
 #[derive(Args)]
 pub struct Bench {
     /// The model folder
+    #[arg(value_name = "MODEL")]
     model_dir: PathBuf,
     /// The spoken question; two seconds of quiet hum where not given
+    #[arg(value_name = "FILE")]
     input: Option<PathBuf>,
     /// What to do; must be a task with a spoken question
     #[arg(long, value_parser = task_parser())]
     task: Option<Task>,
     /// Answers to time, after one to warm up
-    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 5, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// Steps of each answer
-    #[arg(long, default_value_t = 107, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 107, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     steps: u32,
     /// How much the encoder hears: its full window, or only the clip
     #[arg(long, value_enum, default_value_t = WindowArg::Full)]
     encoder_window: WindowArg,
     /// Find how many conversations at once are on time, up to N; they must speak
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
     conversations: Option<u16>,
     /// Length of each conversation's answer
     #[arg(
         long,
         default_value_t = 60.0,
-        value_name = "S",
+        value_name = "SECONDS",
+        allow_negative_numbers = true,
         requires = "conversations"
     )]
     seconds: f64,
@@ -67,13 +71,14 @@ pub struct Bench {
         long,
         default_value_t = 0,
         value_name = "MS",
+        allow_negative_numbers = true,
         requires = "conversations"
     )]
     player_buffer: u16,
     /// Write the results here as JSON; - is standard output
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Print the change against an earlier --json
+    /// Show how each stage changed since this earlier --json: slower, faster or no difference seen
     #[arg(long, value_name = "FILE")]
     compare: Option<PathBuf>,
     #[command(flatten)]
@@ -82,27 +87,10 @@ pub struct Bench {
 
 impl Bench {
     pub fn run(&self) -> Result<ExitCode> {
-        let task = self.task.unwrap_or(Task::A1A2_BATCH);
-        if task.source() != Source::Audio {
-            bail!(
-                "bench asks a spoken question; task {} takes a written one",
-                task.name()
-            );
-        }
-        if self.conversations.is_some() && !task.speaks() {
-            bail!(
-                "--conversations counts late sound, and task {} does not speak; give one that does",
-                task.name()
-            );
-        }
-        if !(self.seconds > 0.0 && self.seconds.is_finite()) {
-            bail!(
-                "--seconds {} makes no sense; give more than 0",
-                self.seconds
-            );
-        }
+        let task = self.checked_task()?;
         let before = self.compare.as_deref().map(read_report).transpose()?;
-        let results = Results::open(self.json.as_deref())?;
+        let manifest = Manifest::load(&self.model_dir)?;
+        let results = Results::open(self.json.as_deref(), self.claims(&manifest))?;
         let pcm = self.input.as_deref().map_or_else(hum, audio::read)?;
         let runtime = self.compute.runtime()?;
         let mut omni = Omni::load(&self.model_dir, &runtime)?;
@@ -133,8 +121,54 @@ impl Bench {
             report.conversations = Some(search.run(omni, &question, &options)?);
             report.peak_memory_mib = peak_memory_mib();
         }
+        if let Some(before) = &before {
+            for unlike in verdict::unlike(&report, before) {
+                say(format_args!("warning: the runs are not alike: {unlike}"));
+            }
+        }
         results.write(&report, || table(&report, before.as_ref()))?;
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn checked_task(&self) -> Result<Task> {
+        let task = self.task.unwrap_or(Task::A1A2_BATCH);
+        if task.source() != Source::Audio {
+            bail!(
+                "bench asks a spoken question; task {} takes a written one",
+                task.name()
+            );
+        }
+        if self.conversations.is_some() && !task.speaks() {
+            bail!(
+                "--conversations counts late sound, and task {} does not speak; give one that does",
+                task.name()
+            );
+        }
+        if !(self.seconds > 0.0 && self.seconds.is_finite()) {
+            bail!(
+                "--seconds {} makes no sense; give more than 0",
+                self.seconds
+            );
+        }
+        if self.compare.is_some() && self.json.as_deref().is_some_and(is_stdout) {
+            bail!(
+                "--compare is shown in the table, whose place --json - takes; give --json a file"
+            );
+        }
+        Ok(task)
+    }
+
+    /// What is read and must not be written.
+    fn claims(&self, manifest: &Manifest) -> Claims {
+        let mut claims = Claims::default();
+        claims.reads_model(&self.model_dir, manifest);
+        for (what, path) in [
+            ("the question", &self.input),
+            ("what --compare reads", &self.compare),
+        ] {
+            path.iter().for_each(|path| claims.reads(what, path));
+        }
+        claims
     }
 
     fn rounds(
@@ -144,14 +178,14 @@ impl Bench {
         options: &Options,
     ) -> Result<Vec<Round>> {
         let mut rounds = Vec::new();
+        let mut progress = Progress::new();
         for round in 0..=self.rounds {
-            eprint!("\rround {round} of {}", self.rounds);
+            progress.show(format_args!("round {round} of {}", self.rounds));
             let timed = Round::run(omni, question, options)?;
             if round > 0 {
                 rounds.push(timed);
             }
         }
-        eprintln!();
         Ok(rounds)
     }
 
@@ -180,6 +214,7 @@ impl Bench {
             task: options.task.name().into(),
             encoder_window: self.encoder_window.name().into(),
             question_seconds: pcm.seconds(),
+            steps: Some(self.steps),
             load_ms: rounds[0].trace.timings_ms.load,
             stages_ms: Vec::new(),
             real_time_factor: Stats::of(factors),
@@ -188,77 +223,6 @@ impl Bench {
             conversations: None,
         }
     }
-}
-
-/// One timed answer.
-struct Round {
-    trace: Trace,
-    underruns: usize,
-}
-
-impl Round {
-    fn run(omni: &mut Omni, question: &Question, options: &Options) -> Result<Round> {
-        let mut player = Player::new(&omni.manifest().codec, Duration::ZERO);
-        let trace = omni.stream(question, options, |event| {
-            if let Event::Audio(chunk) = event {
-                player.take(Instant::now(), chunk.len());
-            }
-            ControlFlow::Continue(())
-        })?;
-        Ok(Round {
-            trace,
-            underruns: player.gaps,
-        })
-    }
-}
-
-/// Times by what they are times of, ms.
-#[derive(Default)]
-struct Stages(Vec<(String, Stats)>);
-
-impl Stages {
-    fn add(&mut self, name: &str, values: Vec<f64>) {
-        self.0
-            .extend(Stats::of(values).map(|stats| (name.to_string(), stats)));
-    }
-
-    fn add_rounds(&mut self, rounds: &[Round]) {
-        let per_frame = |t: &Trace| (t.frames > 0).then(|| t.timings_ms.codec / t.frames as f64);
-        let late = |t: &Trace| {
-            let steps = &t.timings_ms.steps;
-            steps[steps.len().saturating_sub(POSITION_BAND)..].to_vec()
-        };
-        self.add("mel", all(rounds, |t| vec![t.timings_ms.mel]));
-        self.add("encoder", all(rounds, |t| vec![t.timings_ms.encoder]));
-        self.add("prefill", all(rounds, |t| vec![t.timings_ms.prefill]));
-        self.add("step", all(rounds, |t| t.timings_ms.steps.clone()));
-        self.add("last steps", all(rounds, late));
-        self.add(
-            "codec a frame",
-            all(rounds, |t| per_frame(t).into_iter().collect()),
-        );
-        self.add(
-            "first audio",
-            all(rounds, |t| t.timings_ms.first_audio.into_iter().collect()),
-        );
-        self.add("whole answer", all(rounds, |t| vec![t.timings_ms.total]));
-    }
-
-    /// Answers whose text ended half-way.
-    fn add_halved(&mut self, rounds: &[Round]) {
-        self.add(
-            "step, half text",
-            all(rounds, |t| t.timings_ms.steps.clone()),
-        );
-        self.add(
-            "answer, half text",
-            all(rounds, |t| vec![t.timings_ms.total]),
-        );
-    }
-}
-
-fn all(rounds: &[Round], of: impl Fn(&Trace) -> Vec<f64>) -> Vec<f64> {
-    rounds.iter().flat_map(|round| of(&round.trace)).collect()
 }
 
 /// The same options, for an answer of their most steps with text in its first half alone.

@@ -8,6 +8,7 @@ use mini_omni::model::Precision;
 use serde::{Deserialize, Serialize};
 
 use super::conversations::Conversations;
+use super::verdict::{change, summary};
 use crate::cli::stats::Stats;
 
 /// Everything a benchmark says; milliseconds unless named otherwise.
@@ -24,6 +25,9 @@ pub struct Report {
     pub task: String,
     pub encoder_window: String,
     pub question_seconds: f64,
+    /// Steps of each answer; not in reports of before 2026-12.
+    #[serde(default)]
+    pub steps: Option<u32>,
     pub load_ms: f64,
     pub stages_ms: Vec<(String, Stats)>,
     pub real_time_factor: Option<Stats>,
@@ -78,7 +82,9 @@ pub fn table(report: &Report, before: Option<&Report>) -> String {
     if let Some(conversations) = &report.conversations {
         text += &conversations_table(conversations);
     }
-    text
+    text + &before.map_or(String::new(), |before| {
+        format!("\n{}", summary(report, before))
+    })
 }
 
 fn conversations_table(found: &Conversations) -> String {
@@ -116,25 +122,14 @@ fn conversations_table(found: &Conversations) -> String {
     )
 }
 
-/// The change of a stage's median, and whether it exceeds the spread of either run.
-fn change(name: &str, now: &Stats, before: &Report) -> String {
-    let Some((_, then)) = before.stages_ms.iter().find(|(other, _)| other == name) else {
-        return "  new".into();
-    };
-    let percent = (now.p50 / then.p50 - 1.0) * 100.0;
-    let spread = ((now.p95 - now.p50) / now.p50).max((then.p95 - then.p50) / then.p50) * 100.0;
-    let verdict = if percent.abs() > spread {
-        ""
-    } else {
-        ", within the noise"
-    };
-    format!("  {percent:+.1} % (spread {spread:.1} %{verdict})")
-}
-
 /// A report that `--json` wrote.
 pub fn read_report(path: &Path) -> Result<Report> {
     let text =
         std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    serde_json::from_str(&text)
-        .with_context(|| format!("{} is no result of bench --json", path.display()))
+    serde_json::from_str(&text).with_context(|| {
+        format!(
+            "{} is no result of `mini-omni bench --json`",
+            path.display()
+        )
+    })
 }

@@ -4,49 +4,50 @@
 mod inputs;
 mod report;
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use mini_omni::compare::{Protocol, Side, check_shapes, compare};
-use mini_omni::{Manifest, Omni, Provider, Runtime, Task};
+use mini_omni::{Manifest, Omni, Options, Provider, Runtime, Source, Task};
 
 use self::inputs::{Input, inputs};
 use self::report::{Asked, Model, Report, all, streams, table};
-use super::Compute;
-use super::ask::{WindowArg, task_parser};
+use super::EXIT_DISAGREES;
+use super::ask::task_parser;
+use super::compute::{Compute, WindowArg};
+use super::output::Claims;
 use super::results::Results;
-
-/// Exit code where the models agree less than asked for.
-const EXIT_DISAGREES: u8 = 1;
+use super::terminal::{Progress, say};
 
 #[derive(Args)]
 pub struct Compare {
     /// The model folder in question
+    #[arg(value_name = "MODEL")]
     model_dir: PathBuf,
     /// The model folder it is held against; always computed on the CPU
-    #[arg(long, value_name = "MODEL_DIR")]
+    #[arg(long, value_name = "MODEL")]
     reference: PathBuf,
     /// Spoken questions: wav, flac, mp3 or ogg; a few built-in questions where nothing is given
+    #[arg(value_name = "FILE")]
     inputs: Vec<PathBuf>,
     /// A written question; may be given several times
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     text: Vec<String>,
     /// What to do; questions of the other kind get their default, a1a2-batch for a spoken one, t1a2
     /// for a written one
     #[arg(long, value_parser = task_parser())]
     task: Option<Task>,
     /// Most steps of each answer; 12 steps are a second of speech
-    #[arg(long, default_value_t = 60, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 60, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     max_steps: u32,
-    /// How much the model's encoder hears: its full window, or only the clip
-    #[arg(long, value_enum, default_value_t = WindowArg::Full)]
-    encoder_window: WindowArg,
-    /// How much the reference's encoder hears
-    #[arg(long, value_enum, default_value_t = WindowArg::Full)]
-    reference_encoder_window: WindowArg,
+    /// How much the model's encoder hears; full by default
+    #[arg(long, value_enum)]
+    encoder_window: Option<WindowArg>,
+    /// How much the reference's encoder hears; full by default
+    #[arg(long, value_enum)]
+    reference_encoder_window: Option<WindowArg>,
     /// Exit with 1 where fewer of the reference's ids than this share, 0 to 1, are the model's too
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     min_agreement: Option<f64>,
@@ -65,24 +66,75 @@ impl Compare {
         let reference = Manifest::load(&self.reference)?;
         let candidate = Manifest::load(&self.model_dir)?;
         check_shapes(&reference, &candidate)?;
+        for text in &self.text {
+            Omni::check_text(&self.reference, text, &Options::for_task(Task::T1A2))
+                .with_context(|| format!("cannot compare by {text:?}"))?;
+        }
         let inputs = inputs(&self.inputs, &self.text, &reference.mel)?;
-        let results = Results::open(self.json.as_deref())?;
+        for note in self.without_effect(&inputs) {
+            say(format_args!("note: {note}"));
+        }
+        let results = Results::open(self.json.as_deref(), self.claims(&reference, &candidate))?;
         let report = self.report(&inputs)?;
         results.write(&report, || table(&report))?;
         Ok(self.verdict(report.agreement))
     }
 
+    /// A sentence for each option that was given for nothing.
+    fn without_effect(&self, inputs: &[Input]) -> Vec<String> {
+        let none = |source: Source| inputs.iter().all(|i| i.question.source() != source);
+        let task_unused = self.task.is_some_and(|task| none(task.source()));
+        let unheard = none(Source::Audio);
+        // (given for nothing, option, why)
+        let rows = [
+            (task_unused, "--task", "since no question is of its kind"),
+            (
+                unheard && self.encoder_window.is_some(),
+                "--encoder-window",
+                "on written questions",
+            ),
+            (
+                unheard && self.reference_encoder_window.is_some(),
+                "--reference-encoder-window",
+                "on written questions",
+            ),
+        ];
+        let given = rows.into_iter().filter(|(useless, ..)| *useless);
+        given
+            .map(|(_, option, why)| format!("{option} has no effect {why}"))
+            .collect()
+    }
+
+    /// What is read and must not be written.
+    fn claims(&self, reference: &Manifest, candidate: &Manifest) -> Claims {
+        let mut claims = Claims::default();
+        claims.reads_model(&self.model_dir, candidate);
+        claims.reads_model(&self.reference, reference);
+        for path in &self.inputs {
+            claims.reads("a question", path);
+        }
+        claims
+    }
+
     fn report(&self, inputs: &[Input]) -> Result<Report> {
         let runtime = self.compute.runtime()?;
         let on_cpu = runtime.with_provider(Provider::Cpu)?;
-        let mut reference = side(&self.reference, &on_cpu, self.reference_encoder_window)?;
-        let mut candidate = side(&self.model_dir, &runtime, self.encoder_window)?;
+        let mut reference = side(
+            &self.reference,
+            &on_cpu,
+            self.reference_encoder_window.unwrap_or_default(),
+        )?;
+        let mut candidate = side(
+            &self.model_dir,
+            &runtime,
+            self.encoder_window.unwrap_or_default(),
+        )?;
         let asked = self.ask(&mut reference, &mut candidate, inputs)?;
         let streams = streams(&asked);
-        let model = |side: &Side, window: WindowArg, runtime: &Runtime| {
+        let model = |side: &Side, window: Option<WindowArg>, runtime: &Runtime| {
             Model::of(
                 side.omni.manifest(),
-                window.name(),
+                window.unwrap_or_default().name(),
                 runtime.provider().name(),
             )
         };
@@ -106,13 +158,12 @@ impl Compare {
         candidate: &mut Side,
         inputs: &[Input],
     ) -> Result<Vec<Asked>> {
-        let watched = std::io::stderr().is_terminal();
+        let mut shown = Progress::new();
         let mut asked = Vec::with_capacity(inputs.len());
         for (i, input) in inputs.iter().enumerate() {
             let mut progress = |step: usize| {
-                if watched {
-                    eprint!("\rquestion {} of {}, step {step:<5}", i + 1, inputs.len());
-                }
+                let (i, n) = (i + 1, inputs.len());
+                shown.show(format_args!("question {i} of {n}, step {step:<5}"));
             };
             let source = input.question.source();
             let chosen = self.task.filter(|task| task.source() == source);
@@ -128,16 +179,15 @@ impl Compare {
                 comparison,
             });
         }
-        if watched {
-            eprintln!();
-        }
         Ok(asked)
     }
 
     fn verdict(&self, agreement: f64) -> ExitCode {
         match self.min_agreement {
             Some(least) if agreement < least => {
-                eprintln!("agreement {agreement:.4} is below --min-agreement {least}");
+                say(format_args!(
+                    "agreement {agreement:.4} is below --min-agreement {least}"
+                ));
                 ExitCode::from(EXIT_DISAGREES)
             }
             _ => ExitCode::SUCCESS,

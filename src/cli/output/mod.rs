@@ -1,27 +1,44 @@
 //! Outputs that appear whole or not at all.
 //!
-//! A file is written beside its place and renamed when it is done; a link keeps pointing to it.
-//! Standard output, pipes and devices cannot be renamed to and are written to directly.
+//! Whatever ends in a file is kept in memory until it is complete (a minute of speech is 3 MB): an
+//! answer that is interrupted leaves no trace on the disk, and the header of a wav can be true even
+//! where the shell opened the file. Pipes and devices have a listener and are written to at once.
 
+mod claims;
+mod place;
+mod replace;
 mod wav;
 
+pub use claims::Claims;
 pub use wav::WavSink;
 
-use std::fs;
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
+use anyhow::{Context, Result};
+
+use super::terminal::{STDOUT, cannot_write, unless_unread};
+use place::Place;
 
 /// A file, pipe or device being written.
-pub enum Output {
+pub struct Output {
+    /// As the person calls it.
+    name: String,
+    to: To,
+}
+
+enum To {
     /// Flushed at every write, so that a listener hears at once.
-    Stream(Box<dyn Write>),
-    /// Renamed to `place` at the end.
-    File {
-        file: BufWriter<NamedTempFile>,
-        place: PathBuf,
-    },
+    Listener(Box<dyn Write>),
+    /// Kept until the end.
+    Kept(Vec<u8>, Target),
+}
+
+enum Target {
+    /// A file that somebody else has opened.
+    Opened(Box<dyn Write>),
+    Place(PathBuf),
 }
 
 /// Whether a path means standard input or output.
@@ -29,75 +46,109 @@ pub fn is_stdio(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
+/// Whether a path means standard output, by whatever name.
+pub fn is_stdout(path: &Path) -> bool {
+    matches!(Place::of(path), Ok(Place::Stdout))
+}
+
 impl Output {
-    /// Opens a place beside `path`, or `path` itself where it is no file; "-" is standard output.
-    pub fn open(path: &Path) -> io::Result<Output> {
-        if is_stdio(path) {
-            return Ok(Output::Stream(Box::new(io::stdout())));
-        }
-        match fs::metadata(path) {
-            Ok(place) if place.is_dir() => Err(io::Error::other("it is a folder")),
-            // A pipe or a device such as /dev/null is written to, not replaced.
-            Ok(place) if !place.is_file() => {
-                let stream = fs::OpenOptions::new().write(true).open(path)?;
-                Ok(Output::Stream(Box::new(stream)))
-            }
-            _ => {
-                // Behind a link the file is replaced, not the link.
-                let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-                Ok(Output::File {
-                    file: BufWriter::new(beside(&place)?),
-                    place,
-                })
-            }
-        }
+    /// Opens what `path` means, or says why nothing can be written there.
+    pub fn open(path: &Path) -> Result<Output> {
+        let name = name(path);
+        let to = To::open(path).with_context(|| cannot_write(&name))?;
+        Ok(Output { name, to })
+    }
+
+    /// As the person calls it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether a file is there that would be replaced.
+    pub fn replaces(&self) -> bool {
+        matches!(&self.to, To::Kept(_, Target::Place(place)) if place.exists())
     }
 
     /// Appends bytes.
-    pub fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self {
-            Output::Stream(stream) => {
-                stream.write_all(bytes)?;
-                stream.flush()
+    pub fn put(&mut self, bytes: &[u8]) -> Result<()> {
+        let written = match &mut self.to {
+            To::Kept(content, _) => {
+                content.extend_from_slice(bytes);
+                Ok(())
             }
-            Output::File { file, .. } => file.write_all(bytes),
-        }
+            To::Listener(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
+        };
+        written.with_context(|| cannot_write(&self.name))
     }
 
     /// Appends the whole of a text and puts the file in its place.
-    pub fn complete(mut self, text: &str) -> io::Result<()> {
-        self.put(text.as_bytes())?;
+    pub fn complete(mut self, text: &str) -> Result<()> {
+        unless_unread(self.put(text.as_bytes()))?;
         self.finish(&[])
     }
 
     /// Puts the file in its place. `header` overwrites its first bytes, for formats whose beginning
-    /// says how long they are; a stream keeps the beginning it had.
-    pub fn finish(self, header: &[u8]) -> io::Result<()> {
-        match self {
-            Output::Stream(mut stream) => stream.flush(),
-            Output::File { file, place } => {
-                let mut file = file.into_inner()?;
-                file.seek(SeekFrom::Start(0))?;
-                file.write_all(header)?;
-                file.persist(place)?;
-                Ok(())
+    /// says how long they are; a listener has heard the beginning already.
+    pub fn finish(self, header: &[u8]) -> Result<()> {
+        let To::Kept(mut content, target) = self.to else {
+            return Ok(());
+        };
+        content[..header.len()].copy_from_slice(header);
+        let written = match target {
+            Target::Place(place) => replace::replace(&place, &content),
+            Target::Opened(mut file) => file.write_all(&content).and_then(|()| file.flush()),
+        };
+        written.with_context(|| cannot_write(&self.name))
+    }
+}
+
+impl To {
+    fn open(path: &Path) -> io::Result<To> {
+        match Place::of(path)? {
+            Place::Stdout => Ok(To::opened(standard(1), Box::new(io::stdout()))),
+            Place::Stderr => Ok(To::opened(standard(2), Box::new(io::stderr()))),
+            Place::Open(path) => {
+                // Behind what others wrote, where it is a file.
+                let is_file = path.metadata()?.is_file();
+                let file = OpenOptions::new().write(true).append(is_file).open(path)?;
+                Ok(To::opened(file.try_clone().ok(), Box::new(file)))
             }
+            Place::File(place) => {
+                replace::check(&place)?;
+                Ok(To::Kept(Vec::new(), Target::Place(place)))
+            }
+        }
+    }
+
+    fn opened(file: Option<File>, stream: Box<dyn Write>) -> To {
+        let is_file = file.and_then(|file| file.metadata().ok());
+        match is_file.is_some_and(|file| file.is_file()) {
+            true => To::Kept(Vec::new(), Target::Opened(stream)),
+            false => To::Listener(stream),
         }
     }
 }
 
-fn beside(path: &Path) -> io::Result<NamedTempFile> {
-    let folder = path
-        .parent()
-        .filter(|p| !p.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".mini-omni-");
-    // Temporary files are private by default; an answer is an ordinary file.
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(fs::Permissions::from_mode(0o666));
+fn name(path: &Path) -> String {
+    match is_stdio(path) {
+        true => STDOUT.into(),
+        false => path.display().to_string(),
     }
-    builder.tempfile_in(folder)
+}
+
+/// Standard input (0), output (1) or error (2) once more, to look at.
+#[cfg(unix)]
+fn standard(number: u32) -> Option<File> {
+    use std::os::fd::AsFd;
+    let again = match number {
+        0 => io::stdin().as_fd().try_clone_to_owned(),
+        1 => io::stdout().as_fd().try_clone_to_owned(),
+        _ => io::stderr().as_fd().try_clone_to_owned(),
+    };
+    again.ok().map(File::from)
+}
+
+#[cfg(not(unix))]
+fn standard(_: u32) -> Option<File> {
+    None
 }

@@ -1,24 +1,22 @@
-//! The answer as a wav file: 16-bit, one channel, written while it is being spoken.
+//! Speech as wav: 16 bits, one channel, written while it is being spoken.
 //!
-//! A file appears whole or not at all: it is written beside its place and renamed by
-//! [`WavSink::finish`]. Standard output (and any pipe or device) cannot be rewound, so there the
-//! header says "length unknown" the way players understand it, and every chunk is flushed at once.
+//! A file has the length in its header, since it is put in its place when it is complete. A pipe or a
+//! device cannot be rewound: there the header says "length unknown" the way players understand it. An
+//! answer without sound writes nothing, not even a header.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use super::{Output, is_stdio};
+use super::Output;
 
 /// The data length that means "until the stream ends".
 const UNKNOWN_LENGTH: u32 = u32::MAX;
 const BYTES_PER_SAMPLE: u32 = 2;
 const HEADER_LENGTH: usize = 44;
 
-/// A wav file to come.
+/// A wav to come.
 pub struct WavSink {
-    /// Where it goes; for messages.
-    path: PathBuf,
     output: Output,
     sample_rate: u32,
     /// Bytes of samples written so far.
@@ -26,41 +24,51 @@ pub struct WavSink {
 }
 
 impl WavSink {
-    /// Opens a place for the wav and writes its header; "-" is standard output. Without
-    /// [`WavSink::finish`] no file appears.
+    /// Opens a place for the wav; "-" is standard output. Without [`WavSink::finish`] no file appears.
     pub fn create(path: &Path, sample_rate: u32) -> Result<WavSink> {
-        let output = Output::open(path).with_context(|| cannot_write(path))?;
-        let mut sink = WavSink {
-            path: path.to_path_buf(),
-            output,
+        Ok(WavSink {
+            output: Output::open(path)?,
             sample_rate,
             data_length: 0,
-        };
-        sink.put(&header(sample_rate, UNKNOWN_LENGTH))?;
-        Ok(sink)
+        })
     }
 
     /// Appends samples: clamped to -1 and 1, NaN as silence.
     pub fn write(&mut self, pcm: &[f32]) -> Result<()> {
+        if pcm.is_empty() {
+            return Ok(());
+        }
+        if self.data_length == 0 {
+            self.output.put(&header(self.sample_rate, UNKNOWN_LENGTH))?;
+        }
         let bytes: Vec<u8> = pcm.iter().flat_map(|&x| to_i16(x).to_le_bytes()).collect();
-        self.put(&bytes)?;
         self.data_length += bytes.len() as u64;
-        Ok(())
+        self.output.put(&bytes)
     }
 
-    /// Completes the header and puts the file in its place.
+    /// Whether there has been any sound.
+    pub fn has_sound(&self) -> bool {
+        self.data_length > 0
+    }
+
+    /// Completes the header and puts the file in its place, if there was any sound.
     pub fn finish(self) -> Result<()> {
+        if !self.has_sound() {
+            return Ok(());
+        }
         let data_length = u32::try_from(self.data_length).unwrap_or(UNKNOWN_LENGTH);
-        let header = header(self.sample_rate, data_length);
-        self.output
-            .finish(&header)
-            .with_context(|| cannot_write(&self.path))
+        self.output.finish(&header(self.sample_rate, data_length))
     }
 
-    fn put(&mut self, bytes: &[u8]) -> Result<()> {
-        self.output
-            .put(bytes)
-            .with_context(|| cannot_write(&self.path))
+    /// What an answer without sound leaves there, as a sentence.
+    pub fn without_sound(&self) -> String {
+        let name = self.output.name();
+        match self.output.replaces() {
+            true => {
+                format!("the answer has no sound; {name} stays as it was and is not this answer")
+            }
+            false => format!("the answer has no sound; nothing is written to {name}"),
+        }
     }
 }
 
@@ -88,13 +96,6 @@ fn header(sample_rate: u32, data_length: u32) -> [u8; HEADER_LENGTH] {
     header[36..40].copy_from_slice(b"data");
     header[40..44].copy_from_slice(&data_length.to_le_bytes());
     header
-}
-
-fn cannot_write(path: &Path) -> String {
-    match is_stdio(path) {
-        true => "cannot write standard output".into(),
-        false => format!("cannot write {}", path.display()),
-    }
 }
 
 #[cfg(test)]
@@ -140,11 +141,19 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_sound_is_still_a_wav() {
+    fn an_answer_without_sound_writes_nothing_and_says_so() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("answer.wav");
-        WavSink::create(&path, 24_000).unwrap().finish().unwrap();
-        assert_eq!(hound::WavReader::open(&path).unwrap().len(), 0);
+        let mut sink = WavSink::create(&path, 24_000).unwrap();
+        sink.write(&[]).unwrap();
+        assert!(sink.without_sound().contains("nothing is written"));
+        sink.finish().unwrap();
+        assert_eq!(files(folder.path()), 0);
+        fs::write(&path, "before").unwrap();
+        let sink = WavSink::create(&path, 24_000).unwrap();
+        assert!(sink.without_sound().contains("is not this answer"));
+        sink.finish().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"before");
     }
 
     #[test]
@@ -178,7 +187,9 @@ mod tests {
         };
         fs::write(folder.path().join("any"), "").unwrap();
         let path = folder.path().join("answer.wav");
-        WavSink::create(&path, 24_000).unwrap().finish().unwrap();
+        let mut sink = WavSink::create(&path, 24_000).unwrap();
+        sink.write(&[0.1]).unwrap();
+        sink.finish().unwrap();
         assert_eq!(mode("answer.wav"), mode("any"));
     }
 

@@ -1,0 +1,104 @@
+//! Where and how to compute: options that every command shares.
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use mini_omni::{EncoderWindow, Provider, Runtime};
+
+use super::terminal::say;
+
+/// Threads a core beyond which they only wait for each other.
+const MOST_THREADS_A_CORE: usize = 4;
+/// Always allowed, so that a script written for a larger machine runs on a small one.
+const ALWAYS_ALLOWED: usize = 64;
+
+#[derive(Args)]
+pub struct Compute {
+    /// Threads of one operator; 0 means all cores. At most 64, or four a core where that is more
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = threads, allow_negative_numbers = true)]
+    threads: usize,
+    /// What computes. A provider that is not there is an error
+    #[arg(long, value_enum, default_value_t = ProviderArg::Cpu)]
+    provider: ProviderArg,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ProviderArg {
+    /// The best provider there is; a note says which
+    Auto,
+    /// The processor
+    Cpu,
+    /// An NVIDIA GPU
+    Cuda,
+    /// The GPU and neural engine of a Mac
+    Coreml,
+}
+
+/// How much the encoder hears.
+#[derive(Clone, Copy, Default, ValueEnum)]
+pub enum WindowArg {
+    /// Its whole window, as published
+    #[default]
+    Full,
+    /// The clip alone: several times faster, with slightly other features
+    Short,
+}
+
+impl WindowArg {
+    pub fn name(self) -> &'static str {
+        match self {
+            WindowArg::Full => "full",
+            WindowArg::Short => "short",
+        }
+    }
+}
+
+impl From<WindowArg> for EncoderWindow {
+    fn from(arg: WindowArg) -> EncoderWindow {
+        match arg {
+            WindowArg::Full => EncoderWindow::Full,
+            WindowArg::Short => EncoderWindow::Short,
+        }
+    }
+}
+
+impl Compute {
+    pub fn runtime(&self) -> Result<Runtime> {
+        let asked = match self.provider {
+            ProviderArg::Auto => Provider::Auto,
+            ProviderArg::Cpu => Provider::Cpu,
+            ProviderArg::Cuda => Provider::Cuda,
+            ProviderArg::Coreml => Provider::CoreMl,
+        };
+        let runtime = Runtime::load(asked, self.threads)?;
+        if asked == Provider::Auto {
+            say(format_args!("provider: {}", runtime.provider().name()));
+        }
+        Ok(runtime)
+    }
+}
+
+fn threads(given: &str) -> Result<usize, String> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let most = ALWAYS_ALLOWED.max(MOST_THREADS_A_CORE * cores);
+    match given.parse() {
+        Ok(n) if n <= most => Ok(n),
+        _ => Err(format!(
+            "give 0 for all {cores} cores of this machine, or up to {most} threads"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_threads_are_taken_as_a_machine_could_use() {
+        for n in ["0", "1", "64"] {
+            assert!(threads(n).is_ok(), "{n}");
+        }
+        for n in ["-1", "1000000", "99999999999999999999999", "many", ""] {
+            assert!(threads(n).is_err(), "{n}");
+        }
+    }
+}

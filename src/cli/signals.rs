@@ -1,0 +1,131 @@
+//! Signals that end the program wait until a file is in its place.
+//!
+//! An answer is kept in memory until it is complete, so a signal that comes meanwhile ends the program
+//! as usual and leaves nothing behind. Only while a complete file is put in its place, a matter of
+//! milliseconds, there is a temporary one: a signal that comes then acts right after it. The second
+//! signal acts at once, since a disk may hang.
+
+#[cfg(unix)]
+pub use unix::postponed;
+
+/// Other systems end a program as they like.
+#[cfg(not(unix))]
+pub fn postponed<T>(work: impl FnOnce() -> T) -> T {
+    work()
+}
+
+#[cfg(unix)]
+mod unix {
+    use std::fs;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{Arc, OnceLock};
+
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+    use signal_hook::flag::{register, register_conditional_default};
+    use signal_hook::low_level::emulate_default_handler;
+
+    const ENDING: [i32; 4] = [SIGINT, SIGTERM, SIGHUP, SIGQUIT];
+
+    /// A signal and whether it acts at once. The signal itself sets that, so the second does.
+    type Armed = (i32, Arc<AtomicBool>);
+
+    /// Does `work`; a signal that comes meanwhile acts right after it.
+    pub fn postponed<T>(work: impl FnOnce() -> T) -> T {
+        static SIGNALS: OnceLock<Vec<Armed>> = OnceLock::new();
+        let signals = SIGNALS.get_or_init(watch);
+        for (_, armed) in signals {
+            armed.store(false, Ordering::SeqCst);
+        }
+        let done = work();
+        for (signal, armed) in signals {
+            if armed.swap(true, Ordering::SeqCst) {
+                // Ends the program by this signal, so that its parent sees what happened.
+                let _ = emulate_default_handler(*signal);
+            }
+        }
+        done
+    }
+
+    fn watch() -> Vec<Armed> {
+        let ignored = ignored();
+        ENDING
+            .into_iter()
+            .filter(|signal| ignored & (1 << (signal - 1)) == 0)
+            .filter_map(|signal| {
+                let armed = Arc::new(AtomicBool::new(true));
+                // In this order: a signal acts if one came before it, and then arms the next.
+                register_conditional_default(signal, armed.clone()).ok()?;
+                register(signal, armed.clone()).ok()?;
+                Some((signal, armed))
+            })
+            .collect()
+    }
+
+    /// Signals that this program was started to ignore, as nohup does, one a bit (Linux).
+    fn ignored() -> u64 {
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+            .unwrap_or(0)
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::Command;
+    use std::{env, fs};
+
+    use signal_hook::consts::SIGTERM;
+    use signal_hook::low_level::raise;
+
+    use super::*;
+
+    const FILE: &str = "MINI_OMNI_TEST_FILE";
+    const SIGNALS: &str = "MINI_OMNI_TEST_SIGNALS";
+
+    /// No test of its own: what `signals_wait_for_a_file` runs as another process.
+    #[test]
+    fn a_process_that_is_told_to_end() {
+        let (Ok(file), Ok(signals)) = (env::var(FILE), env::var(SIGNALS)) else {
+            return;
+        };
+        postponed(|| {
+            (0..signals.len()).for_each(|_| raise(SIGTERM).expect("a signal"));
+            fs::write(&file, "whole").expect("written");
+        });
+        fs::write(&file, "and more").expect("written");
+        raise(SIGTERM).expect("a signal");
+        fs::write(&file, "and too much").expect("written");
+    }
+
+    /// What the process above has written after so many signals, and the signal it died by.
+    fn after(signals: &str) -> (Option<String>, Option<i32>) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("file");
+        let status = Command::new(env::current_exe().expect("this test"))
+            .args([
+                "--exact",
+                "cli::signals::tests::a_process_that_is_told_to_end",
+            ])
+            .env(FILE, &file)
+            .env(SIGNALS, signals)
+            .output()
+            .expect("a process")
+            .status;
+        (fs::read_to_string(file).ok(), status.signal())
+    }
+
+    #[test]
+    fn signals_wait_for_a_file() {
+        let died = Some(SIGTERM);
+        assert_eq!(after("1"), (Some("whole".into()), died), "the first waits");
+        assert_eq!(after("12"), (None, died), "the second acts at once");
+        let later = after("");
+        assert_eq!(
+            later,
+            (Some("and more".into()), died),
+            "and one that comes later"
+        );
+    }
+}
