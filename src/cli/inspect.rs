@@ -32,9 +32,12 @@ impl Inspect {
             }
             writeln!(
                 stdout,
-                "verified     {} files, all as the manifest says",
+                "verified     {} files, all that the manifest and the graphs name, each as the manifest says",
                 manifest.files.len()
             )?;
+            for name in manifest.unlisted(&self.model_dir)? {
+                writeln!(stdout, "not listed   {name}, no part of the model")?;
+            }
         }
         Ok(ExitCode::SUCCESS)
     }
