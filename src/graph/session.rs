@@ -75,7 +75,7 @@ fn builder(runtime: &Runtime, options: SessionOptions) -> ort::Result<SessionBui
         .with_intra_threads(options.threads)?
         .with_intra_op_spinning(options.spin)?
         .with_config_entry("session.force_spinning_stop", "1")?
-        .with_log_level(ort::logging::LogLevel::Error)?;
+        .with_log_level(ort::logging::LogLevel::Fatal)?;
     // Elsewhere our kernels would pull their values off the device and back.
     Ok(match runtime.dispatch() {
         Some(provider) => builder.with_execution_providers([provider])?,

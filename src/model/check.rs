@@ -208,7 +208,7 @@ fn codec(codec: &CodecDims) -> Check {
     within("codec.samples_per_frame", frame, (1, 1 << 17), why)?;
     let strides = &codec.level_strides;
     within("codec levels", strides.len(), (1, 64), "one a stride")?;
-    let stride = |&stride: &usize| within("a stride", stride, (1, 1024), "latents");
+    let stride = |&stride: &usize| within("codec.level_strides", stride, (1, 1024), "latents");
     strides.iter().try_for_each(stride)?;
     if !codec.levels_fit() {
         let streams = codec.levels.len();
