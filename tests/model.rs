@@ -59,15 +59,18 @@ fn incomplete_and_foreign_models_are_refused_in_a_sentence() {
     );
     assert_refused(
         &damaged(&edit("\"text_logits\"", "\"other_logits\"")),
-        "disagree",
+        "must have one output text_logits",
     );
-    assert_refused(&damaged(&edit("\"int32\"", "\"int64\"")), "disagree");
+    assert_refused(
+        &damaged(&edit("\"int32\"", "\"int64\"")),
+        "the manifest's sizes make it int32",
+    );
     assert_refused(
         &damaged(&edit(
             "\"samples_per_frame\": 2048",
             "\"samples_per_frame\": 0",
         )),
-        "a size in it is 0",
+        "codec.samples_per_frame is 0",
     );
     assert_refused(
         &damaged(&edit(
@@ -81,7 +84,7 @@ fn incomplete_and_foreign_models_are_refused_in_a_sentence() {
         let n = fs::metadata(&path).expect("a file").len() as usize;
         fs::write(path, vec![7u8; n]).expect("written");
     });
-    assert_refused(&garbage, "cannot open");
+    assert_refused(&garbage, "is no graph");
     let tokenizer = damaged(&|folder| {
         let path = folder.join("tokenizer.json");
         let n = fs::metadata(&path).expect("a file").len() as usize;

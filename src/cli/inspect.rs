@@ -31,10 +31,15 @@ impl Inspect {
                     differing.join(", ")
                 );
             }
-            let files = manifest.files.len();
             print(&format!(
-                "verified     {files} files, all as the manifest says\n"
+                "verified     {} files, all that the manifest and the graphs name, each as the manifest says
+",
+                manifest.files.len()
             ))?;
+            for name in manifest.unlisted(&self.model_dir)? {
+                print(&format!("not listed   {name}, no part of the model
+"))?;
+            }
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -14,12 +14,11 @@ use super::session::{self, SessionOptions, zeros};
 use crate::decoding::delay::{Codes, Frame};
 use crate::decoding::noise::Noise;
 use crate::error::{Error, Result};
+use crate::model::contract::{STATE_IN, STATE_OUT};
 use crate::model::manifest::{CodecDims, Dim, Manifest, TensorSpec};
 
 /// Stands for "the clip's length is not known yet".
 const UNKNOWN_FRAMES: i64 = 1 << 31;
-const STATE_IN: &str = "past_state.";
-const STATE_OUT: &str = "present_state.";
 
 /// The codec's decoder graph.
 pub struct CodecDecoder {
@@ -118,7 +117,9 @@ impl CodecDecoder {
             inputs.push((spec.name.clone(), tensor.into()));
         }
         let mut outputs = self.session.run(inputs)?;
-        let (_, pcm) = outputs["pcm"].try_extract_tensor::<f32>()?;
+        let (shape, pcm) = session::output(&outputs, "pcm")?.try_extract_tensor::<f32>()?;
+        let samples = frames.len() * self.dims.samples_per_frame;
+        session::hold_shape("pcm", shape, &[1, samples])?;
         // Samples before the clip's first are the delay line filling up.
         let early = self
             .dims

@@ -15,6 +15,7 @@ use super::kv_cache::KvCache;
 use super::runtime::Runtime;
 use super::session::{self, SessionOptions, zeros};
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::contract::kv_names;
 use crate::model::manifest::{DecoderDims, KvLayout, Manifest, SpecialIds};
 
 /// Added to an attention score to hide a position; finite, so that a row of nothing else is no NaN.
@@ -44,15 +45,7 @@ impl Decoder {
             arena: true,
         };
         let session = session::open(runtime, folder, &manifest.graphs.decoder, options)?;
-        let names = (0..manifest.decoder.n_layer)
-            .flat_map(|layer| ["key", "value"].map(|kind| (layer, kind)))
-            .map(|(layer, kind)| {
-                (
-                    format!("past_key_values.{layer}.{kind}"),
-                    format!("present.{layer}.{kind}"),
-                )
-            })
-            .collect();
+        let names = kv_names(manifest.decoder.n_layer).collect();
         Ok(Decoder {
             session,
             dims: manifest.decoder.clone(),
@@ -166,14 +159,24 @@ impl Decoder {
             inputs.push((name, tensor.into()));
         }
         let mut outputs = self.session.run(inputs)?;
-        copy_logits(&outputs["text_logits"], &mut buffers.text_logits)?;
-        copy_logits(&outputs["audio_logits"], &mut buffers.audio_logits)?;
+        copy_logits(
+            session::output(&outputs, "text_logits")?,
+            &mut buffers.text_logits,
+        )?;
+        copy_logits(
+            session::output(&outputs, "audio_logits")?,
+            &mut buffers.audio_logits,
+        )?;
+        let (heads, size) = (self.dims.n_kv_head, self.dims.head_size);
+        let shape = [cache.rows(), heads, past + seq, size];
         let mut present = Vec::with_capacity(self.names.len());
         for (_, name) in &self.names {
             let value = outputs
                 .remove(name)
                 .ok_or_else(|| ort::Error::new(format!("no output {name}")))?;
-            present.push(value.downcast()?);
+            let value: Tensor<f32> = value.downcast()?;
+            session::hold_shape(name, value.shape(), &shape)?;
+            present.push(value);
         }
         drop(outputs);
         cache.tensors = present;

@@ -15,6 +15,7 @@ use crate::model::manifest::Manifest;
 pub struct Encoder {
     session: Session,
     frames_per_feature: usize,
+    n_embd: usize,
 }
 
 impl Encoder {
@@ -28,6 +29,7 @@ impl Encoder {
         Ok(Encoder {
             session: session::open(runtime, folder, &manifest.graphs.encoder, options)?,
             frames_per_feature: manifest.mel.frames_per_feature,
+            n_embd: manifest.decoder.n_embd,
         })
     }
 
@@ -46,9 +48,10 @@ impl Encoder {
             "mel" => TensorRef::from_array_view(mel.view())?,
             "n_features" => Tensor::from_array(([1], vec![n_features as i64]))?,
         })?;
-        let features = outputs["audio_features"].try_extract_array::<f32>()?;
-        let (rows, width) = (features.shape()[0], features.shape()[1]);
-        let values = features.iter().copied().collect();
-        Array2::from_shape_vec((rows, width), values).map_err(|e| ort::Error::new(e.to_string()))
+        let name = "audio_features";
+        let (shape, values) = session::output(&outputs, name)?.try_extract_tensor::<f32>()?;
+        session::hold_shape(name, shape, &[n_features, self.n_embd])?;
+        Array2::from_shape_vec((n_features, self.n_embd), values.to_vec())
+            .map_err(|e| ort::Error::new(e.to_string()))
     }
 }

@@ -4,13 +4,19 @@ use std::path::Path;
 
 use ort::ep::CPU;
 use ort::session::builder::GraphOptimizationLevel;
-use ort::session::{Session, builder::SessionBuilder};
-use ort::value::{Outlet, Tensor, TensorElementType, ValueType};
+use ort::session::{Session, SessionOutputs, builder::SessionBuilder};
+use ort::value::{DynValue, Outlet, Tensor, TensorElementType, ValueType};
 
 use super::operators;
 use super::runtime::Runtime;
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::contract::shape as text_of;
+use crate::model::links::{self, Relinked};
 use crate::model::manifest::{Dim, GraphSpec, TensorSpec};
+use crate::model::names;
+
+/// The setting that names the folder of a graph's data files where the graph itself is no file.
+const DATA_FOLDER: &str = "session.model_external_initializers_file_folder_path";
 
 /// How a session shares the machine with the others.
 #[derive(Debug, Clone, Copy)]
@@ -35,18 +41,32 @@ pub(crate) fn open(
     let path = folder.join(&spec.file);
     let failed = |e: &dyn std::fmt::Display| {
         let sentence = format!(
-            "ONNX Runtime cannot open {}: {e}; verify the model folder, or export it again",
-            path.display()
+            "ONNX Runtime cannot open {}: {}; verify the model folder, or export it again",
+            path.display(),
+            names::one_line(&e.to_string())
         );
         Error::new(ErrorKind::Model, sentence)
     };
-    let session = builder(runtime, options)
-        .map_err(|e| failed(&e))?
-        .commit_from_file(&path)
-        .map_err(|e| failed(&e))?;
+    let relinked = links::relinked(&path).map_err(|e| failed(&e))?;
+    let builder = builder(runtime, options).map_err(|e| failed(&e))?;
+    let session = commit(builder, &path, relinked).map_err(|e| failed(&e))?;
     check(&path, "input", session.inputs(), &spec.inputs)?;
     check(&path, "output", session.outputs(), &spec.outputs)?;
     Ok(session)
+}
+
+/// Opens the file, or the graph made from it where its data files are links to elsewhere.
+fn commit(
+    mut builder: SessionBuilder,
+    path: &Path,
+    relinked: Option<Relinked>,
+) -> ort::Result<Session> {
+    let Some(Relinked { graph, base }) = relinked else {
+        return builder.commit_from_file(path);
+    };
+    builder
+        .with_config_entry(DATA_FOLDER, base.to_string_lossy())?
+        .commit_from_memory(&graph)
 }
 
 fn builder(runtime: &Runtime, options: SessionOptions) -> ort::Result<SessionBuilder> {
@@ -55,7 +75,7 @@ fn builder(runtime: &Runtime, options: SessionOptions) -> ort::Result<SessionBui
         .with_intra_threads(options.threads)?
         .with_intra_op_spinning(options.spin)?
         .with_config_entry("session.force_spinning_stop", "1")?
-        .with_log_level(ort::logging::LogLevel::Error)?;
+        .with_log_level(ort::logging::LogLevel::Fatal)?;
     // Elsewhere our kernels would pull their values off the device and back.
     Ok(match runtime.dispatch() {
         Some(provider) => builder.with_execution_providers([provider])?,
@@ -67,11 +87,8 @@ fn builder(runtime: &Runtime, options: SessionOptions) -> ort::Result<SessionBui
 
 /// ONNX Runtime failed to run `graph`.
 pub(crate) fn failed(graph: &str, source: ort::Error) -> Error {
-    Error::new(
-        ErrorKind::Graph,
-        format!("the {graph} graph failed: {source}"),
-    )
-    .caused_by(source)
+    let why = names::one_line(&source.to_string());
+    Error::new(ErrorKind::Graph, format!("the {graph} graph failed: {why}"))
 }
 
 fn check(path: &Path, kind: &str, found: &[Outlet], expected: &[TensorSpec]) -> Result<()> {
@@ -90,14 +107,10 @@ fn check(path: &Path, kind: &str, found: &[Outlet], expected: &[TensorSpec]) -> 
         let (dtype, shape) = describe(outlet.dtype());
         if dtype != spec.dtype || !same_shape(&shape, &spec.shape) {
             return Err(differs(format!(
-                "{kind} {} is {dtype} {shape:?} in the graph, expected {} [{}]",
+                "{kind} {} is {dtype} {shape:?} in the graph, expected {} {}",
                 spec.name,
                 spec.dtype,
-                spec.shape
-                    .iter()
-                    .map(Dim::to_string)
-                    .collect::<Vec<_>>()
-                    .join(", ")
+                text_of(&spec.shape)
             )));
         }
     }
@@ -107,7 +120,7 @@ fn check(path: &Path, kind: &str, found: &[Outlet], expected: &[TensorSpec]) -> 
     {
         Some(extra) => Err(differs(format!(
             "the manifest does not know {kind} {}",
-            extra.name()
+            names::one_line(extra.name())
         ))),
         None => Ok(()),
     }
@@ -137,6 +150,27 @@ fn same_shape(found: &[i64], expected: &[Dim]) -> bool {
             Dim::Fixed(size) => n == *size,
             Dim::Named(_) => n == -1,
         })
+}
+
+/// The output `name` of a run; a graph that was held against its manifest has it.
+pub(crate) fn output<'o>(outputs: &'o SessionOutputs, name: &str) -> ort::Result<&'o DynValue> {
+    outputs
+        .get(name)
+        .ok_or_else(|| ort::Error::new(format!("no output {name}")))
+}
+
+/// Refuses a tensor of another shape than the graph declares; ONNX Runtime only warns of one.
+pub(crate) fn hold_shape(name: &str, found: &[i64], expected: &[usize]) -> ort::Result<()> {
+    if found
+        .iter()
+        .map(|&n| n as usize)
+        .eq(expected.iter().copied())
+    {
+        return Ok(());
+    }
+    Err(ort::Error::new(format!(
+        "{name} came as {found:?}, {expected:?} was expected"
+    )))
 }
 
 /// A tensor in memory that ONNX Runtime can be bound to, filled with zeros.

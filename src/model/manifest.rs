@@ -7,49 +7,75 @@ use serde::{Deserialize, Serialize};
 
 /// One model, completely described.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Manifest {
+    /// The version of this format, [`FORMAT_VERSION`](super::FORMAT_VERSION).
     pub format_version: u32,
+    /// What the model is called.
     pub name: String,
     /// "trained", or "random": then its speech is noise.
     pub weights: Weights,
+    /// What wrote the folder.
     pub exporter: Exporter,
+    /// Files the model was made from; nobody needs them to run it.
     #[serde(default)]
     pub source: Vec<ModelFile>,
+    /// "fused" (operators of ONNX Runtime's own) or "portable" (standard ones only).
     pub profile: String,
+    /// Weight format of each graph.
     pub precision: Precision,
+    /// How sound is heard.
     pub mel: MelDims,
+    /// Vocabularies and the ids with a meaning of their own.
     pub ids: SpecialIds,
     /// Steps by which each audio stream is delayed, one a stream.
     pub delays: Vec<usize>,
+    /// Sizes of the language model.
     pub decoder: DecoderDims,
+    /// Sizes of the codec.
     pub codec: CodecDims,
+    /// File name of the tokenizer.
     pub tokenizer: String,
+    /// The graphs with their inputs and outputs.
     pub graphs: Graphs,
+    /// Every file of the folder that the model needs, with its size and hash.
     pub files: Vec<ModelFile>,
 }
 
 /// Whether the weights mean anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Weights {
+    /// By a checkpoint.
     Trained,
+    /// Drawn at random, for benchmarks: its speech is noise.
     Random,
 }
 
 /// What wrote the folder.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Exporter {
+    /// The program.
     pub name: String,
+    /// Its version.
     pub version: String,
+    /// Version of the Python package onnx that it wrote with.
     pub onnx: String,
+    /// Version of the ONNX operators.
     pub opset: u32,
 }
 
 /// Weight format of each graph: fp32, fp16, int8, int4.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Precision {
+    /// Of the encoder.
     pub encoder: String,
+    /// Of the decoder.
     pub decoder: String,
+    /// Of the codec, both directions.
     pub codec: String,
 }
 
@@ -62,6 +88,7 @@ pub struct MelDims {
     pub n_fft: usize,
     /// Samples between two frames.
     pub hop_length: usize,
+    /// Frequency bands of a frame.
     pub n_mels: usize,
     /// Seconds the encoder hears; shorter clips are padded to it.
     pub max_seconds: usize,
@@ -85,19 +112,33 @@ impl MelDims {
 
 /// Ids with a meaning of their own; text ids below, audio ids within one stream (unshifted).
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct SpecialIds {
+    /// Audio ids of one step, one a stream.
     pub audio_streams: usize,
+    /// Text ids, special ones and padding included.
     pub text_vocab_size: usize,
+    /// Audio ids of one stream, special ones and padding included.
     pub audio_vocab_size: usize,
+    /// End of text; every id below it is a word of the tokenizer.
     pub eot: i64,
+    /// Text stream: nothing is said here.
     pub pad_t: i64,
+    /// Text stream: a question begins.
     pub input_t: i64,
+    /// Text stream: the answer begins.
     pub answer_t: i64,
+    /// Text stream: a transcription begins.
     pub asr: i64,
+    /// End of audio.
     pub eoa: i64,
+    /// Audio streams: nothing is said here.
     pub pad_a: i64,
+    /// Audio streams: a question begins.
     pub input_a: i64,
+    /// Audio streams: the answer begins.
     pub answer_a: i64,
+    /// Audio streams: between two parts; unused by the tasks.
     pub split: i64,
 }
 
@@ -111,6 +152,7 @@ impl SpecialIds {
 /// How the decoder keeps what it has read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum KvLayout {
     /// past and present are one buffer of fixed capacity, written in place (fused profile).
     Shared,
@@ -120,19 +162,27 @@ pub enum KvLayout {
 
 /// Sizes of the decoder.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct DecoderDims {
+    /// Layers.
     pub n_layer: usize,
+    /// Width of an embedding and of an audio feature.
     pub n_embd: usize,
+    /// Heads of the queries.
     pub n_head: usize,
+    /// Heads of the keys and values; divides `n_head`.
     pub n_kv_head: usize,
+    /// Width of one head.
     pub head_size: usize,
     /// Positions of prompt and answer together.
     pub max_length: usize,
+    /// How the graph takes past keys and values.
     pub kv_cache: KvLayout,
 }
 
 /// Sound out: the codec and how its frames lie in the streams.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CodecDims {
     /// Hz.
     pub sample_rate: u32,
@@ -142,6 +192,7 @@ pub struct CodecDims {
     pub levels: Vec<usize>,
     /// Latents that share one code, per level, coarse to fine.
     pub level_strides: Vec<usize>,
+    /// Codes of one level; an audio id at or above it is no code.
     pub codebook_size: usize,
     /// Samples by which the streaming decoder's output lags its input.
     pub delay_samples: usize,
@@ -172,6 +223,7 @@ impl CodecDims {
 
 /// Rate and lag of one noise block.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct NoiseDims {
     /// Draws per frame.
     pub per_frame: usize,
@@ -181,26 +233,39 @@ pub struct NoiseDims {
 
 /// The four graphs of a model.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Graphs {
+    /// Mel [1, n_mels, frames] to audio features [n_features, n_embd].
     pub encoder: GraphSpec,
+    /// Ids [batch, streams, seq] to logits, beside keys and values.
     pub decoder: GraphSpec,
+    /// Codes and noise to sound, in pieces.
     pub codec_decoder: GraphSpec,
+    /// Sound to codes, for training; the runtime does not open it.
     pub codec_encoder: GraphSpec,
 }
 
 /// One graph file with its inputs and outputs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct GraphSpec {
+    /// File name in the folder.
     pub file: String,
+    /// What it takes.
     pub inputs: Vec<TensorSpec>,
+    /// What it gives.
     pub outputs: Vec<TensorSpec>,
 }
 
 /// Name, element type and shape of an input or output.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TensorSpec {
+    /// As in the graph.
     pub name: String,
+    /// float32, float16, int64 or int32.
     pub dtype: String,
+    /// Its dimensions, outermost first.
     pub shape: Vec<Dim>,
 }
 
@@ -208,7 +273,9 @@ pub struct TensorSpec {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Dim {
+    /// Always of this size.
     Fixed(i64),
+    /// Of another size in each call; equal names are equal sizes.
     Named(String),
 }
 
@@ -223,11 +290,16 @@ impl std::fmt::Display for Dim {
 
 /// A file of the model, or one it was made from.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ModelFile {
+    /// Its name; of a model's own files, the path inside the folder.
     #[serde(alias = "file")]
     pub name: String,
+    /// Its size in bytes.
     pub bytes: u64,
+    /// Hex sha256 of its content.
     pub sha256: String,
+    /// SPDX identifier, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub licence: Option<String>,
 }
