@@ -15,7 +15,15 @@ RECORDED    ?=
 BENCH_VENV  := .venv-bench
 RESULTS     := bench-results
 
-.PHONY: help demo test parity bench recipe eval lint fmt onnxruntime release clean
+# No path of the machine that builds is left in the binary's messages.
+CARGO_HOME ?= $(HOME)/.cargo
+REMAP      := --remap-path-prefix=$(CARGO_HOME)/registry/src= --remap-path-prefix=$(CURDIR)=.
+export RUSTFLAGS := $(strip $(RUSTFLAGS) $(REMAP))
+# Seconds of each fuzzer, and the target that the sanitizer needs named.
+SECONDS    ?= 60
+HOST       := $(shell rustc -vV | sed -n 's/^host: //p')
+
+.PHONY: help demo test parity bench recipe eval lint doc shuttle sanitize fuzz fmt onnxruntime release clean
 
 help: ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -27,6 +35,7 @@ demo: release ## ask a spoken question, hear the answer in answer.wav
 
 test: onnxruntime $(TEST_VENV)/.done release ## everything that needs no torch
 	cargo test --release --all-targets
+	cargo test --release --doc
 	$(TEST_VENV)/bin/python -m pytest -q export/tests --ignore export/tests/parity
 
 parity: release $(PARITY_VENV)/.done ## against an independent torch implementation, tiny and full size
@@ -48,6 +57,12 @@ lint: $(TEST_VENV)/.done ## formatting and warnings, as CI has them
 	cargo fmt --check
 	cargo clippy --release --all-targets -- -D warnings
 	$(TEST_VENV)/bin/python -m ruff check export training benches
+
+doc: ## the library's documentation, without a warning
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
+
+shuttle: ## many orders of the codec queue's threads, by a model checker
+	RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR=target/shuttle cargo test --lib model_check
 
 fmt: $(TEST_VENV)/.done ## format the Rust
 	cargo fmt

@@ -1,7 +1,7 @@
 //! A model, loaded: a question in, an answer out while it is being written.
 //!
 //! [`Omni::stream`] is what the command line, the benches and the tests call; they differ in the sink
-//! they give it. [`crate::Scheduler`] turns the same engine for many conversations.
+//! they give it. [`crate::Scheduler`] drives the same engine for many conversations.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -53,7 +53,7 @@ impl Omni {
     pub fn load(folder: &Path, runtime: &Runtime) -> Result<Omni> {
         let start = Instant::now();
         let manifest = Arc::new(Manifest::load(folder)?);
-        let codec_threads = if runtime.takes_turns() {
+        let codec_threads = if runtime.alternates() {
             runtime.threads()
         } else {
             1
@@ -101,7 +101,7 @@ impl Omni {
 
     /// The queue in front of its codec.
     pub(crate) fn codec_queue(&self) -> CodecQueue {
-        CodecQueue::new(self.manifest.codec.sample_rate, self.runtime.takes_turns())
+        CodecQueue::new(self.manifest.codec.sample_rate, self.runtime.alternates())
     }
 
     /// Answers, giving the answer to `sink` as it comes; where `sink` breaks, the answer ends there.
@@ -140,7 +140,7 @@ impl Omni {
             scope.spawn(move || {
                 let _open = open;
                 while !engine.is_idle() {
-                    engine.turn();
+                    engine.advance();
                 }
             });
             deliver(&mut answer, &mut sink);

@@ -1,6 +1,6 @@
 //! Many conversations at once: one model, one batch, every answer on time.
 //!
-//! Front-end threads prepare questions (mel, encoder), one thread turns the engine that reads prompts
+//! Front-end threads prepare questions (mel, encoder), one thread drives the engine that reads prompts
 //! in pieces and steps all answers together, and codec threads serve the answer whose player would
 //! run dry first. What an answer says does not depend on who else is answered: in the fused profile
 //! to the bit, since rows are computed in pairs; in the portable one as far as rounding goes.
@@ -323,7 +323,7 @@ fn prepare(
     }
 }
 
-/// The decoder's thread: turns the engine until nobody can ask any more and all is answered.
+/// The decoder's thread: drives the engine until nobody can ask any more and all is answered.
 fn answer(
     (mut decoder, partner): (Decoder, KvCache),
     prefill_columns: usize,
@@ -347,6 +347,6 @@ fn answer(
         while let Ok(one) = admissions.try_recv() {
             engine.admit(one);
         }
-        engine.turn();
+        engine.advance();
     }
 }

@@ -54,7 +54,7 @@ impl<'a> Pass<'a> {
         let (sink, answer) = Sink::new(Instant::now(), None);
         let prompt = &read.prepared.prompt;
         let length = Length {
-            prompt: prompt.len(),
+            prompt: prompt.columns(),
             steps,
         };
         let writer = Writer::new(

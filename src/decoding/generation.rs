@@ -10,7 +10,7 @@
 
 use serde::Serialize;
 
-use super::sampling::Sampler;
+use super::sampling::{Sampler, SamplingConfig};
 use super::task::Task;
 use crate::model::manifest::SpecialIds;
 
@@ -98,7 +98,9 @@ pub enum Outcome {
 pub struct Generation {
     task: Task,
     ids: SpecialIds,
-    samplers: Vec<Sampler>,
+    /// One an audio stream.
+    audio_samplers: Vec<Sampler>,
+    text_sampler: Sampler,
     max_steps: usize,
     forced: Option<ForcedLength>,
     steps: usize,
@@ -110,18 +112,20 @@ pub struct Generation {
 }
 
 impl Generation {
-    /// A generation that will take at most `max_steps` steps. `samplers`: one a stream, text last.
+    /// A generation that will take at most `max_steps` steps, each stream's ids chosen as `sampling`
+    /// says.
     pub fn new(
         task: Task,
         ids: &SpecialIds,
-        samplers: Vec<Sampler>,
+        sampling: &SamplingConfig,
         max_steps: usize,
     ) -> Generation {
-        debug_assert_eq!(samplers.len(), ids.streams());
+        let sampler = |stream| Sampler::new(sampling, stream);
         Generation {
             task,
             ids: ids.clone(),
-            samplers,
+            audio_samplers: (0..ids.audio_streams).map(sampler).collect(),
+            text_sampler: sampler(ids.audio_streams),
             max_steps,
             forced: None,
             steps: 0,
@@ -179,7 +183,7 @@ impl Generation {
         self.bad_audio
     }
 
-    /// Told by whoever decodes the frames that one held an id outside the codebook.
+    /// A frame held an id outside the codebook: the answer's audio ends there.
     pub fn audio_failed(&mut self) {
         self.bad_audio = true;
     }
@@ -188,9 +192,9 @@ impl Generation {
     /// Only to be called once a step was accepted.
     pub fn feed(&self, row: usize, column: &mut [i64]) {
         let Some(last) = &self.last else { return };
-        let (text, audio) = column
-            .split_last_mut()
-            .expect("a column has its text stream");
+        let Some((text, audio)) = column.split_last_mut() else {
+            return;
+        };
         if self.task.audio_row == Some(row) {
             audio.copy_from_slice(&last.audio);
         } else {
@@ -220,17 +224,13 @@ impl Generation {
 
     /// The step that the logits say that [`Generation::heads`] asked for.
     pub fn choose(&mut self, logits: &HeadLogits) -> Step {
-        let (text_sampler, audio_samplers) = self
-            .samplers
-            .split_last_mut()
-            .expect("one sampler a stream");
         // Special ids follow the plain ones; a forced answer chooses among the plain ones.
         let (words, codes) = match self.forced {
             Some(_) => (self.ids.eot as usize, self.ids.eoa as usize),
             None => (self.ids.text_vocab_size, self.ids.audio_vocab_size),
         };
         let audio = logits.audio.map_or_else(Vec::new, |logits| {
-            audio_samplers
+            self.audio_samplers
                 .iter_mut()
                 .zip(logits.chunks_exact(self.ids.audio_vocab_size))
                 .map(|(sampler, logits)| sampler.sample(&logits[..codes]) as i64)
@@ -238,7 +238,7 @@ impl Generation {
         });
         let text = match (logits.text, self.forced) {
             (Some(_), Some(forced)) if self.steps >= forced.text_steps => self.ids.eot,
-            (Some(logits), _) => text_sampler.sample(&logits[..words]) as i64,
+            (Some(logits), _) => self.text_sampler.sample(&logits[..words]) as i64,
             (None, _) => self.ids.pad_t,
         };
         Step { audio, text }
@@ -259,7 +259,6 @@ impl Generation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decoding::sampling::SamplingConfig;
 
     const TEXT: usize = 80;
     const AUDIO: usize = 70;
@@ -283,10 +282,7 @@ mod tests {
     }
 
     fn generation(task: Task, max_steps: usize) -> Generation {
-        let samplers = (0..8)
-            .map(|i| Sampler::new(&SamplingConfig::greedy(), i))
-            .collect();
-        Generation::new(task, &ids(), samplers, max_steps)
+        Generation::new(task, &ids(), &SamplingConfig::greedy(), max_steps)
     }
 
     fn text(id: usize) -> Vec<f32> {

@@ -57,13 +57,8 @@ impl Prompt {
     }
 
     /// Columns in all, the mark included.
-    pub fn len(&self) -> usize {
+    pub fn columns(&self) -> usize {
         self.shared[0].len() + 1
-    }
-
-    /// A prompt always has its mark.
-    pub fn is_empty(&self) -> bool {
-        false
     }
 }
 
@@ -108,7 +103,7 @@ mod tests {
     #[test]
     fn an_audio_prompt_is_input_pads_end_and_mark() {
         let prompt = Prompt::from_audio(&Task::A1A2_BATCH, &ids(), 2);
-        assert_eq!(prompt.len(), 5);
+        assert_eq!(prompt.columns(), 5);
         assert_eq!(prompt.shared[0], [4098, 4097, 4097, 4096]);
         assert_eq!(prompt.shared[7], [151_938, 151_937, 151_937, 151_936]);
         assert_eq!(
@@ -124,7 +119,7 @@ mod tests {
     #[test]
     fn a_text_prompt_has_no_audio() {
         let prompt = Prompt::from_text(&Task::T1T2, &ids(), &[9707, 11]);
-        assert_eq!(prompt.len(), 5);
+        assert_eq!(prompt.columns(), 5);
         assert_eq!(prompt.shared[3], [4097; 4]);
         assert_eq!(prompt.shared[7], [151_938, 9707, 11, 151_936]);
         assert_eq!(prompt.n_features, 0);

@@ -157,7 +157,7 @@ fn steps_allowed(
     past: usize,
 ) -> Result<usize> {
     let max_length = manifest.decoder.max_length;
-    let taken = past + prompt.len();
+    let taken = past + prompt.columns();
     if taken >= max_length {
         let sentence = format!(
             "the question takes {taken} of the model's {max_length} positions and leaves none for an answer; ask something shorter",

@@ -1,6 +1,6 @@
 //! The loop that every answer comes from: read a piece of a newcomer's prompt, step everyone.
 //!
-//! [`crate::Omni::stream`] turns it for one question, [`crate::Scheduler`] for many. Newcomers take
+//! [`crate::Omni::stream`] drives it for one question, [`crate::Scheduler`] for many. Newcomers take
 //! their pieces in turn, so that none waits for more than one piece of each other. A question comes
 //! through the `front_end`, its prompt is read (`prefill`), then its answer takes steps in the
 //! `batch`; its `writer` sends words to the `sink` and frames to the `codec_queue`.
@@ -36,7 +36,7 @@ pub use sink::Answer;
 pub(crate) use sink::{Receive, Sink};
 pub(crate) use writer::{FrameSink, Length, Writer};
 
-/// How long a turn waits for the codec if no prompt is to be read: sinks and new questions are
+/// How long an advance waits for the codec if no prompt is to be read: sinks and new questions are
 /// looked at this often.
 const PATIENCE: Duration = Duration::from_millis(20);
 
@@ -127,7 +127,7 @@ impl<'a> Engine<'a> {
 
     /// Once around: a piece of one prompt, then a step of every answer, unless the codec is behind
     /// with all of them. An error ends the answers it concerns and no other.
-    pub fn turn(&mut self) {
+    pub fn advance(&mut self) {
         self.end_cancelled();
         self.read_a_piece();
         let patience = if self.newcomers.is_empty() {
@@ -147,7 +147,7 @@ impl<'a> Engine<'a> {
         let streams = self.tools.manifest.ids.streams();
         self.newcomers.retain(|one| {
             if one.sink.is_over() {
-                let length = one.prefill.prepared.prompt.len();
+                let length = one.prefill.prepared.prompt.columns();
                 let trace = Trace::new(one.options.task.name(), length, streams);
                 one.sink.end(Ok(Box::new(trace)));
             }
@@ -191,7 +191,7 @@ impl<'a> Engine<'a> {
             codec_queue,
         } = self.tools;
         let length = Length {
-            prompt: prepared.prompt.len(),
+            prompt: prepared.prompt.columns(),
             steps: prepared.steps,
         };
         let frames = match options.task.speaks() {

@@ -30,7 +30,7 @@ impl Prefill {
     /// Begins to read behind `memory`, what the conversation has read before, or behind nothing.
     pub fn new(decoder: &Decoder, prepared: Prepared, memory: Option<&Memory>) -> Result<Prefill> {
         let past = memory.map_or(0, Memory::position);
-        let length = past + prepared.prompt.len();
+        let length = past + prepared.prompt.columns();
         let capacity = capacity(length, length + prepared.steps);
         let cache = match memory {
             Some(memory) => decoder.gather(&[(&memory.0, 0)], capacity)?,

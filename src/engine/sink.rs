@@ -146,7 +146,7 @@ impl Shared {
         self.cancelled.load(Ordering::Acquire)
     }
 
-    /// Whether its end was told.
+    /// Whether it has ended.
     pub fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
     }
@@ -156,7 +156,7 @@ impl Shared {
         note(&mut self.lock().timings);
     }
 
-    /// Keeps the row of the cache for whoever takes the end.
+    /// Keeps the row of the cache, to be given back with the end.
     pub fn keep_memory(&self, memory: Memory) {
         self.lock().memory = Some(memory);
     }
@@ -174,7 +174,7 @@ impl Shared {
     }
 
     /// The last thing said: the answer's record, which gets its timings here, or why there is none.
-    /// The permit is free before it is heard. Later ends are ignored.
+    /// The permit is free before the end is delivered. Later ends are ignored.
     pub fn end(&self, end: Result<Box<Trace>>) {
         let mut state = self.lock();
         if self.ended.swap(true, Ordering::AcqRel) {

@@ -1,7 +1,7 @@
 //! An answer while it is written: the rules of its task, its words, its frames, its record.
 //!
-//! It chooses a step's ids from the logits, or is told them, and passes on what they say: text to
-//! the sink, frames to the codec.
+//! It chooses a step's ids from the logits, or takes those of another model, and passes on what they
+//! say: text to the sink, frames to the codec.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -10,7 +10,6 @@ use super::sink::Sink;
 use crate::ask::{Event, Options};
 use crate::decoding::delay::{DelayPattern, Frame};
 use crate::decoding::generation::{Generation, HeadLogits, Outcome, Step};
-use crate::decoding::sampling::Sampler;
 use crate::error::{Error, ErrorKind};
 use crate::model::manifest::Manifest;
 use crate::model::tokenizer::{TextStream, Tokenizer};
@@ -60,11 +59,8 @@ impl<'a> Writer<'a> {
         sink: Sink,
     ) -> Writer<'a> {
         let ids = &manifest.ids;
-        let samplers = (0..ids.streams())
-            .map(|stream| Sampler::new(&options.sampling, stream))
-            .collect();
         Writer {
-            generation: Generation::new(options.task, ids, samplers, length.steps)
+            generation: Generation::new(options.task, ids, &options.sampling, length.steps)
                 .forced(options.forced),
             options: options.clone(),
             delay: DelayPattern::new(&manifest.delays),

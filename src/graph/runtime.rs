@@ -67,7 +67,7 @@ impl Runtime {
     /// Whether decoder and codec run one after the other, each on all cores. Two cores have none to
     /// spare for a third busy thread: side by side an answer takes as long, but its first sound comes
     /// a tenth later and a step takes twice the time (measured at full size in int4).
-    pub(crate) fn takes_turns(&self) -> bool {
+    pub(crate) fn alternates(&self) -> bool {
         self.threads <= 2
     }
 
@@ -136,8 +136,8 @@ fn environment() -> Result<(Environment, PathBuf)> {
     Ok(loaded.insert((environment, library)).clone())
 }
 
-/// Told before ONNX Runtime starts, it neither writes telemetry into the person's cache nor sends
-/// any. A person who sets it themselves decides.
+/// Set before ONNX Runtime starts, this keeps it from writing telemetry into the person's cache and
+/// from sending any. A person who sets it to 0 decides otherwise.
 const TELEMETRY_OFF: &str = "ORT_DISABLE_TELEMETRY";
 
 /// `Environment::with_telemetry` comes too late: ONNX Runtime has made its database by then.

@@ -29,17 +29,17 @@ pub(crate) struct CodecQueue {
     changed: Condvar,
     sample_rate: u32,
     /// Whether the decoder waits for all that the codec has to do.
-    takes_turns: bool,
+    alternates: bool,
 }
 
 impl CodecQueue {
-    /// `sample_rate`: the codec's, Hz; `takes_turns`: decoder and codec never run at the same time.
-    pub fn new(sample_rate: u32, takes_turns: bool) -> CodecQueue {
+    /// `sample_rate`: the codec's, Hz; `alternates`: decoder and codec never run at the same time.
+    pub fn new(sample_rate: u32, alternates: bool) -> CodecQueue {
         CodecQueue {
             streams: Mutex::default(),
             changed: Condvar::new(),
             sample_rate,
-            takes_turns,
+            alternates,
         }
     }
 
@@ -66,7 +66,7 @@ impl CodecQueue {
     /// Waits, no longer than `most`, until the codec has caught up with one of the streams that are
     /// still given frames, or with all of them if decoder and codec take turns; whether it has.
     pub fn wait_for_room(&self, most: Duration) -> bool {
-        let has_room = |streams: &Streams| match self.takes_turns {
+        let has_room = |streams: &Streams| match self.alternates {
             true => streams.is_quiet(),
             false => streams.has_room(),
         };
@@ -178,3 +178,31 @@ impl Drop for DeathGuard<'_> {
 
 #[cfg(all(test, shuttle))]
 mod model_check;
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn a_codec_thread_that_dies_leaves_nobody_waiting() {
+        let queue = CodecQueue::new(24_000, false);
+        let (sink, answer) = Sink::new(Instant::now(), None);
+        std::thread::scope(|scope| {
+            let dies = scope.spawn(|| queue.serve(|_| panic!("as a test")));
+            let idle = scope.spawn(|| queue.serve(|_| Ok(Vec::new())));
+            let open = queue.open();
+            let id = open.start(&sink, Noise::Zero);
+            drop(sink);
+            while !dies.is_finished() && !idle.is_finished() {
+                open.push(id, Frame::silence(7));
+            }
+            open.finish(id, Box::new(Trace::new("a1a2", 5, 8)));
+            // Whichever took the frames: the dead one abandons the queue, and the other leaves.
+            drop(open);
+            let _ = (dies.join(), idle.join());
+        });
+        let end = answer.finish();
+        assert!(end.is_ok() || end.is_err_and(|error| error.kind() == ErrorKind::Stopped));
+    }
+}

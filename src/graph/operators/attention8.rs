@@ -1,63 +1,64 @@
 //! Attention in 8 bits, for an encoder that is exported in int8: ONNX Runtime computes it in float.
 
-use ort::operator::{
-    ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput,
-};
-use ort::value::TensorElementType::Float32;
-
-use super::avx512::Shared;
 use super::avx512::attention::{HEAD, Heads, attend};
-use super::{inputs, misshapen};
+use super::avx512::{Avx512, by_columns};
+use super::guard::{Call, Compute, Node, Operation};
+use super::shape::{Dim::*, Input, Sizes};
 
-/// Queries [1, m, width], keys and values [1, n, width] -> what each query hears [1, m, width]; heads
+/// Queries [1, m, width], keys and values [1, n, width] -> attention's output [1, m, width]; heads
 /// of 64 side by side. The queries are scaled beforehand.
-pub(super) struct Attention8;
+pub(super) struct Attention8(pub Avx512);
 
-impl Operator for Attention8 {
-    type Kernel<'attr> = Attention8Kernel;
+/// More heads than any model has.
+const HEADS: usize = 1 << 16;
 
-    fn name(&self) -> &str {
+impl Operation for Attention8 {
+    type Kernel = Attention8Kernel;
+
+    const INPUTS: &'static [Input] = &[
+        Input::f32("queries", &[Is(1), Size("m"), Times(HEAD, "num_heads")]),
+        Input::f32("keys", &[Is(1), Size("n"), Times(HEAD, "num_heads")]),
+        Input::f32("values", &[Is(1), Size("n"), Times(HEAD, "num_heads")]),
+    ];
+
+    fn name(&self) -> &'static str {
         "Attention8"
     }
 
-    fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
-        [Float32; 3].map(OperatorInput::required)
-    }
-
-    fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
-        [OperatorOutput::required(Float32)]
-    }
-
-    fn create_kernel<'attr>(&self, _: &KernelContext<'attr>) -> ort::Result<Attention8Kernel> {
-        Ok(Attention8Kernel)
+    fn kernel(&self, node: &Node) -> ort::Result<Attention8Kernel> {
+        let mut sizes = Sizes::default();
+        if let Some(heads) = node.integer("num_heads", 1..HEADS)? {
+            sizes.bind("num_heads", heads);
+        }
+        Ok(Attention8Kernel {
+            avx512: self.0,
+            sizes,
+        })
     }
 }
 
-pub(super) struct Attention8Kernel;
+pub(super) struct Attention8Kernel {
+    avx512: Avx512,
+    sizes: Sizes,
+}
 
-impl Kernel for Attention8Kernel {
-    fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
-        let [queries, keys, values] = inputs(context)?;
-        let (shape, queries) = queries.try_extract_tensor::<f32>()?;
-        let (_, keys) = keys.try_extract_tensor::<f32>()?;
-        let (_, values) = values.try_extract_tensor::<f32>()?;
-        let width = shape.last().map_or(0, |&width| width as usize);
-        if width == 0
-            || !width.is_multiple_of(HEAD)
-            || keys.len() != values.len()
-            || keys.is_empty()
-        {
-            return Err(misshapen());
-        }
-        let mut y = context.output(0, shape.to_vec())?.ok_or_else(misshapen)?;
-        let (_, y) = y.try_extract_tensor_mut::<f32>()?;
+impl Compute for Attention8Kernel {
+    fn sizes(&self) -> Sizes {
+        self.sizes
+    }
+
+    fn compute(&mut self, call: &Call) -> ort::Result<()> {
+        let n = call.size("num_heads");
         let heads = Heads {
-            queries,
-            keys,
-            values,
-            width,
+            queries: call.data(0)?,
+            keys: call.data(1)?,
+            values: call.data(2)?,
+            width: n * HEAD,
         };
-        let (n, y) = (width / HEAD, Shared::new(y, width));
-        context.par_for(n, n, |head| attend(&heads, head, &y))
+        let mut y = call.output(0, call.shape(0))?;
+        let split = (heads.width, HEAD);
+        by_columns(call, y.data()?, split, n, |columns| {
+            attend(self.avx512, &heads, columns);
+        })
     }
 }

@@ -4,54 +4,77 @@
 use std::ops::Range;
 use std::sync::Mutex;
 
-use ort::operator::{
-    ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput,
-};
-use ort::value::TensorElementType::{Float32, Int32};
-
-use super::avx512::cached::{Group, Heard, LARGEST_HEAD, Queries, ROWS, listen};
-use super::{inputs, misshapen};
+use super::avx512::cached::{Group, LARGEST_HEAD, Partial, Queries, ROWS, attend_span};
+use super::avx512::{Avx512, cache};
+use super::guard::{Call, Compute, Node, Operation};
+use super::shape::{Dim::*, Input, Sizes as Names};
 
 /// ONNX Runtime's GroupQueryAttention with rotary positions, over a cache that past and present share.
 ///
 /// qkv [b, s, (heads + 2 groups) head], keys and values [b, groups, capacity, head], seqlens_k [b] (one
-/// less than what a row has read, these s included), total (unused), cos and sin [positions, head / 2]
-/// -> y [b, s, heads head], keys and values. Within a head the first half is rotated with the second.
-pub(super) struct CachedAttention;
+/// less than what a row has read, these s included), total (of the longest row), cos and sin
+/// [positions, head / 2] -> y [b, s, heads head], keys and values. Within a head the first half is
+/// rotated with the second.
+pub(super) struct CachedAttention(pub Avx512);
 
-impl Operator for CachedAttention {
-    type Kernel<'attr> = CachedAttentionKernel;
+/// More heads than any model has.
+const MOST_HEADS: usize = 1 << 16;
 
-    fn name(&self) -> &str {
+// Places of the inputs.
+const QKV: usize = 0;
+const PAST_KEYS: usize = 1;
+const PAST_VALUES: usize = 2;
+const LENGTHS: usize = 3;
+const TOTAL: usize = 4;
+const COS: usize = 5;
+const SIN: usize = 6;
+
+impl Operation for CachedAttention {
+    type Kernel = CachedAttentionKernel;
+
+    const INPUTS: &'static [Input] = &[
+        Input::f32("qkv", &[Size("rows"), Size("columns"), Size("width")]),
+        Input::f32("past_keys", CACHE),
+        Input::f32("past_values", CACHE),
+        Input::i32("seqlens_k", &[Size("rows")]),
+        Input::i32("total", &[]),
+        Input::f32("cos", &[Size("positions"), Size("half")]),
+        Input::f32("sin", &[Size("positions"), Size("half")]),
+    ];
+    const OUTPUTS: usize = 3;
+    const IN_PLACE: &'static [(usize, usize)] = &[(PAST_KEYS, 1), (PAST_VALUES, 2)];
+
+    fn name(&self) -> &'static str {
         "CachedAttention"
     }
 
-    fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
-        [Float32, Float32, Float32, Int32, Int32, Float32, Float32].map(OperatorInput::required)
-    }
-
-    fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
-        [Float32; 3].map(OperatorOutput::required)
-    }
-
-    fn create_kernel<'attr>(
-        &self,
-        context: &KernelContext<'attr>,
-    ) -> ort::Result<CachedAttentionKernel> {
-        let count = |name: &str| -> ort::Result<usize> {
-            let found: i64 = context.get(name).ok_or_else(misshapen)?;
-            usize::try_from(found).map_err(|_| misshapen())
-        };
+    fn kernel(&self, node: &Node) -> ort::Result<CachedAttentionKernel> {
+        let heads = node.required("num_heads", 1..MOST_HEADS)?;
+        let groups = node.required("kv_num_heads", 1..MOST_HEADS)?;
+        if !heads.is_multiple_of(groups) {
+            return Err(node.error(&format!(
+                "attribute num_heads is {heads}, expected a multiple of kv_num_heads, {groups}"
+            )));
+        }
         Ok(CachedAttentionKernel {
-            heads: count("num_heads")?,
-            groups: count("kv_num_heads")?,
-            scale: context.get("scale").ok_or_else(misshapen)?,
+            avx512: self.0,
+            heads,
+            groups,
+            scale: node.finite("scale")?,
             queries: Vec::new(),
         })
     }
 }
 
+const CACHE: &[super::shape::Dim] = &[
+    Size("rows"),
+    Size("kv_num_heads"),
+    Size("capacity"),
+    Times(2, "half"),
+];
+
 pub(super) struct CachedAttentionKernel {
+    avx512: Avx512,
     heads: usize,
     groups: usize,
     scale: f32,
@@ -62,7 +85,7 @@ pub(super) struct CachedAttentionKernel {
 /// Keys of a span where there is one column: more of them are worth another thread.
 const SPAN: usize = 512;
 
-/// Some queries of one group, and the keys that they are to hear.
+/// Some queries of one group, and a span of the keys that they attend to.
 struct Task {
     row: usize,
     group: usize,
@@ -82,75 +105,93 @@ struct Sizes {
     capacity: usize,
 }
 
-impl Kernel for CachedAttentionKernel {
-    fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
-        let [qkv, past_keys, past_values, lengths, _, cos, sin] = inputs(context)?;
-        let (shape, qkv) = qkv.try_extract_tensor::<f32>()?;
-        let (_, lengths) = lengths.try_extract_tensor::<i32>()?;
-        let (_, cos) = cos.try_extract_tensor::<f32>()?;
-        let (_, sin) = sin.try_extract_tensor::<f32>()?;
-        let (cache, past_keys) = past_keys.try_extract_tensor::<f32>()?;
-        let (_, past_values) = past_values.try_extract_tensor::<f32>()?;
-        let [rows, columns, width] = shape[..] else {
-            return Err(misshapen());
-        };
-        let [_, _, capacity, head] = cache[..] else {
-            return Err(misshapen());
-        };
-        let [columns, width, capacity, head] = [columns, width, capacity, head].map(|n| n as usize);
-        let sizes = Sizes {
-            columns,
-            groups: self.groups,
-            per: self.heads / self.groups.max(1),
-            head,
-            capacity,
-        };
-        let fits = head.is_multiple_of(16)
-            && (1..=LARGEST_HEAD).contains(&head)
-            && sizes.per * sizes.groups == self.heads
-            && width == (self.heads + 2 * self.groups) * head
-            && lengths.len() == rows as usize
-            && past_keys.len() == lengths.len() * self.groups * capacity * head
-            && past_keys.len() == past_values.len();
-        // How many keys each row has, these columns included.
-        let totals: Vec<usize> = lengths.iter().map(|&n| n as usize + 1).collect();
-        let most = cos.len().min(sin.len()) / (head / 2).max(1);
-        if !fits
-            || totals
-                .iter()
-                .any(|&n| n < columns || n > capacity.min(most))
-        {
-            return Err(misshapen());
-        }
-        let [mut keys, mut values] = [
-            context.output(1, cache.to_vec())?.ok_or_else(misshapen)?,
-            context.output(2, cache.to_vec())?.ok_or_else(misshapen)?,
-        ];
-        let keys = in_place(past_keys, keys.try_extract_tensor_mut::<f32>()?.1);
-        let values = in_place(past_values, values.try_extract_tensor_mut::<f32>()?.1);
-        self.queries
-            .resize(qkv.len() / width * self.heads * head, 0.0);
+impl Compute for CachedAttentionKernel {
+    fn sizes(&self) -> Names {
+        let mut names = Names::default();
+        names.bind("kv_num_heads", self.groups);
+        names
+    }
+
+    fn compute(&mut self, call: &Call) -> ort::Result<()> {
+        let sizes = self.measure(call)?;
+        let totals = totals(call, sizes)?;
+        let (qkv, cos, sin) = (call.data(QKV)?, call.data(COS)?, call.data(SIN)?);
+        let Sizes { columns, head, .. } = sizes;
+        let width = self.heads * head; // no overflow: qkv has more
+        let shape = [totals.len(), columns, width].map(|n| n as i64);
+        let mut y = call.output(0, &shape)?;
+        let mut keys = cache::present(call, PAST_KEYS, 1)?;
+        let mut values = cache::present(call, PAST_VALUES, 2)?;
+        let (keys, values) = (keys.data()?, values.data()?);
+        self.queries.resize(totals.len() * columns * width, 0.0);
+        let width = qkv.len() / (totals.len() * columns);
         for (row, qkv) in qkv.chunks_exact(columns * width).enumerate() {
             for (column, qkv) in qkv.chunks_exact(width).enumerate() {
                 let position = totals[row] - columns + column;
                 let turn = [cos, sin].map(|table| &table[position * head / 2..][..head / 2]);
-                self.read(
-                    qkv,
-                    turn,
-                    sizes,
-                    (row, column, position),
-                    (&mut *keys, &mut *values),
-                );
+                let at = (row, column, position);
+                self.read(qkv, turn, sizes, at, (&mut *keys, &mut *values));
             }
         }
-        let shape = [rows, columns as i64, (self.heads * head) as i64];
-        let mut y = context.output(0, shape)?.ok_or_else(misshapen)?;
-        let (_, y) = y.try_extract_tensor_mut::<f32>()?;
-        self.answer(context, sizes, &totals, (&*keys, &*values), y)
+        self.attend(call, sizes, &totals, (&*keys, &*values), y.data()?)
     }
 }
 
+/// What each row has read, this run's columns included; all within the cache and the tables.
+fn totals(call: &Call, sizes: Sizes) -> ort::Result<Vec<usize>> {
+    let Sizes {
+        columns, capacity, ..
+    } = sizes;
+    let most = capacity.min(call.size("positions"));
+    let total = call.data::<i32>(TOTAL)?[0];
+    let mut totals = Vec::with_capacity(call.size("rows"));
+    for (row, &last) in call.data::<i32>(LENGTHS)?.iter().enumerate() {
+        let found = usize::try_from(last).ok().map(|last| last + 1);
+        let found = found.filter(|n| (columns..=most).contains(n));
+        totals.push(found.ok_or_else(|| {
+            call.error(&format!(
+                "row {row} of input {LENGTHS} (seqlens_k) is {last}, expected {} to {}",
+                columns - 1,
+                most.saturating_sub(1)
+            ))
+        })?);
+    }
+    let longest = totals.iter().max().copied().unwrap_or(0);
+    let fits = usize::try_from(total).is_ok_and(|total| (longest..=capacity).contains(&total));
+    if !fits {
+        return Err(call.error(&format!(
+            "input {TOTAL} (total) is {total}, expected {longest} to {capacity}"
+        )));
+    }
+    Ok(totals)
+}
+
 impl CachedAttentionKernel {
+    /// The sizes of a run, of which the shapes' names say all but how wide qkv is.
+    fn measure(&self, call: &Call) -> ort::Result<Sizes> {
+        let head = 2 * call.size("half"); // no overflow: a dimension of the cache
+        if !head.is_multiple_of(16) || head > LARGEST_HEAD {
+            return Err(call.error(&format!(
+                "heads have {head} numbers, expected a multiple of 16 up to {LARGEST_HEAD}"
+            )));
+        }
+        let expected = (self.heads + 2 * self.groups).checked_mul(head);
+        if expected != Some(call.size("width")) {
+            let (heads, groups) = (self.heads, self.groups);
+            return Err(call.error(&format!(
+                "input {QKV} (qkv) has {} numbers a column, expected ({heads} + 2 x {groups}) x {head}",
+                call.size("width")
+            )));
+        }
+        Ok(Sizes {
+            columns: call.size("columns"),
+            groups: self.groups,
+            per: self.heads / self.groups,
+            head,
+            capacity: call.size("capacity"),
+        })
+    }
+
     /// Takes one column's queries, and writes its keys and values into the cache.
     fn read(
         &mut self,
@@ -169,7 +210,12 @@ impl CachedAttentionKernel {
         } = sizes;
         let (q, kv) = qkv.split_at(self.heads * head);
         let (k, v) = kv.split_at(groups * head);
-        let scale = self.scale * std::f32::consts::LOG2_E;
+        // As ONNX Runtime's operator has it, 0 stands for the usual scale.
+        let scale = match self.scale {
+            0.0 => 1.0 / (head as f32).sqrt(),
+            scale => scale,
+        };
+        let scale = scale * std::f32::consts::LOG2_E;
         for (i, q) in q.chunks_exact(head).enumerate() {
             let (group, of_group) = (i / per, i % per);
             let at = ((row * groups + group) * columns + column) * per + of_group;
@@ -182,9 +228,10 @@ impl CachedAttentionKernel {
         }
     }
 
-    fn answer(
+    /// Writes y, a task for each few queries and each span of keys.
+    fn attend(
         &self,
-        context: &ComputeContext,
+        call: &Call,
         sizes: Sizes,
         totals: &[usize],
         (keys, values): (&[f32], &[f32]),
@@ -199,8 +246,8 @@ impl CachedAttentionKernel {
         } = sizes;
         let width = self.heads * head;
         let tasks = tasks(sizes, totals);
-        let done: Vec<Mutex<Option<Heard>>> = tasks.iter().map(|_| Mutex::default()).collect();
-        context.par_for(tasks.len(), 0, |i| {
+        let done: Vec<Mutex<Option<Partial>>> = tasks.iter().map(|_| Mutex::default()).collect();
+        call.par_for(tasks.len(), 0, |i| {
             let task = &tasks[i];
             let at = task.row * groups + task.group;
             let all = &self.queries[at * columns * per * head..][..columns * per * head];
@@ -217,24 +264,28 @@ impl CachedAttentionKernel {
                 head,
             };
             if let Ok(mut done) = done[i].lock() {
-                *done = Some(listen(group, queries, task.span.clone()));
+                *done = Some(attend_span(self.avx512, group, queries, task.span.clone()));
             }
         })?;
-        let mut whole: Option<Heard> = None;
-        for (i, (task, heard)) in tasks.iter().zip(done).enumerate() {
-            let heard = heard.into_inner().ok().flatten().ok_or_else(misshapen)?;
-            match &mut whole {
-                Some(whole) => whole.join(&heard),
-                None => whole = Some(heard),
-            }
+        let mut whole: Option<Partial> = None;
+        for (i, (task, partial)) in tasks.iter().zip(done).enumerate() {
+            let partial = partial.into_inner().ok().flatten();
+            let partial = partial.ok_or_else(|| call.error("a span of keys was left out"))?;
+            let merged = match whole.take() {
+                Some(mut whole) => {
+                    whole.merge(&partial);
+                    whole
+                }
+                None => partial,
+            };
             if tasks.get(i + 1).is_some_and(|next| next.span.start > 0) {
-                continue; // it goes on with the same queries
+                whole = Some(merged); // the next span is of the same queries
+                continue;
             }
-            let whole = whole.take().ok_or_else(misshapen)?;
             for query in task.first..(columns * per).min(task.first + ROWS) {
                 let at = (task.row * columns + query / per) * width
                     + (task.group * per + query % per) * head;
-                whole.write(query - task.first, &mut y[at..][..head]);
+                merged.write(query - task.first, &mut y[at..][..head]);
             }
         }
         Ok(())
@@ -266,14 +317,6 @@ fn tasks(sizes: Sizes, totals: &[usize]) -> Vec<Task> {
         }
     }
     tasks
-}
-
-/// The cache as it goes on: `present` is `past` itself, or gets a copy of it.
-fn in_place<'a>(past: &[f32], present: &'a mut [f32]) -> &'a mut [f32] {
-    if past.as_ptr() != present.as_ptr() {
-        present.copy_from_slice(past);
-    }
-    present
 }
 
 /// Turns a head [head] by a position's angles, and scales it.

@@ -6,41 +6,55 @@
 //! the time.
 
 use std::cell::RefCell;
+use std::sync::Mutex;
 
-use ort::operator::{
-    ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput,
-};
-use ort::value::TensorElementType::{Float32, Uint8};
-
-use super::avx512::Shared;
-use super::avx512::products4::{self, Quantized, Weights};
-use super::{inputs, misshapen};
+use super::avx512::products4::{self, Quantized, TILE, Weights};
+use super::avx512::{Avx512, by_columns};
+use super::guard::{Call, Compute, Node, Operation};
+use super::shape::{Dim::*, Input, Sizes};
 
 /// x [..., k], packed [n, k / 128, 64] (two weights a byte, 8 is zero), scales [n, k / 128]
 /// -> x W^T [..., n]. Rows of x are quantised to 8 bits by blocks of 128 on the way.
-pub(super) struct Linear4;
+pub(super) struct Linear4(pub Avx512);
 
-impl Operator for Linear4 {
-    type Kernel<'attr> = Linear4Kernel;
+/// Sizes beyond these are no model's, and sums of products of smaller ones cannot overflow.
+const LARGEST: usize = 1 << 24;
 
-    fn name(&self) -> &str {
+impl Operation for Linear4 {
+    type Kernel = Linear4Kernel;
+
+    const INPUTS: &'static [Input] = &[
+        Input::f32("x", &[RowsOrNone("rows"), Times(128, "blocks")]),
+        Input::u8("packed", &[Size("N"), Size("blocks"), Is(64)]),
+        Input::f32("scales", &[Size("N"), Size("blocks")]),
+    ];
+
+    fn name(&self) -> &'static str {
         "Linear4"
     }
 
-    fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
-        [Float32, Uint8, Float32].map(OperatorInput::required)
-    }
-
-    fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
-        [OperatorOutput::required(Float32)]
-    }
-
-    fn create_kernel<'attr>(&self, _: &KernelContext<'attr>) -> ort::Result<Linear4Kernel> {
-        Ok(Linear4Kernel)
+    fn kernel(&self, node: &Node) -> ort::Result<Linear4Kernel> {
+        let mut sizes = Sizes::default();
+        if let Some(n) = node.integer("N", 1..LARGEST)? {
+            sizes.bind("N", n);
+        }
+        if let Some(k) = node.integer("K", 1..LARGEST)? {
+            if !k.is_multiple_of(128) {
+                return Err(node.error(&format!("attribute K is {k}, expected a multiple of 128")));
+            }
+            sizes.bind("blocks", k / 128);
+        }
+        Ok(Linear4Kernel {
+            avx512: self.0,
+            sizes,
+        })
     }
 }
 
-pub(super) struct Linear4Kernel;
+pub(super) struct Linear4Kernel {
+    avx512: Avx512,
+    sizes: Sizes,
+}
 
 thread_local! {
     /// The rows of x, quantised; one at a time is in use on a thread that runs sessions.
@@ -54,24 +68,32 @@ const COLUMNS: usize = 64;
 /// Pieces for each thread, so that one that was held up leaves some to the other.
 const PIECES: usize = 8;
 
-impl Kernel for Linear4Kernel {
-    fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
-        let [x, packed, scales] = inputs(context)?;
-        let (shape, x) = x.try_extract_tensor::<f32>()?;
-        let (_, packed) = packed.try_extract_tensor::<u8>()?;
-        let (_, scales) = scales.try_extract_tensor::<f32>()?;
-        let k = shape.last().map_or(0, |&k| k as usize);
-        let weights = Weights::new(packed, scales, k).ok_or_else(misshapen)?;
-        let mut shape = shape.to_vec();
-        *shape.last_mut().ok_or_else(misshapen)? = weights.rows() as i64;
-        let mut y = context.output(0, shape)?.ok_or_else(misshapen)?;
-        let (_, y) = y.try_extract_tensor_mut::<f32>()?;
-        QUANTIZED.with_borrow_mut(|quantized| multiply(context, x, &weights, quantized, y))
+impl Compute for Linear4Kernel {
+    fn sizes(&self) -> Sizes {
+        self.sizes
+    }
+
+    fn compute(&mut self, call: &Call) -> ort::Result<()> {
+        let [rows, blocks, n] = ["rows", "blocks", "N"].map(|name| call.size(name));
+        let weights = Weights::new(call.data(1)?, call.data(2)?, blocks);
+        let weights = weights.ok_or_else(|| call.error("the weights do not fit their scales"))?;
+        let mut shape = call.shape(0).to_vec();
+        if let Some(last) = shape.last_mut() {
+            *last = n as i64;
+        }
+        let mut y = call.output(0, &shape)?;
+        if rows == 0 {
+            return Ok(()); // of a head that no row needs
+        }
+        let (x, y) = (call.data(0)?, y.data()?);
+        QUANTIZED
+            .with_borrow_mut(|quantized| multiply(self.avx512, call, x, &weights, quantized, y))
     }
 }
 
 fn multiply(
-    context: &ComputeContext,
+    avx512: Avx512,
+    call: &Call,
     x: &[f32],
     weights: &Weights,
     quantized: &mut Quantized,
@@ -80,31 +102,24 @@ fn multiply(
     let rows = x.len() / weights.width();
     let pieces = quantized.start(rows, weights.width());
     if rows < MANY {
-        pieces
-            .into_iter()
-            .enumerate()
-            .for_each(|(row, mut piece)| piece.fill(row, x));
+        for (row, mut piece) in pieces.into_iter().enumerate() {
+            piece.fill(avx512, row, x);
+        }
     } else {
-        let pieces: Vec<_> = pieces.into_iter().map(std::sync::Mutex::new).collect();
-        context.par_for(rows, 0, |row| {
+        let pieces: Vec<_> = pieces.into_iter().map(Mutex::new).collect();
+        call.par_for(rows, 0, |row| {
             if let Ok(mut piece) = pieces[row].lock() {
-                piece.fill(row, x);
+                piece.fill(avx512, row, x);
             }
         })?;
     }
-    let (quantized, y) = (&*quantized, Shared::new(y, weights.rows()));
-    let width = if rows < MANY {
-        COLUMNS
-    } else {
-        products4::TILE
-    };
-    let total = weights.rows().div_ceil(width);
-    context.par_for(total, PIECES, |piece| {
-        let columns = piece * width..weights.rows().min((piece + 1) * width);
+    let quantized = &*quantized;
+    let (n, step) = (weights.rows(), if rows < MANY { COLUMNS } else { TILE });
+    by_columns(call, y, (n, step), PIECES, |columns| {
         if rows < MANY {
-            products4::few_rows(weights, quantized, columns, &y);
+            products4::few_rows(avx512, weights, quantized, columns);
         } else {
-            products4::many_rows(weights, quantized, columns, &y);
+            products4::many_rows(avx512, weights, quantized, columns);
         }
     })
 }

@@ -1,52 +1,53 @@
 //! Products with 8-bit weights, of many rows: an encoder's. ONNX Runtime's take half as long again,
 //! pack a second copy of the weights when a session opens, and give all rows of x one scale.
 
-use ort::operator::{
-    ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput,
-};
-use ort::value::TensorElementType::{Float32, Int8};
-use ort::value::TensorValueType;
+use std::sync::Mutex;
 
-use super::avx512::Shared;
+use super::avx512::Avx512;
 use super::avx512::products8::{self, Activation, ROWS, Weights};
-use super::{inputs, misshapen};
+use super::guard::{Call, Compute, Node, Operation};
+use super::shape::{Dim::*, Input};
 
 /// x [..., k], weights [n / 16, k / 4, 16, 4], scales [n], bias [n] -> x W^T + bias [..., n], or that
 /// activated. Each row of x is quantised to 8 bits on the way.
 pub(super) struct Linear8 {
+    pub avx512: Avx512,
     pub activation: Activation,
 }
 
-impl Operator for Linear8 {
-    type Kernel<'attr> = Linear8Kernel;
+impl Operation for Linear8 {
+    type Kernel = Linear8Kernel;
 
-    fn name(&self) -> &str {
+    const INPUTS: &'static [Input] = &[
+        Input::f32("x", &[Rows("rows"), Times(4, "fours")]),
+        Input::i8("weights", &[Size("tiles"), Size("fours"), Is(16), Is(4)]),
+        Input::f32("scales", &[Times(16, "tiles")]),
+        Input::f32("bias", &[Times(16, "tiles")]),
+    ];
+
+    fn name(&self) -> &'static str {
         match self.activation {
             Activation::None => "Linear8",
             Activation::Gelu => "Linear8Gelu",
         }
     }
 
-    fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
-        [Float32, Int8, Float32, Float32].map(OperatorInput::required)
-    }
-
-    fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
-        [OperatorOutput::required(Float32)]
-    }
-
-    fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> ort::Result<Linear8Kernel> {
-        let weights = context.constant_input::<TensorValueType<i8>>(1)?;
-        let (shape, weights) = weights.extract_tensor();
-        let width = shape.get(1).map_or(0, |&fours| 4 * fours as usize);
+    fn kernel(&self, node: &Node) -> ort::Result<Linear8Kernel> {
+        let (avx512, activation) = (self.avx512, self.activation);
+        let sums = node.constant(1, &Self::INPUTS[1], |sizes, weights| {
+            let width = 4 * sizes.get("fours"); // no overflow: so many bytes are there
+            products8::sums(avx512, weights, width)
+        })?;
         Ok(Linear8Kernel {
-            activation: self.activation,
-            sums: products8::sums(weights, width),
+            avx512,
+            activation,
+            sums,
         })
     }
 }
 
 pub(super) struct Linear8Kernel {
+    avx512: Avx512,
     activation: Activation,
     /// Of the weights' columns; the weights are part of the model.
     sums: Vec<i32>,
@@ -57,28 +58,33 @@ const MOST: usize = 8 * ROWS;
 /// Fewest pieces, where there are rows for them.
 const PIECES: usize = 4;
 
-impl Kernel for Linear8Kernel {
-    fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
-        let [x, weights, scales, bias] = inputs(context)?;
-        let (shape, x) = x.try_extract_tensor::<f32>()?;
-        let (_, weights) = weights.try_extract_tensor::<i8>()?;
-        let (_, scales) = scales.try_extract_tensor::<f32>()?;
-        let (_, bias) = bias.try_extract_tensor::<f32>()?;
-        let k = shape.last().map_or(0, |&k| k as usize);
-        let weights = Weights::new(weights, scales, bias, &self.sums, k).ok_or_else(misshapen)?;
-        let mut shape = shape.to_vec();
-        *shape.last_mut().ok_or_else(misshapen)? = weights.columns() as i64;
-        let mut y = context.output(0, shape)?.ok_or_else(misshapen)?;
-        let (_, y) = y.try_extract_tensor_mut::<f32>()?;
-        let y = Shared::new(y, weights.columns());
+impl Compute for Linear8Kernel {
+    fn compute(&mut self, call: &Call) -> ort::Result<()> {
+        let (x, weights) = (call.data::<f32>(0)?, call.data(1)?);
+        let k = x.len() / call.size("rows");
+        let weights = Weights::new(weights, call.data(2)?, call.data(3)?, &self.sums, k);
+        let weights = weights.ok_or_else(|| {
+            let widest = products8::WIDEST;
+            call.error(&format!("rows of x may have up to {widest} numbers"))
+        })?;
+        let n = weights.columns();
+        let mut shape = call.shape(0).to_vec();
+        if let Some(last) = shape.last_mut() {
+            *last = n as i64;
+        }
+        let mut y = call.output(0, &shape)?;
         let rows = (x.len() / k)
             .div_ceil(PIECES)
             .next_multiple_of(ROWS)
             .min(MOST);
-        let pieces: Vec<&[f32]> = x.chunks(rows * k).collect();
-        let activation = self.activation;
-        context.par_for(pieces.len(), 0, |piece| {
-            products8::multiply(&weights, pieces[piece], activation, piece * rows, &y);
+        let pieces = x.chunks(rows * k).zip(y.data()?.chunks_mut(rows * n));
+        let pieces: Vec<_> = pieces.map(Mutex::new).collect();
+        let (avx512, activation) = (self.avx512, self.activation);
+        call.par_for(pieces.len(), 0, |piece| {
+            if let Ok(mut piece) = pieces[piece].lock() {
+                let (x, y) = &mut *piece;
+                products8::multiply(avx512, &weights, x, activation, y);
+            }
         })
     }
 }

@@ -3,51 +3,41 @@
 
 use std::sync::Mutex;
 
+use super::guard::{Call, Compute, Node, Operation};
+use super::shape::{Dim::*, Input, Sizes};
 use multiversion::multiversion;
-use ort::operator::{
-    ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput,
-};
-use ort::value::TensorElementType::Float32;
-
-use super::{inputs, misshapen};
 
 /// Values that are worth another thread's waking.
 const PIECE: usize = 16_384;
 
-/// `y = x + sin(alpha x)^2 inverse`: x and y [1, n, channels], alpha and inverse [channels].
+/// `y = x + sin(alpha x)^2 inverse`: x and y [..., channels], alpha and inverse [channels].
 pub(super) struct Snake;
 
-impl Operator for Snake {
-    type Kernel<'attr> = SnakeKernel;
+impl Operation for Snake {
+    type Kernel = SnakeKernel;
 
-    fn name(&self) -> &str {
+    const INPUTS: &'static [Input] = &[
+        Input::f32("x", &[RowsOrNone("rows"), Size("channels")]),
+        Input::f32("alpha", &[Size("channels")]),
+        Input::f32("inverse", &[Size("channels")]),
+    ];
+
+    fn name(&self) -> &'static str {
         "Snake"
     }
 
-    fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
-        [Float32; 3].map(OperatorInput::required)
-    }
-
-    fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
-        [OperatorOutput::required(Float32)]
-    }
-
-    fn create_kernel<'attr>(&self, _: &KernelContext<'attr>) -> ort::Result<SnakeKernel> {
+    fn kernel(&self, _: &Node) -> ort::Result<SnakeKernel> {
         Ok(SnakeKernel)
     }
 }
 
 pub(super) struct SnakeKernel;
 
-impl Kernel for SnakeKernel {
-    fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
-        let [x, alpha, inverse] = inputs(context)?;
-        let (shape, x) = x.try_extract_tensor::<f32>()?;
-        let (_, alpha) = alpha.try_extract_tensor::<f32>()?;
-        let (_, inverse) = inverse.try_extract_tensor::<f32>()?;
-        let mut y = context.output(0, shape.to_vec())?.ok_or_else(misshapen)?;
-        let (_, y) = y.try_extract_tensor_mut::<f32>()?;
-        by_rows(context, y, alpha.len(), |first, y| {
+impl Compute for SnakeKernel {
+    fn compute(&mut self, call: &Call) -> ort::Result<()> {
+        let [x, alpha, inverse] = [call.data(0)?, call.data(1)?, call.data(2)?];
+        let mut y = call.output(0, call.shape(0))?;
+        by_rows(call, y.data()?, alpha.len(), |first, y| {
             activate(&x[first * alpha.len()..], alpha, inverse, y);
         })
     }
@@ -59,26 +49,34 @@ impl Kernel for SnakeKernel {
 /// -> y [1, n, channels].
 pub(super) struct SnakeConv;
 
-impl Operator for SnakeConv {
-    type Kernel<'attr> = SnakeConvKernel;
+/// Positions between two taps, and channels, beyond what any codec has.
+const LARGEST: usize = 1 << 24;
 
-    fn name(&self) -> &str {
+impl Operation for SnakeConv {
+    type Kernel = SnakeConvKernel;
+
+    const INPUTS: &'static [Input] = &[
+        Input::f32("x", &[Is(1), Size("positions"), Size("channels")]),
+        Input::f32("alpha", &[Size("channels")]),
+        Input::f32("inverse", &[Size("channels")]),
+        Input::f32("weight", &[Size("taps"), Size("channels")]),
+        Input::f32("bias", &[Size("channels")]),
+        Input::f32("alpha_after", &[Size("channels")]),
+        Input::f32("inverse_after", &[Size("channels")]),
+    ];
+
+    fn name(&self) -> &'static str {
         "SnakeConv"
     }
 
-    fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
-        [Float32; 7].map(OperatorInput::required)
-    }
-
-    fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
-        [OperatorOutput::required(Float32)]
-    }
-
-    fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> ort::Result<SnakeConvKernel> {
-        let dilations: Vec<i64> = context.get("dilations").ok_or_else(misshapen)?;
-        let dilation = dilations.first().copied().unwrap_or(1);
+    fn kernel(&self, node: &Node) -> ort::Result<SnakeConvKernel> {
+        let mut sizes = Sizes::default();
+        if let Some(channels) = node.integer("group", 1..LARGEST)? {
+            sizes.bind("channels", channels); // a channel's output depends on that channel alone
+        }
         Ok(SnakeConvKernel {
-            dilation: usize::try_from(dilation).map_err(|_| misshapen())?,
+            dilation: node.single("dilations", 1..LARGEST)?,
+            sizes,
             activated: Vec::new(),
         })
     }
@@ -86,36 +84,37 @@ impl Operator for SnakeConv {
 
 pub(super) struct SnakeConvKernel {
     dilation: usize,
+    sizes: Sizes,
     /// x after the first activation, kept so that no run allocates.
     activated: Vec<f32>,
 }
 
-impl Kernel for SnakeConvKernel {
-    fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
-        let values = inputs::<7>(context)?;
-        let mut found = Vec::with_capacity(values.len());
-        for value in &values {
-            found.push(value.try_extract_tensor::<f32>()?);
-        }
-        let (shape, x) = found[0];
-        let [alpha, inverse, weight, bias, alpha_after, inverse_after] =
-            [1, 2, 3, 4, 5, 6].map(|i| found[i].1);
-        let channels = bias.len();
-        let taps = weight.len() / channels.max(1);
-        let reach = taps.saturating_sub(1) * self.dilation;
-        let rows = (x.len() / channels.max(1))
-            .checked_sub(reach)
-            .ok_or_else(misshapen)?;
+impl Compute for SnakeConvKernel {
+    fn sizes(&self) -> Sizes {
+        self.sizes
+    }
+
+    fn compute(&mut self, call: &Call) -> ort::Result<()> {
+        let [positions, taps, channels] = ["positions", "taps", "channels"].map(|n| call.size(n));
+        let reach = (taps - 1).checked_mul(self.dilation);
+        let rows = reach
+            .and_then(|reach| positions.checked_sub(reach))
+            .ok_or_else(|| {
+                let dilation = self.dilation;
+                call.error(&format!(
+                    "{taps} taps with a dilation of {dilation} reach farther than x's {positions} positions"
+                ))
+            })?;
+        let [x, alpha, inverse] = [call.data(0)?, call.data(1)?, call.data(2)?];
+        let [weight, bias] = [call.data(3)?, call.data(4)?];
+        let [alpha_after, inverse_after] = [call.data(5)?, call.data(6)?];
+        let mut y = call.output(0, &[1, rows as i64, channels as i64])?;
         self.activated.resize(x.len(), 0.0);
-        by_rows(context, &mut self.activated, channels, |first, y| {
+        by_rows(call, &mut self.activated, channels, |first, y| {
             activate(&x[first * channels..], alpha, inverse, y);
         })?;
-        let mut y = context
-            .output(0, [shape[0], rows as i64, shape[2]])?
-            .ok_or_else(misshapen)?;
-        let (_, y) = y.try_extract_tensor_mut::<f32>()?;
         let (x, step) = (&self.activated, self.dilation * channels);
-        by_rows(context, y, channels, |first, y| {
+        by_rows(call, y.data()?, channels, |first, y| {
             convolve(&x[first * channels..], step, weight, bias, y);
             activate_in_place(y, alpha_after, inverse_after);
         })
@@ -124,14 +123,15 @@ impl Kernel for SnakeConvKernel {
 
 /// Calls `fill(first row, rows)` for all rows of `y` [n, width], by as many threads as it is worth.
 fn by_rows(
-    context: &ComputeContext,
+    call: &Call,
     y: &mut [f32],
     width: usize,
     fill: impl Fn(usize, &mut [f32]) + Sync + Send,
 ) -> ort::Result<()> {
-    let rows = PIECE.div_ceil(width.max(1));
-    let pieces: Vec<_> = y.chunks_mut(rows * width.max(1)).map(Mutex::new).collect();
+    let rows = PIECE.div_ceil(width);
+    let pieces: Vec<_> = y.chunks_mut(rows * width).map(Mutex::new).collect();
     let one = |i: usize| {
+        // Only a panic poisons a lock, and then the run fails.
         if let Ok(mut piece) = pieces[i].lock() {
             fill(i * rows, &mut piece);
         }
@@ -140,7 +140,7 @@ fn by_rows(
         (0..pieces.len()).for_each(one);
         return Ok(());
     }
-    context.par_for(pieces.len(), 0, one)
+    call.par_for(pieces.len(), 0, one)
 }
 
 /// π in parts of few bits, so that k π is subtracted without rounding for small whole k.

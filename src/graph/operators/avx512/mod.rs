@@ -2,59 +2,37 @@
 //! at a time), and attention over a cache in float.
 //!
 //! The only unsafe code of the crate: instructions that not every processor has, loads and stores by
-//! pointer, and threads that write different parts of one matrix.
+//! pointer, threads that write different columns of one matrix, and a cache that is read and written
+//! in place. What takes an [`Avx512`] enters the code that has the instructions.
 #![allow(unsafe_code)]
 
 pub(super) mod attention;
+pub(super) mod cache;
 pub(super) mod cached;
+mod columns;
 pub(super) mod products4;
 pub(super) mod products8;
+mod token;
 
 use std::arch::x86_64::*;
-use std::marker::PhantomData;
-use std::ops::Range;
 
-/// Whether this processor has the instructions. Nothing here may be called where it has not.
-pub(super) fn is_available() -> bool {
-    is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512dq")
-        && is_x86_feature_detected!("avx512vl")
-        && is_x86_feature_detected!("avx512vnni")
-}
+pub(super) use self::columns::{Columns, by_columns};
+pub(super) use self::token::Avx512;
 
-/// A matrix whose parts are written by several threads, some columns or some rows each.
-pub(super) struct Shared<'a> {
-    values: *mut f32,
-    width: usize,
-    len: usize,
-    matrix: PhantomData<&'a mut [f32]>,
-}
+/// Below this a vector is lifted by [`LIFT`] before it is rounded: the inverse of its scale would
+/// overflow to infinity, and infinity times zero is no number.
+const SMALL: f32 = 1e-30;
+/// A power of two, so that nothing is rounded by it.
+const LIFT: f32 = (1_u128 << 96) as f32;
 
-// SAFETY: who shares it promises to write different parts.
-unsafe impl Sync for Shared<'_> {}
-
-impl<'a> Shared<'a> {
-    pub fn new(values: &'a mut [f32], width: usize) -> Shared<'a> {
-        Shared {
-            width,
-            len: values.len(),
-            values: values.as_mut_ptr(),
-            matrix: PhantomData,
-        }
-    }
-
-    /// Where columns `columns` of `row` are.
-    fn at(&self, row: usize, columns: &Range<usize>) -> *mut f32 {
-        let first = row * self.width + columns.start;
-        assert!(columns.end <= self.width && first + columns.len() <= self.len);
-        self.values.wrapping_add(first)
-    }
-
-    fn set(&self, row: usize, column: usize, value: f32) {
-        // SAFETY: `at` holds it against the matrix's size, and no other thread writes here.
-        unsafe { *self.at(row, &(column..column + 1)) = value }
-    }
+/// The largest magnitude of 16 columns of numbers; no number where any of them is none.
+///
+/// Bits of magnitudes are ordered as the magnitudes are, with infinity and then what is no number
+/// behind them, which `_mm512_max_ps` would pass over.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+fn largest(most: __m512i, x: __m512) -> __m512i {
+    _mm512_max_epu32(most, _mm512_castps_si512(_mm512_abs_ps(x)))
 }
 
 /// 2^x for x in 0..1 as a polynomial: a fit of least relative error, 3e-6.

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::Shared;
+use super::{Avx512, Columns};
 
 /// Weights with one scale.
 const BLOCK: usize = 128;
@@ -26,12 +26,10 @@ pub(in super::super) struct Weights<'a> {
 
 impl<'a> Weights<'a> {
     /// `None` where the sizes do not fit each other.
-    pub fn new(packed: &'a [u8], scales: &'a [f32], width: usize) -> Option<Weights<'a>> {
-        let blocks = width / BLOCK;
-        let fits = blocks > 0
-            && width.is_multiple_of(BLOCK)
+    pub fn new(packed: &'a [u8], scales: &'a [f32], blocks: usize) -> Option<Weights<'a>> {
+        let fits = (1..=usize::MAX / BLOCK).contains(&blocks)
             && scales.len().is_multiple_of(blocks)
-            && packed.len() == scales.len() * BLOCK / 2;
+            && scales.len().checked_mul(BLOCK / 2) == Some(packed.len());
         fits.then_some(Weights {
             packed,
             scales,
@@ -63,6 +61,8 @@ pub(in super::super) struct Quantized {
     scales: Vec<f32>,
     /// What takes the weights' zero off a block's sum.
     offsets: Vec<i32>,
+    /// What a row's scales were divided by, [rows]: 1 unless they are huge.
+    units: Vec<f32>,
     blocks: usize,
     rows: usize,
 }
@@ -72,7 +72,13 @@ pub(in super::super) struct Row<'a> {
     values: &'a mut [Block],
     scales: &'a mut [f32],
     offsets: &'a mut [i32],
+    unit: &'a mut f32,
 }
+
+/// Scales above this are divided by it, and results multiplied: a result that a float can hold is a
+/// sum of parts, of which one may be a thousand times larger. It is a power of two, which rounds
+/// nothing.
+const HUGE: f32 = (1_u64 << 60) as f32;
 
 impl Quantized {
     /// Makes room for so many rows; what they are is not said yet.
@@ -85,15 +91,17 @@ impl Quantized {
         self.values.resize(rows * blocks, zero);
         self.scales.resize(rows * blocks, 0.0);
         self.offsets.resize(rows * blocks, 0);
+        self.units.resize(rows, 1.0);
         (self.blocks, self.rows) = (blocks, rows);
         let values = self.values.chunks_exact_mut(blocks);
         let scales = self.scales.chunks_exact_mut(blocks);
         let offsets = self.offsets.chunks_exact_mut(blocks);
-        let rows = values.zip(scales).zip(offsets);
-        rows.map(|((values, scales), offsets)| Row {
+        let rows = values.zip(scales).zip(offsets).zip(&mut self.units);
+        rows.map(|(((values, scales), offsets), unit)| Row {
             values,
             scales,
             offsets,
+            unit,
         })
         .collect()
     }
@@ -101,51 +109,57 @@ impl Quantized {
 
 impl Row<'_> {
     /// Quantises row `i` of x.
-    pub fn fill(&mut self, i: usize, x: &[f32]) {
+    pub fn fill(&mut self, _: Avx512, i: usize, x: &[f32]) {
         let width = self.values.len() * BLOCK;
         let (blocks, _) = x[i * width..(i + 1) * width].as_chunks::<BLOCK>();
         for (b, x) in blocks.iter().enumerate() {
-            // SAFETY: the operator is registered only where the instructions are.
+            // SAFETY: the token proves that the instructions are there.
             let (scale, sum) = unsafe { x86::quantize(x, &mut self.values[b]) };
             self.scales[b] = scale;
             self.offsets[b] = -ZERO * sum;
         }
+        *self.unit = 1.0;
+        if self.scales.iter().any(|&scale| scale > HUGE) {
+            *self.unit = HUGE;
+            self.scales.iter_mut().for_each(|scale| *scale /= HUGE);
+        }
     }
 }
 
-/// Columns `columns` of y, each weight read once for up to eight rows. Threads that share y must
-/// write different columns.
-pub(in super::super) fn few_rows(w: &Weights, x: &Quantized, columns: Range<usize>, y: &Shared) {
-    assert!(columns.end <= w.rows() && x.blocks == w.blocks);
+/// Some columns of y, each weight read once for up to eight rows.
+pub(in super::super) fn few_rows(_: Avx512, w: &Weights, x: &Quantized, mut y: Columns) {
+    assert!(y.range().end <= w.rows() && x.blocks == w.blocks);
     let mut row = 0;
     while row < x.rows {
-        // SAFETY: the operator is registered only where the instructions are; sizes are as asserted.
+        // SAFETY: the token proves that the instructions are there; x and w have as many blocks, y's
+        // columns are rows of w, and a match takes no more rows of x than are left.
         row += unsafe {
             match x.rows - row {
-                8.. => x86::few_rows::<8>(w, x, row, columns.clone(), y),
-                4.. => x86::few_rows::<4>(w, x, row, columns.clone(), y),
-                2.. => x86::few_rows::<2>(w, x, row, columns.clone(), y),
-                _ => x86::few_rows::<1>(w, x, row, columns.clone(), y),
+                8.. => x86::few_rows::<8>(w, x, row, &mut y),
+                4.. => x86::few_rows::<4>(w, x, row, &mut y),
+                2.. => x86::few_rows::<2>(w, x, row, &mut y),
+                _ => x86::few_rows::<1>(w, x, row, &mut y),
             }
         };
     }
 }
 
 /// The same for up to [`TILE`] columns, whose weights are unpacked once for all rows.
-pub(in super::super) fn many_rows(w: &Weights, x: &Quantized, columns: Range<usize>, y: &Shared) {
+pub(in super::super) fn many_rows(avx512: Avx512, w: &Weights, x: &Quantized, mut y: Columns) {
+    let columns = y.range();
     if columns.len() < TILE {
-        return few_rows(w, x, columns, y);
+        return few_rows(avx512, w, x, y);
     }
     assert!(columns.len() == TILE && columns.end <= w.rows() && x.blocks == w.blocks);
-    // SAFETY: as in `few_rows`.
-    unsafe { x86::many_rows(w, x, columns, y) }
+    // SAFETY: the token proves that the instructions are there; sizes are as asserted.
+    unsafe { x86::many_rows(w, x, columns, &mut y) }
 }
 
 mod x86 {
     use std::arch::x86_64::*;
     use std::cell::RefCell;
 
-    use super::super::transpose;
+    use super::super::{LIFT, SMALL, largest, transpose};
     use super::*;
 
     /// Four weights in a row of each of 16 columns.
@@ -158,17 +172,25 @@ mod x86 {
         static UNPACKED: RefCell<Vec<Fours>> = const { RefCell::new(Vec::new()) };
     }
 
-    /// Quantises a block; returns its scale and the sum of its values.
+    /// Quantises a block; returns its scale and the sum of its values. The scale of a block that is
+    /// not finite is no number.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-    pub(super) unsafe fn quantize(x: &[f32; BLOCK], to: &mut Block) -> (f32, i32) {
+    pub(super) fn quantize(x: &[f32; BLOCK], to: &mut Block) -> (f32, i32) {
         let x: [__m512; 8] =
-            // SAFETY: 8 vectors of 16 are the block.
+            // SAFETY: 8 vectors of 16 are the block's 128.
             std::array::from_fn(|i| unsafe { _mm512_loadu_ps(x.as_ptr().add(16 * i)) });
-        let most = x.iter().fold(_mm512_setzero_ps(), |most, &x| {
-            _mm512_max_ps(most, _mm512_abs_ps(x))
-        });
-        let scale = _mm512_reduce_max_ps(most) / 127.0;
-        let inverse = _mm512_set1_ps(if scale > 0.0 { 1.0 / scale } else { 0.0 });
+        let most = x
+            .iter()
+            .fold(_mm512_setzero_si512(), |most, &x| largest(most, x));
+        let most = f32::from_bits(_mm512_reduce_max_epu32(most));
+        if most == 0.0 || !most.is_finite() {
+            (to.even, to.odd) = ([0; 64], [0; 64]);
+            return (if most == 0.0 { 0.0 } else { f32::NAN }, 0);
+        }
+        let lift = if most < SMALL { LIFT } else { 1.0 };
+        let x = x.map(|x| _mm512_mul_ps(x, _mm512_set1_ps(lift)));
+        let scale = most * lift / 127.0;
+        let inverse = _mm512_set1_ps(1.0 / scale);
         let evens = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
         let odds = _mm512_add_epi32(evens, _mm512_set1_epi32(1));
         let mut sum = _mm512_setzero_si512();
@@ -178,42 +200,51 @@ mod x86 {
                 let values = _mm512_mul_ps(_mm512_permutex2var_ps(a, which, b), inverse);
                 let values = _mm512_cvtps_epi32(values);
                 sum = _mm512_add_epi32(sum, values);
-                // SAFETY: 16 bytes from 16 i on are within the 64.
+                // SAFETY: i is below 4, so 16 bytes from 16 i on are within the 64.
                 unsafe {
                     let to = to.as_mut_ptr().add(16 * i).cast();
                     _mm_storeu_si128(to, _mm512_cvtsepi32_epi8(values));
                 }
             }
         }
-        (scale, _mm512_reduce_add_epi32(sum))
+        (scale / lift, _mm512_reduce_add_epi32(sum))
     }
 
     /// The even and the odd weights of a block.
+    ///
+    /// # Safety
+    ///
+    /// 64 bytes are there.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
     unsafe fn nibbles(packed: *const u8) -> [__m512i; 2] {
         let low = _mm512_set1_epi8(15);
-        // SAFETY: the caller's block has 64 bytes.
+        // SAFETY: the caller's promise.
         let bytes = unsafe { _mm512_loadu_si512(packed.cast()) };
         let high = _mm512_srli_epi16(bytes, 4);
         [_mm512_and_si512(bytes, low), _mm512_and_si512(high, low)]
     }
 
     /// `M` rows from `first` on; returns M.
+    ///
+    /// # Safety
+    ///
+    /// x has rows up to first + M and as many blocks as w, and y's columns are rows of w.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
     pub(super) unsafe fn few_rows<const M: usize>(
         w: &Weights,
         x: &Quantized,
         first: usize,
-        columns: Range<usize>,
-        y: &Shared,
+        y: &mut Columns,
     ) -> usize {
         let blocks = w.blocks;
         let at = |m: usize| (first + m) * blocks;
-        for column in columns {
+        let columns = y.range();
+        let to: [*mut f32; M] = std::array::from_fn(|m| y.at(first + m, &columns));
+        for (i, column) in columns.clone().enumerate() {
             let mut sums = [_mm512_setzero_ps(); M];
-            // SAFETY: rows up to first + M are x's, the column is one of w's rows, and b is below
-            // the number of blocks of either.
+            // SAFETY: by the caller's promise rows up to first + M are x's and the column is one of w's
+            // rows; b is below the number of blocks of either, and a block of w has 64 bytes.
             unsafe {
                 let packed = w.packed.as_ptr().add(column * blocks * 64);
                 let scales = w.scales.as_ptr().add(column * blocks);
@@ -221,9 +252,9 @@ mod x86 {
                     let [even, odd] = nibbles(packed.add(b * 64));
                     let scale = *scales.add(b);
                     for (m, sum) in sums.iter_mut().enumerate() {
-                        let i = at(m) + b;
-                        let a = x.values.as_ptr().add(i);
-                        let offset = _mm_cvtsi32_si128(*x.offsets.as_ptr().add(i));
+                        let at = at(m) + b;
+                        let a = x.values.as_ptr().add(at);
+                        let offset = _mm_cvtsi32_si128(*x.offsets.as_ptr().add(at));
                         let mut s = _mm512_zextsi128_si512(offset);
                         s = _mm512_dpbusd_epi32(
                             s,
@@ -235,31 +266,51 @@ mod x86 {
                             odd,
                             _mm512_load_si512((*a).odd.as_ptr().cast()),
                         );
-                        let both = _mm512_set1_ps(scale * *x.scales.as_ptr().add(i));
+                        let both = _mm512_set1_ps(scale * *x.scales.as_ptr().add(at));
                         *sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s), both, *sum);
                     }
                 }
             }
-            for (m, &sum) in sums.iter().enumerate() {
-                y.set(first + m, column, _mm512_reduce_add_ps(sum));
+            for (sum, to) in sums.into_iter().zip(to) {
+                // SAFETY: `at` compared the row and all columns with the matrix's; these columns are
+                // this thread's alone, as `y` is, and `i` is below their number.
+                unsafe { *to.add(i) = _mm512_reduce_add_ps(sum) }
+            }
+        }
+        for (m, to) in to.into_iter().enumerate() {
+            let unit = x.units[first + m];
+            if unit > 1.0 {
+                for i in 0..columns.len() {
+                    // SAFETY: as above.
+                    unsafe { *to.add(i) *= unit }
+                }
             }
         }
         M
     }
 
     /// 16 columns of all rows.
+    ///
+    /// # Safety
+    ///
+    /// The columns are 16 of y's and rows of w, and x has as many blocks as w.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-    pub(super) unsafe fn many_rows(w: &Weights, x: &Quantized, columns: Range<usize>, y: &Shared) {
+    pub(super) unsafe fn many_rows(
+        w: &Weights,
+        x: &Quantized,
+        columns: Range<usize>,
+        y: &mut Columns,
+    ) {
         UNPACKED.with_borrow_mut(|unpacked| {
             unpacked.resize(w.blocks * 32, Fours([0; 64]));
-            // SAFETY: the columns are rows of w.
+            // SAFETY: the columns are rows of w, by the caller's promise.
             unsafe { unpack(w, columns.start, unpacked) };
             let scales: Vec<[f32; TILE]> = (0..w.blocks)
                 .map(|b| std::array::from_fn(|n| w.scales[(columns.start + n) * w.blocks + b]))
                 .collect();
             let mut row = 0;
             while row < x.rows {
-                // SAFETY: so many rows are left.
+                // SAFETY: a match takes no more rows of x than are left; the rest is the caller's promise.
                 row += unsafe {
                     match x.rows - row {
                         8.. => tile::<8>(unpacked, &scales, x, row, &columns, y),
@@ -273,6 +324,10 @@ mod x86 {
     }
 
     /// Weights of 16 columns from `first` on, so that a vector has four of each.
+    ///
+    /// # Safety
+    ///
+    /// w has rows up to first + 16.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
     unsafe fn unpack(w: &Weights, first: usize, to: &mut [Fours]) {
         for b in 0..w.blocks {
@@ -280,13 +335,13 @@ mod x86 {
             let [evens, odds] = &mut halves;
             for (n, (even, odd)) in evens.iter_mut().zip(odds).enumerate() {
                 let at = ((first + n) * w.blocks + b) * 64;
-                // SAFETY: the caller's columns are rows of w.
+                // SAFETY: w has the row, by the caller's promise, and b is below its blocks, of 64 bytes.
                 [*even, *odd] = unsafe { nibbles(w.packed.as_ptr().add(at)) };
             }
             for (half, rows) in halves.into_iter().enumerate() {
                 let turned = transpose(rows);
                 for (to, row) in to[b * 32 + half * 16..][..16].iter_mut().zip(turned) {
-                    // SAFETY: both have 64 bytes.
+                    // SAFETY: a `Fours` has 64 bytes and is aligned to as many.
                     unsafe { _mm512_store_si512(to.0.as_mut_ptr().cast(), row) };
                 }
             }
@@ -294,6 +349,11 @@ mod x86 {
     }
 
     /// 16 columns of `M` rows from `first` on; returns M.
+    ///
+    /// # Safety
+    ///
+    /// x has rows up to first + M, `unpacked` 32 vectors for each of its blocks, and the columns are
+    /// 16 of y's.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
     unsafe fn tile<const M: usize>(
         unpacked: &[Fours],
@@ -301,11 +361,12 @@ mod x86 {
         x: &Quantized,
         first: usize,
         columns: &Range<usize>,
-        y: &Shared,
+        y: &mut Columns,
     ) -> usize {
         let mut sums = [_mm512_setzero_ps(); M];
         for (b, (weights, scales)) in unpacked.chunks_exact(32).zip(scales).enumerate() {
-            // SAFETY: rows up to first + M are x's, and b is below its number of blocks.
+            // SAFETY: rows up to first + M are x's and b is below its number of blocks, by the caller's
+            // promise. A `Block` is 128 bytes, the evens before the odds: 32 times 4, j below 32.
             unsafe {
                 let a: [*const Block; M] =
                     std::array::from_fn(|m| x.values.as_ptr().add((first + m) * x.blocks + b));
@@ -315,7 +376,6 @@ mod x86 {
                 for (j, weights) in weights.iter().enumerate() {
                     let weights = _mm512_load_si512(weights.0.as_ptr().cast());
                     for (s, a) in s.iter_mut().zip(a) {
-                        // The evens lie before the odds.
                         let four = *a.cast::<i32>().add(j);
                         *s = _mm512_dpbusd_epi32(*s, weights, _mm512_set1_epi32(four));
                     }
@@ -329,7 +389,9 @@ mod x86 {
             }
         }
         for (m, sum) in sums.into_iter().enumerate() {
-            // SAFETY: `at` holds it against the matrix's size; the columns are this thread's.
+            let sum = _mm512_mul_ps(sum, _mm512_set1_ps(x.units[first + m]));
+            // SAFETY: `at` compares the row and the columns with the matrix's; they are 16, and this
+            // thread's alone, as `y` is.
             unsafe { _mm512_storeu_ps(y.at(first + m, columns), sum) };
         }
         M
@@ -338,7 +400,6 @@ mod x86 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::is_available;
     use super::*;
 
     /// Numbers in -1..1 that look random.
@@ -353,21 +414,21 @@ mod tests {
 
     #[test]
     fn few_and_many_rows_are_the_plain_product() {
-        if !is_available() {
+        let Some(avx512) = Avx512::detect() else {
             return;
-        }
+        };
         let (width, columns) = (3 * BLOCK, 37);
         let packed: Vec<u8> = draws(columns * width / 2, 1)
             .iter()
             .map(|x| (x * 127.9 + 128.0) as u8)
             .collect();
         let scales = draws(columns * 3, 2);
-        let w = Weights::new(&packed, &scales, width).expect("sizes that fit");
+        let w = Weights::new(&packed, &scales, width / BLOCK).expect("sizes that fit");
         for rows in [1, 2, 3, 8, 15, 29] {
             let x = draws(rows * width, 3);
             let mut quantized = Quantized::default();
             for (i, mut row) in quantized.start(rows, width).into_iter().enumerate() {
-                row.fill(i, &x);
+                row.fill(avx512, i, &x);
             }
             let exact = |row: usize, column: usize| -> f64 {
                 (0..width)
@@ -381,10 +442,12 @@ mod tests {
                     .sum()
             };
             let (mut few, mut many) = (vec![0.0; rows * columns], vec![0.0; rows * columns]);
-            few_rows(&w, &quantized, 0..columns, &Shared::new(&mut few, columns));
-            let target = Shared::new(&mut many, columns);
+            let all = Columns::part(&mut few, columns, 0..columns);
+            few_rows(avx512, &w, &quantized, all);
             for first in (0..columns).step_by(TILE) {
-                many_rows(&w, &quantized, first..columns.min(first + TILE), &target);
+                let some = first..columns.min(first + TILE);
+                let some = Columns::part(&mut many, columns, some);
+                many_rows(avx512, &w, &quantized, some);
             }
             for row in 0..rows {
                 for column in 0..columns {

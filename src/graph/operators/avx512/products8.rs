@@ -5,12 +5,15 @@
 
 use std::cell::RefCell;
 
-use super::Shared;
+use super::Avx512;
 
 /// Columns whose weights lie together.
 pub(in super::super) const TILE: usize = 16;
 /// Rows computed at once: with two tiles of columns, as many sums as there are registers for.
 pub(in super::super) const ROWS: usize = 12;
+
+/// The widest rows of x: a sum of so many products of 255 and -128 is the largest in 32 bits.
+pub(in super::super) const WIDEST: usize = (1 << 31) / (255 * 128) / 4 * 4;
 
 /// What is made of a product.
 #[derive(Clone, Copy)]
@@ -43,13 +46,13 @@ impl<'a> Weights<'a> {
         width: usize,
     ) -> Option<Weights<'a>> {
         let n = scales.len();
-        let fits = width > 0
+        let fits = (1..=WIDEST).contains(&width)
             && width.is_multiple_of(4)
             && n > 0
             && n.is_multiple_of(TILE)
             && bias.len() == n
             && sums.len() == n
-            && values.len() == n * width;
+            && n.checked_mul(width) == Some(values.len());
         fits.then_some(Weights {
             values,
             scales,
@@ -65,11 +68,9 @@ impl<'a> Weights<'a> {
 }
 
 /// The sum of each column's values, [n].
-pub(in super::super) fn sums(values: &[i8], width: usize) -> Vec<i32> {
-    if width == 0 {
-        return Vec::new();
-    }
-    // SAFETY: the operator is registered only where the instructions are.
+pub(in super::super) fn sums(_: Avx512, values: &[i8], width: usize) -> Vec<i32> {
+    assert!((4..=usize::MAX / TILE).contains(&width) && width.is_multiple_of(4));
+    // SAFETY: the token proves that the instructions are there.
     unsafe { x86::sums(values, width) }
 }
 
@@ -86,16 +87,16 @@ thread_local! {
     static QUANTIZED: RefCell<Quantized> = RefCell::default();
 }
 
-/// Rows of y from `first` on, all columns, for as many rows of x [rows, width]. Threads that share
-/// y must write different rows.
+/// The rows of y [rows, columns] for as many rows of x [rows, width].
 pub(in super::super) fn multiply(
+    _: Avx512,
     w: &Weights,
     x: &[f32],
     activation: Activation,
-    first: usize,
-    y: &Shared,
+    y: &mut [f32],
 ) {
     let rows = x.len() / w.width;
+    assert!(x.len() == rows * w.width && y.len() == rows * w.columns());
     QUANTIZED.with_borrow_mut(|quantized| {
         if quantized.values.len() < x.len() {
             quantized.values.resize(x.len(), 0);
@@ -104,7 +105,7 @@ pub(in super::super) fn multiply(
         quantized.zeros.clear();
         let to = quantized.values.chunks_exact_mut(w.width);
         for (x, to) in x.chunks_exact(w.width).zip(to) {
-            // SAFETY: the operator is registered only where the instructions are.
+            // SAFETY: the token proves that the instructions are there.
             let (scale, zero) = unsafe { x86::quantize(x, to) };
             quantized.scales.push(scale);
             quantized.zeros.push(zero);
@@ -113,8 +114,9 @@ pub(in super::super) fn multiply(
         for tile in (0..tiles).step_by(2) {
             let mut row = 0;
             while row < rows {
-                let at = x86::At { row, first, tile };
-                // SAFETY: as above; so many rows and tiles are left.
+                let at = x86::At { row, tile };
+                // SAFETY: the token, as above. `quantized` has `rows` rows of w's width and y as many
+                // of w's columns; a match takes no more rows and tiles than are left.
                 row += unsafe {
                     match (rows - row, tiles - tile) {
                         (ROWS.., 2..) => x86::tile::<ROWS, 2>(w, quantized, at, y),
@@ -128,9 +130,9 @@ pub(in super::super) fn multiply(
             }
             if let Activation::Gelu = activation {
                 let columns = tile * TILE..tiles.min(tile + 2) * TILE;
-                for row in first..first + rows {
-                    // SAFETY: as above; the columns are as wide as tiles.
-                    unsafe { x86::activate(y, row, &columns) };
+                for y in y.chunks_exact_mut(w.columns()) {
+                    // SAFETY: the token, as above.
+                    unsafe { x86::activate(&mut y[columns.clone()]) };
                 }
             }
         }
@@ -139,39 +141,41 @@ pub(in super::super) fn multiply(
 
 mod x86 {
     use std::arch::x86_64::*;
-    use std::ops::Range;
 
-    use super::super::exp2;
-    use super::{Quantized, Shared, TILE, Weights};
+    use super::super::{LIFT, SMALL, exp2, largest};
+    use super::{Quantized, TILE, Weights};
 
     /// The sum of each column's values.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-    pub(super) unsafe fn sums(values: &[i8], width: usize) -> Vec<i32> {
+    pub(super) fn sums(values: &[i8], width: usize) -> Vec<i32> {
         let ones = _mm512_set1_epi8(1);
         let mut sums = Vec::with_capacity(values.len() / width);
         for tile in values.chunks_exact(width * TILE) {
             let mut sum = _mm512_setzero_si512();
             for four in tile.chunks_exact(64) {
-                // SAFETY: a chunk has 64 bytes.
+                // SAFETY: `chunks_exact` gives 64 bytes.
                 let weights = unsafe { _mm512_loadu_si512(four.as_ptr().cast()) };
                 sum = _mm512_dpbusd_epi32(sum, ones, weights);
             }
             let mut found = [0_i32; TILE];
-            // SAFETY: so many numbers are in a vector.
+            // SAFETY: an array of 16 numbers of 32 bits is a vector.
             unsafe { _mm512_storeu_si512(found.as_mut_ptr().cast(), sum) };
             sums.extend(found);
         }
         sums
     }
 
-    /// Rounds a row to 0..=255; returns its scale and what stands for zero.
+    /// Rounds a row to 0..=255; returns its scale and what stands for zero. The scale of a row that
+    /// is not finite is no number.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-    pub(super) unsafe fn quantize(x: &[f32], to: &mut [u8]) -> (f32, f32) {
+    pub(super) fn quantize(x: &[f32], to: &mut [u8]) -> (f32, f32) {
         let (whole, rest) = x.as_chunks::<16>();
         let (mut low, mut high) = (_mm512_setzero_ps(), _mm512_setzero_ps());
+        let mut most = _mm512_setzero_si512();
         for x in whole {
-            // SAFETY: a chunk has 16 numbers.
+            // SAFETY: an array of 16 numbers.
             let x = unsafe { _mm512_loadu_ps(x.as_ptr()) };
+            most = largest(most, x);
             low = _mm512_min_ps(low, x);
             high = _mm512_max_ps(high, x);
         }
@@ -181,23 +185,36 @@ mod x86 {
         let high = rest
             .iter()
             .fold(_mm512_reduce_max_ps(high), |a, &b| a.max(b));
-        let scale = (high - low) / 255.0;
+        let most = f32::from_bits(_mm512_reduce_max_epu32(most));
+        if !most.is_finite() || rest.iter().any(|x| !x.is_finite()) {
+            to.fill(0);
+            return (f32::NAN, 0.0);
+        }
+        let lift = if high - low < SMALL { LIFT } else { 1.0 };
+        let (low, high) = (low * lift, high * lift);
+        let range = high - low;
+        let scale = if range.is_finite() {
+            range / 255.0
+        } else {
+            high / 255.0 - low / 255.0
+        };
         let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
         let zero = (-low * inverse).round_ties_even();
         let (to_whole, to_rest) = to.as_chunks_mut::<16>();
         for (x, to) in whole.iter().zip(to_whole) {
-            // SAFETY: either has 16 values.
+            // SAFETY: arrays of 16 numbers and of 16 bytes.
             unsafe {
-                let x = _mm512_mul_ps(_mm512_loadu_ps(x.as_ptr()), _mm512_set1_ps(inverse));
+                let x = _mm512_mul_ps(_mm512_loadu_ps(x.as_ptr()), _mm512_set1_ps(lift));
+                let x = _mm512_mul_ps(x, _mm512_set1_ps(inverse));
                 let x = _mm512_cvtps_epi32(_mm512_add_ps(x, _mm512_set1_ps(zero)));
                 let x = _mm512_max_epi32(x, _mm512_setzero_si512());
                 _mm_storeu_si128(to.as_mut_ptr().cast(), _mm512_cvtusepi32_epi8(x));
             }
         }
         for (x, to) in rest.iter().zip(to_rest) {
-            *to = (x * inverse + zero).round_ties_even() as u8;
+            *to = (x * lift * inverse + zero).round_ties_even() as u8;
         }
-        (scale, zero)
+        (scale / lift, zero)
     }
 
     /// x Φ(x), to 1e-6: Φ as by Abramowitz and Stegun, 7.1.26.
@@ -228,36 +245,36 @@ mod x86 {
 
     /// Activates some tiles' columns of a row of y.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-    pub(super) unsafe fn activate(y: &Shared, row: usize, columns: &Range<usize>) {
-        let y = y.at(row, columns);
-        for i in (0..columns.len()).step_by(TILE) {
-            // SAFETY: `at` held the columns against the matrix's size.
-            unsafe {
-                let y = y.add(i);
-                _mm512_storeu_ps(y, gelu(_mm512_loadu_ps(y)));
-            }
+    pub(super) fn activate(y: &mut [f32]) {
+        for y in y.as_chunks_mut::<TILE>().0 {
+            // SAFETY: an array of 16 numbers.
+            unsafe { _mm512_storeu_ps(y.as_mut_ptr(), gelu(_mm512_loadu_ps(y.as_ptr()))) }
         }
     }
 
-    /// Where a tile is: its first row of x, that row's place in y, its tile of columns.
+    /// Where a tile is: its first row, its tile of columns.
     #[derive(Clone, Copy)]
     pub(super) struct At {
         pub row: usize,
-        pub first: usize,
         pub tile: usize,
     }
 
     /// `M` rows of `V` tiles of columns; returns M.
+    ///
+    /// # Safety
+    ///
+    /// x has rows up to at.row + M of w's width, and w tiles up to at.tile + V.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
     pub(super) unsafe fn tile<const M: usize, const V: usize>(
         w: &Weights,
         x: &Quantized,
         at: At,
-        y: &Shared,
+        y: &mut [f32],
     ) -> usize {
         let mut sums = [[_mm512_setzero_si512(); V]; M];
         let fours = w.width / 4;
-        // SAFETY: M rows of x from at.row on and V tiles of w from at.tile on are there.
+        // SAFETY: M rows of x from at.row on and V tiles of w from at.tile on are there, by the caller's
+        // promise; a row of x has 4 `fours` bytes, a tile of w 64 `fours`.
         unsafe {
             let x = x.values.as_ptr().add(at.row * w.width);
             let weights = w.values.as_ptr().add(at.tile * fours * 64);
@@ -276,7 +293,7 @@ mod x86 {
         }
         for v in 0..V {
             let columns = (at.tile + v) * TILE..(at.tile + v + 1) * TILE;
-            // SAFETY: the columns are w's; `Shared` holds the place in y against its size.
+            // SAFETY: the slices of w and y were just cut to 16 numbers.
             unsafe {
                 let all = _mm512_loadu_si512(w.sums[columns.clone()].as_ptr().cast());
                 let all = _mm512_cvtepi32_ps(all);
@@ -287,7 +304,8 @@ mod x86 {
                     let scale = _mm512_set1_ps(x.scales[at.row + m]);
                     let sum = _mm512_fnmadd_ps(zero, all, _mm512_cvtepi32_ps(sums[v]));
                     let sum = _mm512_fmadd_ps(sum, _mm512_mul_ps(scale, scales), bias);
-                    _mm512_storeu_ps(y.at(at.first + at.row + m, &columns), sum);
+                    let y = &mut y[(at.row + m) * w.scales.len()..][columns.clone()];
+                    _mm512_storeu_ps(y.as_mut_ptr(), sum);
                 }
             }
         }
@@ -297,15 +315,14 @@ mod x86 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::is_available;
     use super::*;
 
     /// Against the product of the same rounded numbers, and of those before rounding.
     #[test]
     fn every_tile_is_the_plain_product() {
-        if !is_available() {
+        let Some(avx512) = Avx512::detect() else {
             return;
-        }
+        };
         let (width, columns) = (52, 48);
         let draw = |i: usize| ((i * i) as f32 * 0.61).sin();
         let weights: Vec<i8> = (0..columns * width)
@@ -313,12 +330,12 @@ mod tests {
             .collect();
         let scales: Vec<f32> = (0..columns).map(|i| 0.01 + draw(i).abs()).collect();
         let bias: Vec<f32> = (0..columns).map(draw).collect();
-        let all = sums(&weights, width);
+        let all = sums(avx512, &weights, width);
         let w = Weights::new(&weights, &scales, &bias, &all, width).expect("sizes that fit");
         for rows in [1, 3, 4, 12, 31] {
             let x: Vec<f32> = (0..rows * width).map(|i| draw(i + 7) + 0.3).collect();
             let mut y = vec![f32::NAN; (rows + 1) * columns];
-            multiply(&w, &x, Activation::None, 1, &Shared::new(&mut y, columns));
+            multiply(avx512, &w, &x, Activation::None, &mut y[columns..]);
             for (row, x) in x.chunks_exact(width).enumerate() {
                 let low = x.iter().fold(0.0_f32, |a, &b| a.min(b));
                 let step = (x.iter().fold(0.0_f32, |a, &b| a.max(b)) - low) / 255.0;
@@ -346,10 +363,10 @@ mod tests {
 
     #[test]
     fn gelu_is_x_and_the_normal_distribution() {
-        if !is_available() {
+        let Some(avx512) = Avx512::detect() else {
             return;
-        }
-        // One weight of 1 in each column; the bias is what is activated.
+        };
+        // The weights are zero; the bias is what is activated.
         let weights = [0; 4 * TILE];
         for i in -40..40 {
             let bias: Vec<f32> = (0..TILE)
@@ -358,13 +375,7 @@ mod tests {
             let w =
                 Weights::new(&weights, &[1.0; TILE], &bias, &[0; TILE], 4).expect("sizes that fit");
             let mut y = [0.0; TILE];
-            multiply(
-                &w,
-                &[0.0; 4],
-                Activation::Gelu,
-                0,
-                &Shared::new(&mut y, TILE),
-            );
+            multiply(avx512, &w, &[0.0; 4], Activation::Gelu, &mut y);
             for (x, y) in bias.iter().zip(y) {
                 let exact = f64::from(*x) * normal(f64::from(*x));
                 assert!((f64::from(y) - exact).abs() < 3e-6, "{x}: {y} {exact}");

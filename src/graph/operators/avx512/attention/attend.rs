@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::super::{Shared, exp2};
+use super::super::{Columns, exp2};
 use super::round::rounded;
 use super::{BLOCK, HEAD, Head, LANES, ROWS};
 
@@ -20,15 +20,24 @@ const ROUNDING: [f32; LANES] = {
     found
 };
 
+/// The first `n` lanes of a vector.
+fn lanes(n: usize) -> __mmask16 {
+    if n < LANES { (1 << n) - 1 } else { !0 }
+}
+
 impl Head {
     /// Up to 8 queries, of which the first is row `first` of y.
+    ///
+    /// # Safety
+    ///
+    /// `round` was called before; the columns are 64 of y's.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
     pub(super) unsafe fn attend(
         &mut self,
         queries: &[&[f32]],
         first: usize,
         columns: &Range<usize>,
-        y: &Shared,
+        y: &mut Columns,
     ) {
         let mut bytes = [[0_i8; HEAD]; ROWS];
         let (mut scales, mut offsets) = ([0.0_f32; ROWS], [0_i32; ROWS]);
@@ -37,12 +46,13 @@ impl Head {
             row.copy_from_slice(query);
             let (found, scale) = rounded(&row);
             bytes[i] = found;
-            scales[i] = scale * std::f32::consts::LOG2_E;
+            scales[i] = scale * std::f32::consts::LOG2_E * self.unit;
             offsets[i] = -128 * found.iter().map(|&b| i32::from(b)).sum::<i32>();
         }
         let mut mixed = [[_mm512_setzero_ps(); HEAD / LANES]; ROWS];
         let mut sums = [_mm512_setzero_ps(); ROWS];
-        // SAFETY: the caller's promise; the buffers have the sizes that `round` gave them.
+        // SAFETY: `round` gave the buffers the sizes that these functions expect. `at` compares the row
+        // with y's size, and the columns are as many as `write` writes.
         unsafe {
             self.score(&bytes, &offsets);
             let most = self.most.iter().fold([f32::MIN; ROWS], |most, block| {
@@ -72,6 +82,10 @@ impl Head {
     }
 
     /// Scores of 8 queries and all keys, and the largest of each block.
+    ///
+    /// # Safety
+    ///
+    /// `round` was called before.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
     unsafe fn score(&mut self, bytes: &[[i8; HEAD]; ROWS], offsets: &[i32; ROWS]) {
         let padded = self.scores.len() / ROWS;
@@ -81,23 +95,24 @@ impl Head {
         for (t, (keys, key_scales)) in tiles.enumerate() {
             let mut sums = offsets.map(|offset| _mm512_set1_epi32(offset));
             for (j, keys) in keys.iter().enumerate() {
-                // SAFETY: 64 bytes, aligned.
+                // SAFETY: a `Fours` has 64 bytes and is aligned to as many.
                 let keys = unsafe { _mm512_load_si512((&raw const keys.0).cast()) };
                 for (sum, bytes) in sums.iter_mut().zip(bytes) {
-                    // SAFETY: j is below 16.
+                    // SAFETY: a tile of keys has 16 `Fours`, so j is below 16, and a query has 64 bytes.
                     let four = unsafe { bytes.as_ptr().cast::<i32>().add(j).read_unaligned() };
                     *sum = _mm512_dpbusd_epi32(*sum, keys, _mm512_set1_epi32(four));
                 }
             }
-            // SAFETY: 16 floats.
+            // SAFETY: an array of 16 floats.
             let key_scales = unsafe { _mm512_loadu_ps(key_scales.as_ptr()) };
-            let left = self.n - (t * LANES).min(self.n);
-            let there: __mmask16 = if left < LANES { (1 << left) - 1 } else { !0 };
+            let left = self.n.saturating_sub(t * LANES);
+            let there = lanes(left);
             for (m, (sum, most)) in sums.into_iter().zip(&mut most).enumerate() {
                 let score = _mm512_cvtepi32_ps(sum);
                 let score = _mm512_mask_mul_ps(none, there, score, key_scales);
                 *most = _mm512_max_ps(*most, score);
-                // SAFETY: within row m of the scores.
+                // SAFETY: `round` made 8 rows of `padded` scores and as many tiles as there are vectors
+                // in a row; m is below 8.
                 unsafe {
                     let to = self.scores.as_mut_ptr().add(m * padded + t * LANES);
                     _mm512_storeu_ps(to, score);
@@ -112,6 +127,10 @@ impl Head {
     }
 
     /// What a block's largest weight is of all keys' largest, by query.
+    ///
+    /// # Safety
+    ///
+    /// None but the instructions.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
     unsafe fn shares(
         &self,
@@ -123,7 +142,7 @@ impl Head {
         for (m, share) in shares.iter_mut().take(ROWS).enumerate() {
             *share = (self.most[block][m] - most[m]) * scales[m];
         }
-        // SAFETY: 16 floats.
+        // SAFETY: an array of 16 floats.
         unsafe {
             let powers = exp2(_mm512_loadu_ps(shares.as_ptr()));
             _mm512_storeu_ps(shares.as_mut_ptr(), powers);
@@ -132,7 +151,12 @@ impl Head {
     }
 
     /// The weights of query m for a block's keys in bytes, 255 for the largest; returns their sum,
-    /// by lane.
+    /// by lane. Behind the last key they are zero: a query of zeros scores all keys alike, and what
+    /// lies there is of an earlier question.
+    ///
+    /// # Safety
+    ///
+    /// None but the instructions.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
     unsafe fn weigh(
         &self,
@@ -147,13 +171,23 @@ impl Head {
         let (scores, _) = scores.as_chunks::<LANES>();
         let (weights, _) = weights.as_chunks_mut::<LANES>();
         let scale = _mm512_set1_ps(scale);
-        let less = _mm512_mul_ps(_mm512_set1_ps(self.most[block][m]), scale);
+        let most = _mm512_set1_ps(self.most[block][m]);
+        let less = _mm512_mul_ps(most, scale);
+        // Where the largest score is beyond a float, its distance from the others may not be.
+        let far = !_mm512_cvtss_f32(less).is_finite();
         let mut sum = _mm512_setzero_ps();
-        for (scores, weights) in scores.iter().zip(weights) {
-            // SAFETY: 16 of each.
+        let left = self.n.saturating_sub(block * BLOCK);
+        for (i, (scores, weights)) in scores.iter().zip(weights).enumerate() {
+            let there = lanes(left.saturating_sub(i * LANES));
+            // SAFETY: arrays of 16 numbers and of 16 bytes.
             unsafe {
                 let score = _mm512_loadu_ps(scores.as_ptr());
-                let weight = exp2(_mm512_fmsub_ps(score, scale, less));
+                let weight = exp2(if far {
+                    _mm512_mul_ps(_mm512_sub_ps(score, most), scale)
+                } else {
+                    _mm512_fmsub_ps(score, scale, less)
+                });
+                let weight = _mm512_maskz_mov_ps(there, weight);
                 sum = _mm512_add_ps(sum, weight);
                 let rounding = _mm512_loadu_ps(ROUNDING.as_ptr());
                 let byte = _mm512_fmadd_ps(weight, _mm512_set1_ps(255.0), rounding);
@@ -165,6 +199,10 @@ impl Head {
     }
 
     /// Adds a block's values, weighted, for four queries.
+    ///
+    /// # Safety
+    ///
+    /// None but the instructions.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
     unsafe fn mix(
         &self,
@@ -178,10 +216,10 @@ impl Head {
         let values = values.chunks_exact(HEAD / LANES).take(BLOCK / 4);
         for (j, values) in values.enumerate() {
             let values: [__m512i; HEAD / LANES] =
-                // SAFETY: 64 bytes each, aligned.
+                // SAFETY: a `Fours` has 64 bytes and is aligned to as many; the chunk has 4.
                 std::array::from_fn(|i| unsafe { _mm512_load_si512((&raw const values[i].0).cast()) });
             for (sums, weights) in sums.iter_mut().zip(weights) {
-                // SAFETY: j is below a quarter of the block.
+                // SAFETY: `take` keeps j below a quarter of the block, whose weights are a byte each.
                 let four = unsafe { weights.as_ptr().cast::<i32>().add(j).read_unaligned() };
                 for (sum, values) in sums.iter_mut().zip(values) {
                     *sum = _mm512_dpbusd_epi32(*sum, _mm512_set1_epi32(four), values);
@@ -196,12 +234,17 @@ impl Head {
         }
     }
 
-    /// What a query hears: `mixed`, but for `share` and the values' scales and means.
+    /// A query's output: `mixed` times `share` and the values' scales, plus their means.
+    ///
+    /// # Safety
+    ///
+    /// `round` was called before; 64 floats may be written from `to` on.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
     unsafe fn write(&self, mixed: &[__m512; HEAD / LANES], share: f32, to: *mut f32) {
         for (part, mixed) in mixed.iter().enumerate() {
             let at = part * LANES;
-            // SAFETY: 64 of each.
+            // SAFETY: `round` made 64 scales and 64 means, and `to` has 64 floats by the caller's promise;
+            // `part` is below 4.
             unsafe {
                 let scale = _mm512_loadu_ps(self.value_scales.as_ptr().add(at));
                 let scale = _mm512_mul_ps(scale, _mm512_set1_ps(share));

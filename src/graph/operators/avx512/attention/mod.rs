@@ -12,7 +12,7 @@ mod round;
 
 use std::cell::RefCell;
 
-use super::Shared;
+use super::{Avx512, Columns};
 
 /// Dimensions of a head.
 pub(in super::super) const HEAD: usize = 64;
@@ -46,10 +46,12 @@ struct Head {
     values: Vec<Fours>,
     value_scales: Vec<f32>,
     value_means: Vec<f32>,
-    /// [queries, keys], the keys' number rounded up; in units of the query's scale.
+    /// [queries, keys], the keys' number rounded up; times the query's scale and `unit`.
     scores: Vec<f32>,
     /// The largest score of each block, [blocks, queries].
     most: Vec<[f32; ROWS]>,
+    /// What the keys' scales were divided by, 1 unless they are huge.
+    unit: f32,
     n: usize,
 }
 
@@ -57,32 +59,33 @@ thread_local! {
     static ROOM: RefCell<Head> = RefCell::default();
 }
 
-/// Writes head `head`'s columns of y [queries, width].
-pub(in super::super) fn attend(heads: &Heads, head: usize, y: &Shared) {
-    let columns = head * HEAD..(head + 1) * HEAD;
-    assert!(columns.end <= heads.width && heads.keys.len() == heads.values.len());
+/// Writes one head's columns of y [queries, width].
+pub(in super::super) fn attend(_: Avx512, heads: &Heads, mut y: Columns) {
+    let columns = y.range();
+    assert!(columns.len() == HEAD && columns.end <= heads.width);
+    assert!(heads.keys.len() == heads.values.len() && heads.keys.len() >= heads.width);
     ROOM.with_borrow_mut(|room| {
-        // SAFETY: the operator is registered only where the instructions are.
+        // SAFETY: the token proves that the instructions are there.
         unsafe { room.round(heads, &columns) };
         let queries = heads.queries.chunks_exact(heads.width);
         let queries: Vec<&[f32]> = queries.map(|row| &row[columns.clone()]).collect();
         for (i, queries) in queries.chunks(ROWS).enumerate() {
-            // SAFETY: as above.
-            unsafe { room.attend(queries, i * ROWS, &columns, y) };
+            // SAFETY: as above; `round` gave the room its sizes for these keys, and every query has
+            // the columns' 64 numbers.
+            unsafe { room.attend(queries, i * ROWS, &columns, &mut y) };
         }
     });
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::is_available;
     use super::*;
 
     #[test]
     fn eight_bits_attend_as_floats_do() {
-        if !is_available() {
+        let Some(avx512) = Avx512::detect() else {
             return;
-        }
+        };
         // As many keys and queries as fill no vector, two heads, keys with a common part.
         let (nk, nq, width) = (203, 21, 2 * HEAD);
         let draw = |i: usize| ((i * 7919 % 10_007) as f32 / 5003.5 - 1.0) * 1.5;
@@ -98,8 +101,13 @@ mod tests {
             values: &values,
             width,
         };
-        let columns = Shared::new(&mut y, width);
-        (0..2).for_each(|head| attend(&heads, head, &columns));
+        (0..2).for_each(|head| {
+            attend(
+                avx512,
+                &heads,
+                Columns::part(&mut y, width, head * HEAD..(head + 1) * HEAD),
+            )
+        });
         for q in 0..nq {
             for head in 0..2 {
                 let of = |all: &[f32], row: usize| -> Vec<f64> {

@@ -1,0 +1,253 @@
+//! Kernels against the functions that they stand for, and against what no model says.
+
+#![cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // most kernels are there
+
+mod hostile;
+mod model;
+#[cfg(target_arch = "x86_64")]
+mod numbers;
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+use ort::session::{Session, SessionInputValue};
+use ort::value::Tensor;
+
+use self::model::{Attribute::*, Data, Given, Model};
+use super::domain;
+use crate::graph::{Provider, Runtime};
+
+/// One for all tests: a process can load it once.
+fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| Runtime::load(Provider::Cpu, 2).expect("ONNX Runtime"))
+}
+
+/// Numbers in -1..1 that look random.
+fn draws(n: usize, seed: usize) -> Vec<f32> {
+    let draw = |i: usize| ((i + 1) as f32 * (seed + 1) as f32 * 0.37).sin();
+    (0..n).map(draw).collect()
+}
+
+/// An input of a session.
+fn floats(shape: &[usize], seed: usize) -> SessionInputValue<'static> {
+    let x = draws(shape.iter().product(), seed);
+    Tensor::from_array((shape, x)).expect("a tensor").into()
+}
+
+fn integers(shape: &[usize], x: &[i32]) -> SessionInputValue<'static> {
+    let x = Tensor::from_array((shape, x.to_vec()));
+    x.expect("a tensor").into()
+}
+
+/// A tensor in memory that can be bound to an output too.
+fn bindable(shape: &[usize], seed: usize) -> Tensor<f32> {
+    let allocator = ort::memory::Allocator::default();
+    let mut tensor = Tensor::new(&allocator, shape).expect("a tensor");
+    let x = tensor.extract_tensor_mut().1;
+    x.copy_from_slice(&draws(x.len(), seed));
+    tensor
+}
+
+/// An input of a model.
+fn given(shape: &[usize], seed: usize) -> Given {
+    Given::new(shape, Data::F32(draws(shape.iter().product(), seed)))
+}
+
+/// Small weights that look random.
+fn bytes(n: usize) -> Vec<u8> {
+    (0..n).map(|i| (i * i * 31 + i * 7) as u8).collect()
+}
+
+/// A product with 4-bit weights [n, 128 blocks].
+fn linear4(rows: usize, n: usize, blocks: usize) -> Model {
+    let packed = Data::U8(bytes(n * blocks * 64));
+    let inputs = vec![
+        given(&[rows, 128 * blocks], 0),
+        Given::new(&[n, blocks, 64], packed).constant(),
+        given(&[n, blocks], 1).constant(),
+    ];
+    Model::new("Linear4", inputs)
+        .with("N", Integer(n as i64))
+        .with("K", Integer(128 * blocks as i64))
+}
+
+/// A product with 8-bit weights [16 tiles, 4 fours].
+fn linear8(operator: &'static str, rows: usize, tiles: usize, fours: usize) -> Model {
+    let weights = bytes(64 * tiles * fours)
+        .into_iter()
+        .map(|x| x as i8)
+        .collect();
+    let inputs = vec![
+        given(&[rows, 4 * fours], 0),
+        Given::new(&[tiles, fours, 16, 4], Data::I8(weights)).constant(),
+        given(&[16 * tiles], 1).constant(),
+        given(&[16 * tiles], 2).constant(),
+    ];
+    Model::new(operator, inputs)
+}
+
+fn attention8(queries: usize, keys: usize, heads: usize) -> Model {
+    let n = [queries, keys, keys];
+    let inputs = (0..3).map(|i| given(&[1, n[i], 64 * heads], i)).collect();
+    Model::new("Attention8", inputs).with("num_heads", Integer(heads as i64))
+}
+
+/// Rows of (columns, what they have read with these); 4 heads of 16 in 2 groups.
+fn cached_attention(rows: &[(usize, i32)], capacity: usize, positions: usize) -> Model {
+    cached_attention_of(4, 2, 16, rows, capacity, positions)
+}
+
+fn cached_attention_of(
+    heads: usize,
+    groups: usize,
+    head: usize,
+    rows: &[(usize, i32)],
+    capacity: usize,
+    positions: usize,
+) -> Model {
+    let n = rows.len();
+    let most = rows.iter().map(|row| row.1).max().unwrap_or(0);
+    let inputs = vec![
+        given(&[n, rows[0].0, (heads + 2 * groups) * head], 0),
+        given(&[n, groups, capacity, head], 1),
+        given(&[n, groups, capacity, head], 2),
+        Given::new(&[n], Data::I32(rows.iter().map(|row| row.1 - 1).collect())),
+        Given::new(&[], Data::I32(vec![most])),
+        given(&[positions, head / 2], 3),
+        given(&[positions, head / 2], 4),
+    ];
+    let mut model = Model::new("CachedAttention", inputs)
+        .with("num_heads", Integer(heads as i64))
+        .with("kv_num_heads", Integer(groups as i64))
+        .with("scale", Float((head as f32).powf(-0.5)));
+    model.outputs = 3;
+    model
+}
+
+fn snake_conv(positions: usize, channels: usize, taps: usize, dilation: i64) -> Model {
+    let mut inputs = vec![given(&[1, positions, channels], 0)];
+    for (i, shape) in [
+        &[channels][..],
+        &[channels],
+        &[taps, channels],
+        &[channels],
+        &[channels],
+        &[channels],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        inputs.push(given(shape, i + 1));
+    }
+    Model::new("SnakeConv", inputs)
+        .with("dilations", Integers(vec![dilation]))
+        .with("group", Integer(channels as i64))
+}
+
+fn snake(rows: usize, channels: usize) -> Model {
+    let inputs = vec![
+        given(&[1, rows, channels], 0),
+        given(&[channels], 1),
+        given(&[channels], 2),
+    ];
+    Model::new("Snake", inputs)
+}
+
+/// One small model of each operator.
+fn models() -> Vec<Model> {
+    vec![
+        snake(3, 4),
+        snake_conv(9, 4, 7, 1),
+        linear4(3, 20, 2),
+        linear8("Linear8", 3, 2, 16),
+        linear8("Linear8Gelu", 3, 2, 16),
+        attention8(5, 7, 2),
+        cached_attention(&[(3, 9)], 21, 30),
+    ]
+}
+
+/// Whether this processor has a kernel for all operators, or only for the codec's.
+#[cfg(target_arch = "x86_64")]
+fn all_kernels() -> bool {
+    super::avx512::Avx512::detect().is_some()
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn all_kernels() -> bool {
+    false
+}
+
+/// Whether this processor has a kernel for the model's operator.
+fn has_kernel(model: &Model) -> bool {
+    model.operator.starts_with("Snake") || all_kernels()
+}
+
+/// What the kernel says of a graph's inputs, and what ONNX Runtime says where it does not know it.
+fn both_agree(
+    runtime: &Runtime,
+    name: &str,
+    inputs: impl Fn() -> Vec<SessionInputValue<'static>>,
+    within: f32,
+) {
+    let file =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/operators/{name}.onnx"));
+    let plain = || Session::builder(&runtime.environment).expect("a builder");
+    let operators = domain(&runtime.environment).expect("the operators");
+    let with_kernels = plain().with_operators(operators).expect("a builder");
+    let [function, kernel] = [plain(), with_kernels].map(|mut builder| {
+        let mut session = builder.commit_from_file(&file).expect("a graph");
+        let outputs = session.run(&inputs()[..]).expect("a result");
+        let (shape, y) = outputs["y"].try_extract_tensor::<f32>().expect("floats");
+        (shape.to_vec(), y.to_vec())
+    });
+    assert_eq!(function.0, kernel.0);
+    for (i, (a, b)) in function.1.iter().zip(&kernel.1).enumerate() {
+        assert!((a - b).abs() < within, "{name}, value {i}: {a} {b}");
+    }
+}
+
+#[test]
+fn kernels_agree_with_their_functions() {
+    let runtime = runtime();
+    for rows in [1, 2, 7, 16, 17, 40, 150] {
+        // Either rounds the rows of x to 8 bits; where, may differ.
+        let x = || vec![floats(&[rows, 256], 0)];
+        both_agree(runtime, "linear4", x, 0.05);
+        both_agree(runtime, "linear8", x, 0.3);
+        both_agree(runtime, "linear8_gelu", x, 0.3);
+    }
+    for (queries, keys) in [(1, 1), (3, 40), (37, 37), (100, 300)] {
+        // The function computes in float.
+        let inputs = || {
+            let n = [queries, keys, keys];
+            (0..3).map(|i| floats(&[1, n[i], 128], i)).collect()
+        };
+        both_agree(runtime, "attention8", inputs, 0.03);
+    }
+    // Rows' lengths with the columns that come to them.
+    let cases: [(usize, &[i32]); 5] = [
+        (1, &[1]),
+        (37, &[37]),
+        (11, &[50]),
+        (1, &[600, 7]),
+        (1, &[512, 130, 700]),
+    ];
+    for (columns, lengths) in cases {
+        let inputs = || {
+            let n = lengths.len();
+            let most = lengths.iter().max().copied().unwrap_or(0);
+            let last: Vec<i32> = lengths.iter().map(|n| n - 1).collect();
+            vec![
+                floats(&[n, columns, 18 * 64], 0),
+                floats(&[n, 2, 703, 64], 1),
+                floats(&[n, 2, 703, 64], 2),
+                integers(&[n], &last),
+                integers(&[], &[most]),
+                floats(&[703, 32], 3),
+                floats(&[703, 32], 4),
+            ]
+        };
+        both_agree(runtime, "cached_attention", inputs, 1e-4);
+    }
+}
