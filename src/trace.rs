@@ -1,6 +1,6 @@
 //! The record of one answer: what was said, why it ended, how long each part took.
 //!
-//! Its JSON is what scripts and the accuracy comparison read (`docs/trace.schema.json`).
+//! Its JSON is what scripts and the accuracy comparison read (`docs/schemas/trace.schema.json`).
 
 use serde::Serialize;
 
