@@ -157,3 +157,17 @@ fn options_of_compare_without_effect_are_said_to_be_ignored() {
         assert!(stderr(&output).contains(&note), "{}", stderr(&output));
     }
 }
+
+#[test]
+fn texts_to_compare_by_are_checked_before_the_models_are_loaded() {
+    let model = model();
+    let long = "word ".repeat(3000);
+    for (question, what) in [("", "no words"), (long.as_str(), "positions")] {
+        let both = ["compare", text(&model), "--reference", text(&model)];
+        let output = command(&[&both[..], &["--text", question]].concat())
+            .env("ORT_DYLIB_PATH", "/nowhere/libonnxruntime.so")
+            .output()
+            .expect("the binary runs");
+        assert_refused(&output, what);
+    }
+}

@@ -1,5 +1,5 @@
 //! Files that are written: whole, once, where they were, and as they were.
-#![cfg(unix)]
+#![cfg(target_os = "linux")]
 
 mod common;
 
@@ -40,9 +40,9 @@ fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0)
 }
 
-/// The command in a mount namespace of its own, after `mount`, where this system allows it. Mounts go
-/// with the command.
-fn behind_mount(mount: &str, args: &[&str]) -> Option<Output> {
+/// The output of a script in a mount namespace of its own, where this system allows what `mount` does.
+/// Mounts go with the script, whose $0 is the binary and $@ its arguments.
+fn behind_mount(mount: &str, script: &str, args: &[&str]) -> Option<Output> {
     let run = |script: &str| {
         Command::new("unshare")
             .args(["-rm", "sh", "-c", script])
@@ -57,7 +57,7 @@ fn behind_mount(mount: &str, args: &[&str]) -> Option<Output> {
         eprintln!("not tested here, since this system forbids it: {mount}");
         return None;
     }
-    run(&format!("{mount} && exec \"$0\" \"$@\""))
+    run(script)
 }
 
 #[test]
@@ -119,6 +119,9 @@ fn what_is_read_is_not_overwritten() {
     ] {
         assert_refused(&mini_omni(&args), "would overwrite");
     }
+    let beside = own.join("answer.wav");
+    fs::write(&beside, "an answer of before").expect("written");
+    assert!(answer_to(&beside).status.success());
     let stdin = fs::File::open(wav).expect("a question");
     let mut from_stdin = command(&["ask", model, "-", "--out", wav]);
     let output = from_stdin.stdin(stdin).output().expect("the binary runs");
@@ -233,7 +236,8 @@ fn a_mounted_file_is_written_in_place() {
     fs::write(at("guest"), "").expect("written");
     let (host, guest) = (at("host"), at("guest"));
     let mount = format!("mount --bind {} {}", text(&host), text(&guest));
-    let Some(output) = behind_mount(&mount, &spoken(&model, &guest)) else {
+    let script = format!("{mount} && exec \"$0\" \"$@\"");
+    let Some(output) = behind_mount(&mount, &script, &spoken(&model, &guest)) else {
         return;
     };
     assert!(output.status.success(), "{}", stderr(&output));
@@ -276,35 +280,31 @@ fn a_full_disk_keeps_the_old_file_and_no_hidden_one() {
     let (folder, model) = (tempfile::tempdir().expect("a folder"), model());
     let disk = folder.path().join("disk");
     fs::create_dir(&disk).expect("a folder");
-    let wav = disk.join("answer.wav");
-    let mount = format!(
-        "mount -t tmpfs -o size=64k none {disk} && echo before > {disk}/answer.wav",
-        disk = text(&disk)
-    );
-    let Some(output) = behind_mount(&mount, &spoken(&model, &wav)) else {
-        return;
-    };
-    assert_refused(&output, &format!("cannot write {}: ", text(&wav)));
-    let error = stderr(&output);
-    assert!(!error.contains(".mini-omni-"), "{error}");
-    assert!(
-        error.lines().any(|line| line.starts_with("error: ")),
-        "{error}"
-    );
-    let kept = format!(
-        "{mount}; \"$0\" \"$@\" 2>/dev/null >&2; ls -A {0}; cat {0}/*",
-        text(&disk)
-    );
-    let listing = Command::new("unshare")
-        .args(["-rm", "sh", "-c", &kept])
-        .arg(env!("CARGO_BIN_EXE_mini-omni"))
-        .args(spoken(&model, &wav))
-        .output()
-        .expect("a listing");
-    assert_eq!(
-        String::from_utf8_lossy(&listing.stdout),
-        "answer.wav\nbefore\n"
-    );
+    let (disk, wav) = (text(&disk), disk.join("answer.wav"));
+    let mount =
+        format!("mount -t tmpfs -o size=64k none {disk} && echo before > {disk}/answer.wav");
+    // A file with a second name is written in place, which must not cost it either.
+    for more in ["true", &format!("ln {disk}/answer.wav {disk}/second")] {
+        let script = format!("{mount} && {more} && \"$0\" \"$@\" >&2; ls -A {disk}; cat {disk}/*");
+        let args = spoken(&model, &wav);
+        let Some(output) = behind_mount(&mount, &script, &args) else {
+            return;
+        };
+        let said = stderr(&output);
+        let error = said.lines().find(|line| line.starts_with("error: "));
+        let error = error.expect("an error on a line of its own");
+        assert!(
+            error.contains(&format!("cannot write {}: ", text(&wav))),
+            "{said}"
+        );
+        assert!(!said.contains(".mini-omni-"), "{said}");
+        let kept = String::from_utf8_lossy(&output.stdout).into_owned();
+        let expected = match more {
+            "true" => "answer.wav\nbefore\n",
+            _ => "answer.wav\nsecond\nbefore\nbefore\n",
+        };
+        assert_eq!(kept, expected);
+    }
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! Pipes, closed terminals and standard output by all its names.
+#![cfg(target_os = "linux")]
 
 mod common;
 

@@ -10,6 +10,8 @@ use anyhow::{Context, Result};
 
 /// Standard output in sentences.
 pub const STDOUT: &str = "standard output";
+/// Standard error in sentences.
+pub const STDERR: &str = "standard error";
 
 /// Says a line on standard error. There is nobody to tell if that fails.
 pub fn say(line: impl Display) {

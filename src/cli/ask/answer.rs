@@ -11,7 +11,7 @@ use mini_omni::{Ended, Event, Manifest, Trace};
 
 use super::Ask;
 use crate::cli::output::{Output, WavSink, is_stdout};
-use crate::cli::terminal::{STDOUT, cannot_write, is_unread, say};
+use crate::cli::terminal::{STDERR, STDOUT, cannot_write, is_unread, say};
 
 /// The outputs that are still wanted.
 pub struct Outputs {
@@ -115,9 +115,11 @@ impl Outputs {
     }
 
     fn attempt_text(&mut self, write: impl FnOnce(&mut TextSink) -> io::Result<()>) {
-        if let Some(Err(error)) = self.text.as_mut().map(write) {
+        let Some(text) = &mut self.text else { return };
+        if let Err(error) = write(text) {
+            let name = if text.to_stderr { STDERR } else { STDOUT };
             self.text = None;
-            self.note(Err(error).with_context(|| cannot_write(STDOUT)));
+            self.note(Err(error).with_context(|| cannot_write(name)));
         }
     }
 

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{ArgGroup, Args};
 use mini_omni::model::Weights;
-use mini_omni::{Ended, Manifest, Omni, Options, Task, Trace};
+use mini_omni::{Ended, Manifest, Omni, Options, Task};
 
 use super::EXIT_NO_SPEECH;
 use super::compute::{Compute, WindowArg};
@@ -85,19 +85,18 @@ pub struct Ask {
 impl Ask {
     pub fn run(&self) -> Result<ExitCode> {
         let options = self.options()?;
-        self.claim()?;
         for note in self.without_effect(&options) {
             say(format_args!("note: {note}"));
         }
         let written = self.written()?;
         let manifest = Manifest::load(&self.model_dir)?;
+        self.claim(&manifest)?;
         let question = self.question(written, &options, &manifest)?;
         let mut outputs = Outputs::open(self, &manifest)?;
         let mut omni = self.load(&options)?;
         let trace = omni.stream(&question, &options, |event| outputs.take(event));
-        outputs
-            .finish(trace, manifest.codec.sample_rate)?
-            .map_or(Ok(ExitCode::SUCCESS), |trace| Ok(self.verdict(&trace)))
+        let heard = outputs.finish(trace, manifest.codec.sample_rate)?;
+        Ok(heard.map_or(ExitCode::SUCCESS, |trace| self.verdict(trace.ended)))
     }
 
     fn load(&self, options: &Options) -> Result<Omni> {
@@ -109,9 +108,9 @@ impl Ask {
     }
 
     /// Refuses to write what is read, or one file twice.
-    fn claim(&self) -> Result<()> {
+    fn claim(&self, manifest: &Manifest) -> Result<()> {
         let mut claims = Claims::default();
-        claims.reads_model(&self.model_dir);
+        claims.reads_model(&self.model_dir, manifest);
         for question in [&self.input, &self.text_file].into_iter().flatten() {
             claims.reads("the question", question);
         }
@@ -125,8 +124,8 @@ impl Ask {
         Ok(())
     }
 
-    fn verdict(&self, trace: &Trace) -> ExitCode {
-        if trace.ended != Ended::NoSpeech {
+    fn verdict(&self, ended: Ended) -> ExitCode {
+        if ended != Ended::NoSpeech {
             return ExitCode::SUCCESS;
         }
         say(format_args!(
@@ -134,5 +133,28 @@ impl Ask {
             self.asked()
         ));
         ExitCode::from(EXIT_NO_SPEECH)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        ask: Ask,
+    }
+
+    #[test]
+    fn a_question_without_speech_has_an_exit_code_of_its_own() {
+        let ask = Line::parse_from(["ask", "model", "hum.wav"]).ask;
+        let code = |ended| format!("{:?}", ask.verdict(ended));
+        let expected = format!("{:?}", ExitCode::from(EXIT_NO_SPEECH));
+        assert_eq!(code(Ended::NoSpeech), expected);
+        assert_ne!(code(Ended::Eoa), expected);
+        assert_eq!(ask.asked(), "hum.wav");
     }
 }

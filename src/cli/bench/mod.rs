@@ -16,7 +16,9 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use clap::Args;
 
-use mini_omni::{Noise, Omni, Options, Pcm, Question, Runtime, Source, Task, audio, measure};
+use mini_omni::{
+    Manifest, Noise, Omni, Options, Pcm, Question, Runtime, Source, Task, audio, measure,
+};
 
 use super::ask::task_parser;
 use super::compute::{Compute, WindowArg};
@@ -87,7 +89,8 @@ impl Bench {
     pub fn run(&self) -> Result<ExitCode> {
         let task = self.checked_task()?;
         let before = self.compare.as_deref().map(read_report).transpose()?;
-        let results = Results::open(self.json.as_deref(), self.claims())?;
+        let manifest = Manifest::load(&self.model_dir)?;
+        let results = Results::open(self.json.as_deref(), self.claims(&manifest))?;
         let pcm = self.input.as_deref().map_or_else(hum, audio::read)?;
         let runtime = self.compute.runtime()?;
         let mut omni = Omni::load(&self.model_dir, &runtime)?;
@@ -156,9 +159,9 @@ impl Bench {
     }
 
     /// What is read and must not be written.
-    fn claims(&self) -> Claims {
+    fn claims(&self, manifest: &Manifest) -> Claims {
         let mut claims = Claims::default();
-        claims.reads_model(&self.model_dir);
+        claims.reads_model(&self.model_dir, manifest);
         for (what, path) in [
             ("the question", &self.input),
             ("what --compare reads", &self.compare),

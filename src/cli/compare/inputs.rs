@@ -46,8 +46,9 @@ fn spoken(path: &Path, mel: &MelDims) -> Result<Input> {
     let seconds = pcm.seconds();
     if seconds > mel.max_seconds as f64 {
         bail!(
-            "{} lasts {seconds:.1} s and only {} s are heard; cut it",
+            "{} lasts {} s and only {} s are heard; cut it",
             path.display(),
+            audio::seconds_apart(seconds, mel.max_seconds as f64),
             mel.max_seconds
         );
     }

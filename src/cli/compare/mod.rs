@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use mini_omni::compare::{Protocol, Side, check_shapes, compare};
-use mini_omni::{Manifest, Omni, Provider, Runtime, Source, Task};
+use mini_omni::{Manifest, Omni, Options, Provider, Runtime, Source, Task};
 
 use self::inputs::{Input, inputs};
 use self::report::{Asked, Model, Report, all, streams, table};
@@ -66,11 +66,15 @@ impl Compare {
         let reference = Manifest::load(&self.reference)?;
         let candidate = Manifest::load(&self.model_dir)?;
         check_shapes(&reference, &candidate)?;
+        for text in &self.text {
+            Omni::check_text(&self.reference, text, &Options::for_task(Task::T1A2))
+                .with_context(|| format!("cannot compare by {text:?}"))?;
+        }
         let inputs = inputs(&self.inputs, &self.text, &reference.mel)?;
         for note in self.without_effect(&inputs) {
             say(format_args!("note: {note}"));
         }
-        let results = Results::open(self.json.as_deref(), self.claims())?;
+        let results = Results::open(self.json.as_deref(), self.claims(&reference, &candidate))?;
         let report = self.report(&inputs)?;
         results.write(&report, || table(&report))?;
         Ok(self.verdict(report.agreement))
@@ -102,10 +106,10 @@ impl Compare {
     }
 
     /// What is read and must not be written.
-    fn claims(&self) -> Claims {
+    fn claims(&self, reference: &Manifest, candidate: &Manifest) -> Claims {
         let mut claims = Claims::default();
-        claims.reads_model(&self.model_dir);
-        claims.reads_model(&self.reference);
+        claims.reads_model(&self.model_dir, candidate);
+        claims.reads_model(&self.reference, reference);
         for path in &self.inputs {
             claims.reads("a question", path);
         }

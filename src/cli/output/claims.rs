@@ -7,10 +7,14 @@ use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use mini_omni::Manifest;
 
 use super::place::Place;
 use super::{is_stdio, name, standard};
 use crate::cli::terminal::{STDOUT, cannot_write};
+
+/// What the exporter puts beside the files that a manifest names.
+const BESIDE_MODEL: [&str; 3] = ["manifest.json", "quantization.json", "README.md"];
 
 /// The files of one command.
 #[derive(Default)]
@@ -43,10 +47,11 @@ impl Claims {
         self.read.extend(identity.map(|id| (what.to_string(), id)));
     }
 
-    /// Notes each file of a model folder.
-    pub fn reads_model(&mut self, folder: &Path) {
-        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-            self.reads("a file of the model", &entry.path());
+    /// Notes each file of a model. What else lies in its folder may be written over.
+    pub fn reads_model(&mut self, folder: &Path, manifest: &Manifest) {
+        let named = manifest.files.iter().map(|file| file.name.as_str());
+        for name in named.chain(BESIDE_MODEL) {
+            self.reads("a file of the model", &folder.join(name));
         }
     }
 
@@ -60,7 +65,8 @@ impl Claims {
                 bail!("{option} and standard error both want {name}; give each its own file");
             }
             if let Some((what, _)) = self.read.iter().find(|(_, read)| *read == identity) {
-                bail!("{option} {name} would overwrite {what}; give it another file");
+                let on = if is_stdio(path) { " on" } else { "" };
+                bail!("{option}{on} {name} would overwrite {what}; give it another file");
             }
             if let Some((other, _)) = self.written.iter().find(|(_, id)| *id == identity) {
                 bail!("{}", both(other, option, &name, &identity));
@@ -149,7 +155,6 @@ mod tests {
         claims.reads("the question", &file);
         let error = claims.writes("--out", &file).expect_err("the same file");
         assert!(error.to_string().contains("overwrite the question"));
-        claims.reads_model(folder.path());
         let new = folder.path().join("answer.wav");
         claims.writes("--out", &new).expect("a new file");
     }

@@ -17,10 +17,11 @@ const PREFIX: &str = ".mini-omni-";
 pub fn check(place: &Path) -> io::Result<()> {
     match OpenOptions::new().write(true).open(place) {
         Ok(_) => Ok(()),
-        // This file has no name, so nothing of it can be left behind.
-        Err(error) if error.kind() == ErrorKind::NotFound => tempfile::tempfile_in(folder(place))
-            .map(drop)
-            .map_err(plain),
+        // This file has no name, or loses it before a signal acts.
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let made = signals::postponed(|| tempfile::tempfile_in(folder(place)));
+            made.map(drop).map_err(plain)
+        }
         Err(error) => Err(error),
     }
 }
@@ -54,7 +55,16 @@ fn beside(place: &Path, there: Option<&Metadata>, content: &[u8]) -> io::Result<
     Ok(())
 }
 
+/// Writes over a file; if that fails half-way, as on a full disk, puts back what was there.
 fn in_place(place: &Path, content: &[u8]) -> io::Result<()> {
+    let before = fs::read(place);
+    write_over(place, content).inspect_err(|_| {
+        // Its own blocks still belong to it, so there is room.
+        let _ = before.and_then(|before| write_over(place, &before));
+    })
+}
+
+fn write_over(place: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).open(place)?;
     file.write_all(content)?;
     file.set_len(content.len() as u64)
