@@ -143,7 +143,7 @@ fn mutate(manifest: &mut Value, rng: &mut ChaCha8Rng) {
         let mut all = Vec::new();
         places(manifest, "", &mut all);
         // Graph specs are most of it; the sizes get their share.
-        if rng.next_u32() % 2 == 0 {
+        if rng.next_u32().is_multiple_of(2) {
             all.retain(|place| !place.starts_with("/graphs/"));
         }
         let place = all[rng.next_u32() as usize % all.len()].clone();
