@@ -143,7 +143,7 @@ fn mutate(manifest: &mut Value, rng: &mut ChaCha8Rng) {
         let mut all = Vec::new();
         places(manifest, "", &mut all);
         // Graph specs are most of it; the sizes get their share.
-        if rng.next_u32() % 2 == 0 {
+        if rng.next_u32().is_multiple_of(2) {
             all.retain(|place| !place.starts_with("/graphs/"));
         }
         let place = all[rng.next_u32() as usize % all.len()].clone();
@@ -509,6 +509,56 @@ fn data_files_must_be_listed_whole_and_inside_the_folder() {
         files.retain(|file| file["name"] != "encoder.onnx.data");
     });
     assert_refused(&ask(folder.path()), "does not list");
+}
+
+/// A protobuf field of bytes.
+fn field(number: u32, content: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for mut number in [number << 3 | 2, content.len() as u32] {
+        while number > 127 {
+            out.push(number as u8 | 0x80);
+            number >>= 7;
+        }
+        out.push(number as u8);
+    }
+    out.extend_from_slice(content);
+    out
+}
+
+#[test]
+fn functions_that_double_a_graph_with_every_level_are_refused() {
+    let node = |i: usize, from: &str, to: &str| {
+        let name = format!("F{i}");
+        let texts = [(1, from), (2, to), (4, name.as_str()), (7, "l")];
+        field(
+            7,
+            &texts
+                .map(|(number, text)| field(number, text.as_bytes()))
+                .concat(),
+        )
+    };
+    let functions = (0..40).map(|i| {
+        let names = [
+            (1, format!("F{i}")),
+            (4, "x".into()),
+            (5, "y".into()),
+            (10, "l".into()),
+        ];
+        let names = names
+            .map(|(number, text)| field(number, text.as_bytes()))
+            .concat();
+        field(
+            25,
+            &[names, node(i + 1, "x", "z"), node(i + 1, "z", "y")].concat(),
+        )
+    });
+    let call = field(1, &node(0, "mel", "more")[2..]);
+    let mut graph = fs::read(model().join("encoder.onnx")).expect("a graph");
+    graph.extend(functions.flatten());
+    graph.extend(field(7, &call)); // graphs of one model are one graph
+    let folder = changed(|_| ());
+    replace(folder.path(), "encoder.onnx", &graph);
+    assert_refused(&ask(folder.path()), "its functions");
 }
 
 #[test]

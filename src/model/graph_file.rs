@@ -3,12 +3,14 @@
 //! An .onnx file is a protobuf message; its large tensors name a file beside it, an offset and a
 //! length. ONNX Runtime maps these files, so what they are is known before it is asked to: every one
 //! must be a listed file of the folder and long enough. The walk reads tags and the few short texts it
-//! wants, skips everything else unread, and never goes deeper than graphs do.
+//! wants (and which operators nodes call: `functions`), skips everything else unread, and never goes deeper than graphs do.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
+
+use super::functions::{Calls, Functions};
 
 /// Messages inside messages; a graph within a node within a graph takes four.
 const DEEPEST: usize = 64;
@@ -55,8 +57,11 @@ pub(super) fn data_files(path: &Path) -> io::Result<BTreeMap<String, u64>> {
     let mut walk = Walk {
         reader: Reader::new(BufReader::new(file)),
         files: BTreeMap::new(),
+        functions: Functions::default(),
+        calls: Calls::new(),
     };
     walk.message(Kind::Model, length, 0)?;
+    walk.functions.check()?;
     Ok(walk.files)
 }
 
@@ -69,6 +74,16 @@ struct Walk<R> {
     reader: Reader<R>,
     /// By name, the end of the last range in it.
     files: BTreeMap<String, u64>,
+    functions: Functions,
+    /// Of the graph or function being read.
+    calls: Calls,
+}
+
+/// Domain and name of a node's operator, or of a function.
+#[derive(Default)]
+struct Name {
+    domain: String,
+    name: String,
 }
 
 /// Where a tensor's values lie.
@@ -85,7 +100,7 @@ impl<R: Read + Seek> Walk<R> {
         if depth > DEEPEST {
             return Err(malformed("its graphs are nested too deeply"));
         }
-        let mut range = Range::default();
+        let (mut range, mut name) = (Range::default(), Name::default());
         while let Some((field, content)) = self.reader.field(end)? {
             let Content::Bytes(stop) = content else {
                 continue;
@@ -93,10 +108,40 @@ impl<R: Read + Seek> Walk<R> {
             match child(kind, field) {
                 Some(Kind::Entry) => self.entry(stop, &mut range)?,
                 Some(kind) => self.message(kind, stop, depth + 1)?,
-                None => self.reader.skip_to(stop)?,
+                None => match (kind, field) {
+                    (Kind::Node, 4) | (Kind::Function, 1) => name.name = self.reader.text(stop)?,
+                    (Kind::Node, 7) | (Kind::Function, 10) => {
+                        name.domain = self.reader.text(stop)?;
+                    }
+                    _ => self.reader.skip_to(stop)?,
+                },
             }
         }
+        self.count(kind, depth, name);
         self.keep(range)
+    }
+
+    /// Counts a node that ends here; a function or the graph that ends here has those counted so far.
+    fn count(&mut self, kind: Kind, depth: usize, Name { domain, name }: Name) {
+        let name = format!("{domain}:{name}");
+        match kind {
+            Kind::Node => *self.calls.entry(name).or_default() += 1,
+            Kind::Function => {
+                let calls = std::mem::take(&mut self.calls);
+                let body = self.functions.bodies.entry(name).or_default();
+                calls
+                    .into_iter()
+                    .for_each(|(name, n)| *body.entry(name).or_default() += n);
+            }
+            Kind::Graph if depth == 1 => {
+                let calls = std::mem::take(&mut self.calls);
+                let graph = &mut self.functions.graph;
+                calls
+                    .into_iter()
+                    .for_each(|(name, n)| *graph.entry(name).or_default() += n);
+            }
+            _ => {}
+        }
     }
 
     fn entry(&mut self, end: u64, range: &mut Range) -> io::Result<()> {

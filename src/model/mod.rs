@@ -2,7 +2,7 @@
 //!
 //! `manifest` is the description; `check` holds it against reason, `contract` against what the runtime
 //! does with each graph, `folder` against the files and, by their hashes, against what they contain.
-//! `graph_file` finds the data files that a graph names, `links` follows them where they are links
+//! `graph_file` finds the data files that a graph names, `functions` how large it becomes, `links` follows them where they are links
 //! to elsewhere, `names` keeps every name inside the folder. The graphs are opened by `graph`, which
 //! holds them against the manifest. `tokenizer` reads tokenizer.json, which `outline` looks over before
 //! and `guard` fences in.
@@ -10,6 +10,7 @@
 mod check;
 pub(crate) mod contract;
 mod folder;
+mod functions;
 mod graph_file;
 mod guard;
 mod hash;

@@ -141,7 +141,7 @@ impl Tokenizer {
             .map(|&id| id as u32)
             .collect();
         let decoded = guard::caught(|| self.tokenizer.decode(&words, true));
-        decoded.ok().and_then(|text| text.ok()).unwrap_or_default()
+        decoded.ok().and_then(Result::ok).unwrap_or_default()
     }
 
     /// A decoder for ids that come one by one.
