@@ -71,7 +71,7 @@ impl Omni {
         );
         let tokenizer = Arc::new(tokenizer?);
         Ok(Omni {
-            front_end: FrontEnd::new(manifest.clone(), tokenizer.clone(), encoder?),
+            front_end: FrontEnd::new(manifest.clone(), tokenizer.clone(), encoder?, runtime),
             decoder: decoder?,
             codec: codec?,
             tokenizer,
@@ -96,7 +96,7 @@ impl Omni {
     pub(crate) fn open_front_end(&self) -> Result<FrontEnd> {
         let encoder = Encoder::open(&self.runtime, &self.folder, &self.manifest)?;
         let (manifest, tokenizer) = (self.manifest.clone(), self.tokenizer.clone());
-        Ok(FrontEnd::new(manifest, tokenizer, encoder))
+        Ok(FrontEnd::new(manifest, tokenizer, encoder, &self.runtime))
     }
 
     /// The queue in front of its codec.
@@ -115,7 +115,11 @@ impl Omni {
         check_source(question, options)?;
         let (writing, mut answer) = Sink::new(Instant::now(), None);
         writing.time(|timings| timings.load = self.load);
-        let prepared = self.front_end.prepare(question, options, 0, &writing)?;
+        let Some(prepared) = self.front_end.prepare(question, options, 0, &writing)? else {
+            self.front_end.heard_nothing(options, &writing);
+            deliver(&mut answer, &mut sink);
+            return answer.finish();
+        };
         let codec_queue = self.codec_queue();
         let tools = Tools {
             manifest: &self.manifest,

@@ -23,6 +23,9 @@ pub struct Manifest {
     pub delays: Vec<usize>,
     pub decoder: DecoderDims,
     pub codec: CodecDims,
+    /// How a question is listened to before the encoder hears it.
+    #[serde(default)]
+    pub hearing: HearingDefaults,
     pub tokenizer: String,
     pub graphs: Graphs,
     pub files: Vec<ModelFile>,
@@ -81,6 +84,14 @@ impl MelDims {
     pub fn max_samples(&self) -> usize {
         self.max_seconds * self.sample_rate as usize
     }
+}
+
+/// How a question is listened to where nobody says otherwise.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HearingDefaults {
+    /// Whether what is no speech at both ends is cut. The original cuts nothing.
+    #[serde(default)]
+    pub trim: bool,
 }
 
 /// Ids with a meaning of their own; text ids below, audio ids within one stream (unshifted).
