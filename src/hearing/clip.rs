@@ -10,8 +10,8 @@ use super::segments::Rules;
 use super::{FRAME, SAMPLE_RATE};
 use crate::error::Result;
 
-/// Frames that are heard at once: a second. Where one is enough, the rest is left.
-const BLOCK: usize = 32 * FRAME;
+/// Samples that are heard at once: half a second. Once some speech is enough, the rest is left.
+const BLOCK: usize = 16 * FRAME;
 /// Samples of a clip that gets silence around it: the detector must have heard some to be sure of
 /// a word that fills the clip from its first sample to its last. Longer clips get none: behind
 /// silence a hum passes for a voice.
@@ -150,7 +150,7 @@ mod tests {
             Ok(vec![0.9; frames.nrows()])
         };
         let found = speech(&vec![0.1; 900 * FRAME], Speech::Any, say).expect("no graph");
-        assert_eq!((found.len(), asked), (1, 32));
+        assert_eq!((found.len(), asked), (1, 16));
     }
 
     #[test]

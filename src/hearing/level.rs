@@ -9,15 +9,18 @@ use super::{FRAME, SAMPLE_RATE};
 
 /// RMS that loud frames are brought to: -20 dBFS.
 const TARGET: f32 = 0.1;
-/// Most gain: 40 dB. What is below -60 dBFS is the noise of a microphone.
+/// Most gain of a whole clip: 40 dB.
 const MOST_GAIN: f32 = 100.0;
+/// Most gain of sound that is still coming: 20 dB. Before a voice has come there is a room, which
+/// must not become as loud as the voice will be.
+const MOST_FOLLOWING: f32 = 10.0;
 /// RMS of the loudest frames below which nothing can be made out: -80 dBFS. A microphone that is
 /// muted gives dither, and raised to the level of a voice half a second of it may pass for one.
 const LEAST: f32 = 1e-4;
 /// Hz; there is no speech below.
 const LOWEST: f32 = 40.0;
 /// The loudness of a clip is that of this frame, counted from the loudest: a click is over sooner.
-const LOUD_FRAMES: usize = 7;
+const LOUD_FRAMES: usize = 3;
 /// What is left of a loudness a frame later: it halves in seven seconds.
 const DECAY: f32 = 0.9968;
 
@@ -56,7 +59,12 @@ impl Gain {
         let mut loudness: Vec<f32> = samples.chunks(FRAME).map(rms).collect();
         loudness.sort_unstable_by(|a, b| b.total_cmp(a));
         let at = LOUD_FRAMES.min(loudness.len() / 4);
-        Gain::Fixed(gain(loudness.get(at).copied().unwrap_or(0.0)))
+        match (loudness.first(), loudness.get(at)) {
+            (Some(&loudest), Some(&loud)) if loudest >= LEAST => {
+                Gain::Fixed((TARGET / loud).min(MOST_GAIN))
+            }
+            _ => Gain::Fixed(0.0),
+        }
     }
 
     /// What to multiply the next frame with, whose new samples are `frame`.
@@ -65,17 +73,13 @@ impl Gain {
             Gain::Fixed(gain) => *gain,
             Gain::Following(loudness) => {
                 *loudness = rms(frame).max(*loudness * DECAY);
-                gain(*loudness)
+                if *loudness < LEAST {
+                    return 0.0;
+                }
+                (TARGET / *loudness).min(MOST_FOLLOWING)
             }
         }
     }
-}
-
-fn gain(loudness: f32) -> f32 {
-    if loudness < LEAST {
-        return 0.0;
-    }
-    (TARGET / loudness).min(MOST_GAIN)
 }
 
 fn rms(samples: &[f32]) -> f32 {
@@ -123,10 +127,16 @@ mod tests {
     }
 
     #[test]
+    fn a_short_word_in_silence_is_not_taken_for_silence() {
+        let clip = [vec![0.0; 16_000], sine(0.1, 2 * FRAME), vec![0.0; 16_000]].concat();
+        assert!(matches!(Gain::of_clip(&clip), Gain::Fixed(gain) if gain > 0.0));
+    }
+
+    #[test]
     fn a_following_gain_falls_at_once_and_rises_slowly() {
         let mut gain = Gain::Following(0.0);
         assert_eq!(gain.next(&[0.0; FRAME]), 0.0);
-        assert_eq!(gain.next(&sine(2e-4, FRAME)), MOST_GAIN);
+        assert_eq!(gain.next(&sine(2e-4, FRAME)), MOST_FOLLOWING);
         let loud = gain.next(&sine(0.5, FRAME));
         assert!(loud < 0.5);
         let later = (0..30).map(|_| gain.next(&[0.0; FRAME])).last();

@@ -34,11 +34,11 @@ impl Rules {
         }
     }
 
-    /// For sound that is still coming: three frames (96 ms) begin a turn, `pause_ms` end it.
+    /// For sound that is still coming: two frames (64 ms) begin a turn, `pause_ms` end it.
     #[allow(dead_code)] // the conversation that listens comes next
     pub fn turn(pause_ms: usize) -> Rules {
         Rules {
-            min_speech: 3,
+            min_speech: 2,
             min_silence: frames(pause_ms).max(1),
             ..Rules::clip()
         }
