@@ -71,6 +71,15 @@ pub struct Ask {
     /// times faster and changes the features a little
     #[arg(long, value_enum, default_value_t = WindowArg::Full)]
     encoder_window: WindowArg,
+    /// Cut what is no speech at both ends of the question; where not given, as the model has it
+    #[arg(long, overrides_with = "no_trim")]
+    trim: bool,
+    /// Leave the question as it is
+    #[arg(long, overrides_with = "trim")]
+    no_trim: bool,
+    /// Answer though there is no speech in the question: for benchmarks
+    #[arg(long)]
+    answer_anything: bool,
     #[command(flatten)]
     compute: Compute,
 }
@@ -183,6 +192,8 @@ impl Ask {
         options.sampling = sampling;
         options.noise = noise;
         options.window = self.encoder_window.into();
+        options.trim = (self.trim || self.no_trim).then_some(self.trim);
+        options.answer_anything = self.answer_anything;
         Ok(options)
     }
 
