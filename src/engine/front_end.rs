@@ -17,7 +17,7 @@ use crate::decoding::generation::Ended;
 use crate::decoding::prompt::Prompt;
 use crate::decoding::task::Source;
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::{Encoder, Runtime, Vad};
+use crate::graph::{Encoder, Vad};
 use crate::hearing::{self, Speech};
 use crate::model::manifest::{Manifest, MelDims};
 use crate::model::tokenizer::Tokenizer;
@@ -27,9 +27,7 @@ use crate::trace::Trace;
 pub(crate) struct FrontEnd {
     manifest: Arc<Manifest>,
     tokenizer: Arc<Tokenizer>,
-    runtime: Runtime,
-    /// Opened for the first spoken question.
-    vad: Option<Vad>,
+    vad: Vad,
     mel: MelSpectrogram,
     encoder: Encoder,
 }
@@ -47,15 +45,14 @@ impl FrontEnd {
     pub fn new(
         manifest: Arc<Manifest>,
         tokenizer: Arc<Tokenizer>,
+        vad: Vad,
         encoder: Encoder,
-        runtime: &Runtime,
     ) -> FrontEnd {
         FrontEnd {
             mel: MelSpectrogram::new(&manifest.mel),
             manifest,
             tokenizer,
-            runtime: runtime.clone(),
-            vad: None,
+            vad,
             encoder,
         }
     }
@@ -139,10 +136,7 @@ impl FrontEnd {
     /// Spans of speech, in samples of `pcm`.
     fn speech(&mut self, pcm: &Pcm, what: Speech) -> Result<Vec<Range<usize>>> {
         let heard = audio::resample(pcm, hearing::SAMPLE_RATE)?;
-        let vad = match &mut self.vad {
-            Some(vad) => vad,
-            none => none.insert(Vad::open(&self.runtime)?),
-        };
+        let vad = &mut self.vad;
         vad.reset();
         let spans = hearing::speech(heard.samples(), what, |frames| vad.probabilities(frames))?;
         let rates = (
