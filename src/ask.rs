@@ -60,6 +60,11 @@ pub struct Options {
     pub window: EncoderWindow,
     /// Whether special tokens in a written question act as such; else they are words like others.
     pub special_tokens: bool,
+    /// Whether a spoken question is answered though there is no speech in it: for benchmarks.
+    pub answer_anything: bool,
+    /// Whether what is no speech at both ends of a spoken question is cut; `None`: as the model's
+    /// manifest has it. The original cuts nothing, and a cut clip may get another answer.
+    pub trim: Option<bool>,
     /// A length of its own, whatever the model would say: for measuring.
     pub(crate) forced: Option<ForcedLength>,
 }
@@ -74,6 +79,8 @@ impl Options {
             noise: Noise::Seeded(0),
             window: EncoderWindow::Full,
             special_tokens: false,
+            answer_anything: false,
+            trim: None,
             forced: None,
         }
     }
@@ -87,6 +94,9 @@ pub enum Event {
     Text(String),
     /// Mono samples at the codec's rate.
     Audio(Vec<f32>),
+    /// There is no speech in the question; nothing else follows, and the answer ends as
+    /// [`Ended::NoSpeech`](crate::Ended::NoSpeech).
+    NoSpeech,
 }
 
 /// Milliseconds.

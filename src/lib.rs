@@ -14,7 +14,7 @@
 //!
 //! The layers, each of which knows only those before it (`docs/architecture.md`): `error`, `model` (the
 //! folder on disk), [`audio`], `decoding` (rules, pure), `ask` and `trace` (the vocabulary), `graph` (the
-//! only place that knows ONNX Runtime), `engine`, then the three ways in: `omni`, `scheduler`,
+//! only place that knows ONNX Runtime), `hearing` (is that speech), `engine`, then the three ways in: `omni`, `scheduler`,
 //! [`compare`].
 #![warn(missing_docs)]
 
@@ -25,6 +25,7 @@ mod decoding;
 mod engine;
 mod error;
 mod graph;
+mod hearing;
 pub mod measure;
 pub mod model;
 mod omni;

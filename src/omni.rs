@@ -13,7 +13,7 @@ use crate::engine::codec_queue::CodecQueue;
 use crate::engine::front_end::{FrontEnd, check_source, prepare_text};
 use crate::engine::{Admission, Answer, Engine, Sink, Tools};
 use crate::error::Result;
-use crate::graph::{CodecDecoder, Decoder, Encoder, Runtime};
+use crate::graph::{CodecDecoder, Decoder, Encoder, Runtime, Vad};
 use crate::model::manifest::Manifest;
 use crate::model::tokenizer::Tokenizer;
 use crate::trace::Trace;
@@ -59,10 +59,11 @@ impl Omni {
             1
         };
         // Opening a graph keeps one core busy; the decoder takes as long as the rest together.
-        let (decoder, (encoder, codec, tokenizer)) = rayon::join(
+        let (decoder, (vad, encoder, codec, tokenizer)) = rayon::join(
             || Decoder::open(runtime, folder, &manifest),
             || {
                 (
+                    Vad::open(runtime),
                     Encoder::open(runtime, folder, &manifest),
                     CodecDecoder::open(runtime, folder, &manifest, codec_threads),
                     Tokenizer::open(folder, &manifest),
@@ -71,7 +72,7 @@ impl Omni {
         );
         let tokenizer = Arc::new(tokenizer?);
         Ok(Omni {
-            front_end: FrontEnd::new(manifest.clone(), tokenizer.clone(), encoder?),
+            front_end: FrontEnd::new(manifest.clone(), tokenizer.clone(), vad?, encoder?),
             decoder: decoder?,
             codec: codec?,
             tokenizer,
@@ -103,7 +104,8 @@ impl Omni {
     pub(crate) fn open_front_end(&self) -> Result<FrontEnd> {
         let encoder = Encoder::open(&self.runtime, &self.folder, &self.manifest)?;
         let (manifest, tokenizer) = (self.manifest.clone(), self.tokenizer.clone());
-        Ok(FrontEnd::new(manifest, tokenizer, encoder))
+        let vad = Vad::open(&self.runtime)?;
+        Ok(FrontEnd::new(manifest, tokenizer, vad, encoder))
     }
 
     /// The queue in front of its codec.
@@ -122,7 +124,11 @@ impl Omni {
         check_source(question, options)?;
         let (writing, mut answer) = Sink::new(Instant::now(), None);
         writing.time(|timings| timings.load = self.load);
-        let prepared = self.front_end.prepare(question, options, 0, &writing)?;
+        let Some(prepared) = self.front_end.prepare(question, options, 0, &writing)? else {
+            self.front_end.heard_nothing(options, &writing);
+            deliver(&mut answer, &mut sink);
+            return answer.finish();
+        };
         let codec_queue = self.codec_queue();
         let tools = Tools {
             manifest: &self.manifest,

@@ -15,6 +15,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use crate::ask::{Event, Millis, Options, Question};
+use crate::decoding::generation::Ended;
 use crate::engine::codec_queue::CodecQueue;
 use crate::engine::front_end::{FrontEnd, check_source, prepare_text};
 use crate::engine::{Admission, Answer, Engine, Memory, Permit, Receive, Registry, Sink, Tools};
@@ -23,7 +24,6 @@ use crate::graph::{Decoder, KvCache};
 use crate::model::manifest::Manifest;
 use crate::model::tokenizer::Tokenizer;
 use crate::omni::Omni;
-use crate::trace::Trace;
 
 /// What a scheduler takes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -286,6 +286,14 @@ impl Submission {
             sink: self.sink,
         }
     }
+
+    /// Ends without an answer, the conversation's memory as it was.
+    fn heard_nothing(self, front_end: &FrontEnd) {
+        if let (true, Some(memory)) = (self.keep_memory, self.memory) {
+            self.sink.keep_memory(memory);
+        }
+        front_end.heard_nothing(&self.options, &self.sink);
+    }
 }
 
 fn position(memory: &Option<Memory>) -> usize {
@@ -311,13 +319,13 @@ fn prepare(
             ..
         } = &submission;
         if sink.is_over() {
-            let trace = Trace::new(options.task.name(), 0, front_end.streams());
-            sink.end(Ok(Box::new(trace)));
+            sink.end(Ok(front_end.unanswered(options, Ended::Cancelled)));
             continue;
         }
         match front_end.prepare(question, options, position(memory), sink) {
             // If the decoder's thread is gone the sink is dropped, and the answer says so.
-            Ok(question) => drop(prepared.send(submission.admission(question))),
+            Ok(Some(question)) => drop(prepared.send(submission.admission(question))),
+            Ok(None) => submission.heard_nothing(&front_end),
             Err(error) => sink.end(Err(error)),
         }
     }

@@ -37,6 +37,8 @@ pub struct Trace {
 pub struct Timings {
     /// Opening the model.
     pub load: Millis,
+    /// Looking for speech in the question.
+    pub hearing: Millis,
     /// Resampling and mel spectrogram.
     pub mel: Millis,
     /// The encoder.

@@ -160,8 +160,30 @@ fn other_sample_rates_are_heard() {
     let wav = folder.path().join("48k.wav");
     let samples: Vec<f32> = (0..48_000).map(|i| (i as f32 * 0.05).sin() * 0.3).collect();
     write_wav(&wav, 48_000, &samples);
-    let trace = trace(&[text(&wav), "--task", "a1t1", "--max-steps", "2"]);
+    let how = ["--task", "a1t1", "--max-steps", "2", "--answer-anything"];
+    let trace = trace(&[&[text(&wav)], &how[..]].concat());
     assert_eq!(trace["prompt_length"], 51 + 3, "one second is 51 features");
+}
+
+#[test]
+fn a_clip_is_trimmed_only_for_those_who_ask() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let wav = folder.path().join("late.wav");
+    let asked = mini_omni::audio::read(&question()).expect("a question");
+    let late = [
+        vec![0.0; 80_000],
+        asked.samples().to_vec(),
+        vec![0.0; 80_000],
+    ]
+    .concat();
+    write_wav(&wav, asked.sample_rate(), &late);
+    let length = |how: &[&str]| {
+        let all = [&[text(&wav), "--task", "a1t1", "--max-steps", "2"], how].concat();
+        trace(&all)["prompt_length"].as_u64().expect("a length")
+    };
+    assert_eq!(length(&[]), length(&["--no-trim"]));
+    assert_eq!(length(&["--trim", "--no-trim"]), length(&[]));
+    assert!(length(&["--trim"]) < length(&[]) - 400);
 }
 
 #[test]
@@ -202,6 +224,7 @@ fn a_long_clip_is_cut_only_for_those_who_insist() {
         "2",
         "--max-seconds",
         "30",
+        "--answer-anything",
     ]);
     assert_eq!(trace["prompt_length"], 1503);
 }

@@ -205,7 +205,7 @@ fn what_cannot_be_compared_is_refused_in_a_sentence() {
             "manifest.json",
         ),
         ([&both[..], &["/nowhere.wav"]].concat(), "/nowhere.wav"),
-        ([&both[..], &[text(&long)]].concat(), "lasts 31.0 s"),
+        ([&both[..], &[text(&long)]].concat(), "lasts 31"),
         ([&both[..], &["--text", "  "]].concat(), "no words"),
         (
             [&both[..], &["--min-agreement", "1.5"]].concat(),

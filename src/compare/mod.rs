@@ -191,6 +191,9 @@ impl Side {
         Options {
             max_steps: Some(protocol.max_steps),
             window: self.window,
+            // Numbers are compared, and the two must hear the same whatever their manifests say.
+            answer_anything: true,
+            trim: Some(false),
             ..Options::for_task(protocol.task)
         }
     }

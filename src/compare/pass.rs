@@ -10,7 +10,7 @@ use crate::decoding::delay::Frame;
 use crate::decoding::generation::{HeadLogits, Step};
 use crate::engine::front_end::Prepared;
 use crate::engine::{Answer, Batch, FrameSink, Joining, Length, Prefill, Sink, Writer};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Decoder, KvCache};
 use crate::model::manifest::Manifest;
 use crate::model::tokenizer::Tokenizer;
@@ -27,7 +27,9 @@ pub(crate) struct ReadQuestion {
 impl ReadQuestion {
     pub fn new(omni: &mut Omni, question: &Question, options: &Options) -> Result<ReadQuestion> {
         let (sink, _answer) = Sink::new(Instant::now(), None);
-        let prepared = omni.front_end.prepare(question, options, 0, &sink)?;
+        let heard = omni.front_end.prepare(question, options, 0, &sink)?;
+        let prepared = heard
+            .ok_or_else(|| Error::new(ErrorKind::Audio, "there is no speech in the question"))?;
         let mut prefill = Prefill::new(&omni.decoder, prepared, None)?;
         while !prefill.advance(&mut omni.decoder, usize::MAX, &sink)? {}
         let (prepared, cache) = prefill.finish();

@@ -3,26 +3,31 @@
 //! It shares nothing with the decoder, so that a scheduler prepares the next question on one thread
 //! while it answers the others on another.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
 use ndarray::Array2;
 
 use super::sink::Sink;
-use crate::ask::{EncoderWindow, Options, Question, millis};
+use crate::ask::{EncoderWindow, Event, Options, Question, millis};
 use crate::audio::mel::{self, MelSpectrogram};
 use crate::audio::{self, Pcm};
+use crate::decoding::generation::Ended;
 use crate::decoding::prompt::Prompt;
 use crate::decoding::task::Source;
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::Encoder;
+use crate::graph::{Encoder, Vad};
+use crate::hearing::{self, Speech};
 use crate::model::manifest::{Manifest, MelDims};
 use crate::model::tokenizer::Tokenizer;
+use crate::trace::Trace;
 
-/// Tokenizer, mel spectrogram and encoder.
+/// Tokenizer, voice activity detector, mel spectrogram and encoder.
 pub(crate) struct FrontEnd {
     manifest: Arc<Manifest>,
     tokenizer: Arc<Tokenizer>,
+    vad: Vad,
     mel: MelSpectrogram,
     encoder: Encoder,
 }
@@ -37,32 +42,48 @@ pub(crate) struct Prepared {
 }
 
 impl FrontEnd {
-    pub fn new(manifest: Arc<Manifest>, tokenizer: Arc<Tokenizer>, encoder: Encoder) -> FrontEnd {
+    pub fn new(
+        manifest: Arc<Manifest>,
+        tokenizer: Arc<Tokenizer>,
+        vad: Vad,
+        encoder: Encoder,
+    ) -> FrontEnd {
         FrontEnd {
             mel: MelSpectrogram::new(&manifest.mel),
             manifest,
             tokenizer,
+            vad,
             encoder,
         }
     }
 
-    /// Streams of the model's steps.
-    pub fn streams(&self) -> usize {
-        self.manifest.ids.streams()
+    /// The record of an answer that was not begun.
+    pub fn unanswered(&self, options: &Options, ended: Ended) -> Box<Trace> {
+        let streams = self.manifest.ids.streams();
+        let mut trace = Trace::new(options.task.name(), 0, streams);
+        trace.ended = ended;
+        Box::new(trace)
+    }
+
+    /// Tells `sink` that there is no speech in the question: all there is of its answer.
+    pub fn heard_nothing(&self, options: &Options, sink: &Sink) {
+        sink.event(Event::NoSpeech);
+        sink.end(Ok(self.unanswered(options, Ended::NoSpeech)));
     }
 
     /// Question to prompt, behind `past` positions of the conversation; `sink` notes the times.
+    /// `None` if there is no speech in a spoken one and the options do not want it answered anyway.
     pub fn prepare(
         &mut self,
         question: &Question,
         options: &Options,
         past: usize,
         sink: &Sink,
-    ) -> Result<Prepared> {
+    ) -> Result<Option<Prepared>> {
         check_source(question, options)?;
         match question {
             Question::Text(text) => {
-                prepare_text(&self.manifest, &self.tokenizer, text, options, past)
+                prepare_text(&self.manifest, &self.tokenizer, text, options, past).map(Some)
             }
             Question::Audio(pcm) => self.prepare_audio(pcm, options, past, sink),
         }
@@ -74,27 +95,73 @@ impl FrontEnd {
         options: &Options,
         past: usize,
         sink: &Sink,
-    ) -> Result<Prepared> {
+    ) -> Result<Option<Prepared>> {
         check_length(pcm, &self.manifest.mel)?;
-        let features = self.features(pcm, options.window, sink)?;
+        let start = Instant::now();
+        let pcm = audio::resample(pcm, self.manifest.mel.sample_rate)?;
+        sink.time(|timings| timings.mel = millis(start.elapsed()));
+        let start = Instant::now();
+        let heard = self.hear(&pcm, options)?;
+        sink.time(|timings| timings.hearing = millis(start.elapsed()));
+        let Some(part) = heard else {
+            return Ok(None);
+        };
+        let features = self.features(&pcm.samples()[part], options.window, sink)?;
         let prompt = Prompt::from_audio(&options.task, &self.manifest.ids, features.nrows());
         let steps = steps_allowed(&self.manifest, &prompt, options, past)?;
-        Ok(Prepared {
+        Ok(Some(Prepared {
             prompt,
             features: Some(features),
             steps,
+        }))
+    }
+
+    /// The samples of the question that are asked with: all, or from the first speech to the last.
+    /// `None` where there is nothing to answer.
+    fn hear(&mut self, pcm: &Pcm, options: &Options) -> Result<Option<Range<usize>>> {
+        let all = 0..pcm.samples().len();
+        let trim = options.trim.unwrap_or(self.manifest.hearing.trim);
+        if options.answer_anything && !trim {
+            return Ok(Some(all));
+        }
+        let what = if trim { Speech::Spans } else { Speech::Any };
+        let spans = self.speech(pcm, what)?;
+        Ok(match (spans.first(), spans.last()) {
+            (Some(first), Some(last)) if trim => Some(first.start..last.end),
+            (Some(_), Some(_)) => Some(all),
+            _ => options.answer_anything.then_some(all),
         })
     }
 
-    fn features(&mut self, pcm: &Pcm, window: EncoderWindow, sink: &Sink) -> Result<Array2<f32>> {
+    /// Spans of speech, in samples of `pcm`.
+    fn speech(&mut self, pcm: &Pcm, what: Speech) -> Result<Vec<Range<usize>>> {
+        let heard = audio::resample(pcm, hearing::SAMPLE_RATE)?;
+        let vad = &mut self.vad;
+        vad.reset();
+        let spans = hearing::speech(heard.samples(), what, |frames| vad.probabilities(frames))?;
+        let rates = (
+            u64::from(pcm.sample_rate()),
+            u64::from(hearing::SAMPLE_RATE),
+        );
+        let n = pcm.samples().len();
+        let at = |sample: usize| ((sample as u64 * rates.0 / rates.1) as usize).min(n);
+        Ok(spans.into_iter().map(|s| at(s.start)..at(s.end)).collect())
+    }
+
+    /// `samples`: at the model's rate.
+    fn features(
+        &mut self,
+        samples: &[f32],
+        window: EncoderWindow,
+        sink: &Sink,
+    ) -> Result<Array2<f32>> {
         let start = Instant::now();
         let dims = &self.manifest.mel;
-        let pcm = audio::resample(pcm, dims.sample_rate)?;
-        let n_samples = pcm.samples().len();
+        let n_samples = samples.len();
         let frames = window_frames(dims, window, n_samples);
         let n_features = mel::n_features(dims, n_samples).min(frames / dims.frames_per_feature);
-        let spectrogram = self.mel.compute(pcm.samples(), frames);
-        sink.time(|timings| timings.mel = millis(start.elapsed()));
+        let spectrogram = self.mel.compute(samples, frames);
+        sink.time(|timings| timings.mel += millis(start.elapsed()));
         let start = Instant::now();
         let features = self.encoder.encode(spectrogram.view(), n_features)?;
         sink.time(|timings| timings.encoder = millis(start.elapsed()));

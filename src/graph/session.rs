@@ -69,6 +69,22 @@ fn commit(
         .commit_from_memory(&graph)
 }
 
+/// Opens the graph `name` that this binary carries: small, so it runs on one thread of the processor.
+pub(crate) fn open_built_in(runtime: &Runtime, name: &str, graph: &[u8]) -> Result<Session> {
+    let open = || {
+        Session::builder(&runtime.environment)?
+            .with_optimization_level(GraphOptimizationLevel::All)?
+            .with_intra_threads(1)?
+            .with_intra_op_spinning(false)?
+            .with_log_level(ort::logging::LogLevel::Error)?
+            .commit_from_memory(graph)
+    };
+    open().map_err(|e: ort::Error| {
+        let sentence = format!("ONNX Runtime cannot open the built-in {name} graph: {e}");
+        Error::new(ErrorKind::Runtime, sentence)
+    })
+}
+
 fn builder(runtime: &Runtime, options: SessionOptions) -> ort::Result<SessionBuilder> {
     let builder = Session::builder(&runtime.environment)?
         .with_optimization_level(GraphOptimizationLevel::All)?

@@ -34,6 +34,9 @@ pub struct Manifest {
     pub decoder: DecoderDims,
     /// Sizes of the codec.
     pub codec: CodecDims,
+    /// How a question is listened to before the encoder hears it.
+    #[serde(default)]
+    pub hearing: HearingDefaults,
     /// File name of the tokenizer.
     pub tokenizer: String,
     /// The graphs with their inputs and outputs.
@@ -108,6 +111,15 @@ impl MelDims {
     pub fn max_samples(&self) -> usize {
         self.max_seconds * self.sample_rate as usize
     }
+}
+
+/// How a question is listened to where nobody says otherwise.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct HearingDefaults {
+    /// Whether what is no speech at both ends is cut. The original cuts nothing.
+    #[serde(default)]
+    pub trim: bool,
 }
 
 /// Ids with a meaning of their own; text ids below, audio ids within one stream (unshifted).

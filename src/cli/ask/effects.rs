@@ -59,6 +59,18 @@ impl Ask {
                 "on a written question",
             ),
             (
+                self.trim || self.no_trim,
+                written,
+                "--trim or --no-trim",
+                "on a written question",
+            ),
+            (
+                self.answer_anything,
+                written,
+                "--answer-anything",
+                "on a written question",
+            ),
+            (
                 self.special_tokens,
                 !written,
                 "--special-tokens",

@@ -78,6 +78,15 @@ pub struct Ask {
     /// How much the encoder hears; full by default
     #[arg(long, value_enum)]
     encoder_window: Option<WindowArg>,
+    /// Cut what is no speech at both ends of the question; where not given, as the model has it
+    #[arg(long, overrides_with = "no_trim")]
+    trim: bool,
+    /// Leave the question as it is
+    #[arg(long, overrides_with = "trim")]
+    no_trim: bool,
+    /// Answer though there is no speech in the question: for benchmarks
+    #[arg(long)]
+    answer_anything: bool,
     #[command(flatten)]
     compute: Compute,
 }

@@ -33,6 +33,8 @@ impl Ask {
         };
         options.window = self.encoder_window.unwrap_or_default().into();
         options.special_tokens = self.special_tokens;
+        options.trim = (self.trim || self.no_trim).then_some(self.trim);
+        options.answer_anything = self.answer_anything;
         self.check_seconds()?;
         Ok(options)
     }

@@ -1,0 +1,33 @@
+//! Is that speech, and where: between the sound that comes in and everything that costs time.
+//!
+//! ```text
+//! Pcm 16 kHz ─level─▶ as loud as a voice ─frames─▶ [n, 576] ─Vad─▶ probabilities ─segments─▶ spans
+//! ```
+//!
+//! `clip` does this for a whole question, `detector` for sound that is still coming. Both are told
+//! how to get probabilities, so all of it but the [`crate::graph`]'s `Vad` is pure. `silero_vad.onnx`
+//! is Silero VAD v6 (MIT licence, Silero Team), the 16 kHz sequence form of PyPI's silero-vad 6.2.3.
+
+mod clip;
+mod detector;
+mod frames;
+mod level;
+mod segments;
+
+pub(crate) use clip::{Speech, speech};
+#[allow(unused_imports)] // the conversation that listens comes next
+pub(crate) use detector::{Detector, Heard};
+#[allow(unused_imports)]
+pub(crate) use segments::Rules;
+
+/// Hz: what the detector hears.
+pub(crate) const SAMPLE_RATE: u32 = 16_000;
+/// New samples of a frame: 32 ms.
+pub(crate) const FRAME: usize = 512;
+/// Samples of the frame before that it sees again.
+pub(crate) const CONTEXT: usize = 64;
+
+/// Samples of a number of milliseconds.
+pub(crate) const fn samples(ms: usize) -> usize {
+    ms * SAMPLE_RATE as usize / 1000
+}
