@@ -86,10 +86,10 @@ impl Ear {
         let start = Instant::now();
         let dims = &self.manifest.mel;
         let pcm = audio::resample(pcm, dims.sample_rate)?;
-        let frames = window_frames(dims, window, pcm.samples.len());
+        let frames = window_frames(dims, window, pcm.samples().len());
         let n_features =
-            mel::n_features(dims, pcm.samples.len()).min(frames / dims.frames_per_feature);
-        let spectrogram = self.mel.compute(&pcm.samples, frames);
+            mel::n_features(dims, pcm.samples().len()).min(frames / dims.frames_per_feature);
+        let spectrogram = self.mel.compute(pcm.samples(), frames);
         timings.mel = millis(start);
         let start = Instant::now();
         let features = self.encoder.encode(spectrogram.view(), n_features)?;

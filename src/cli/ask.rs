@@ -1,12 +1,12 @@
 //! `mini-omni ask`: one question, answered while you watch and listen.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum, builder::PossibleValuesParser, builder::TypedValueParser};
-use mini_omni::audio::{self, WavSink};
+use mini_omni::audio::{AudioError, Lasts, Limit, Recording, WavSink, seconds_apart};
 use mini_omni::manifest::{MelDims, Weights};
 use mini_omni::omni::EncoderWindow;
 use mini_omni::output::{Output, is_stdio};
@@ -19,7 +19,7 @@ use super::Compute;
 pub struct Ask {
     /// The model folder
     model_dir: PathBuf,
-    /// The spoken question: wav, flac, mp3 or ogg; - is standard input
+    /// The spoken question: wav, mp3, m4a, flac, ogg, webm, aiff or caf; - is standard input
     #[arg(conflicts_with = "text", required_unless_present = "text")]
     input: Option<PathBuf>,
     /// A written question
@@ -179,44 +179,46 @@ impl Ask {
     fn question(&self, mel: &MelDims) -> Result<Question> {
         match (&self.text, &self.input) {
             (Some(text), _) => Ok(Question::Text(text.clone())),
-            (None, Some(path)) => self.limit(read(path)?, path, mel).map(Question::Audio),
+            (None, Some(path)) => self.spoken(path, mel).map(Question::Audio),
             (None, None) => bail!("nothing was asked: give an audio file, or --text"),
         }
     }
 
     /// The model hears a fixed length; more is cut only when the person insists.
-    fn limit(&self, mut pcm: Pcm, path: &Path, mel: &MelDims) -> Result<Pcm> {
-        let rate = f64::from(pcm.sample_rate);
-        let seconds = pcm.samples.len() as f64 / rate;
+    fn spoken(&self, path: &Path, mel: &MelDims) -> Result<Pcm> {
         let hears = mel.max_seconds as f64;
         let limit = match self.max_seconds {
             Some(limit) if limit.is_nan() || limit <= 0.0 => {
                 bail!("--max-seconds {limit} leaves nothing to hear")
             }
-            Some(limit) => limit.min(hears),
-            None if seconds > hears => bail!(
-                "{} lasts {seconds:.1} s and only {hears} s are heard; cut it, or give --max-seconds {hears} to ask with its beginning",
-                path.display()
-            ),
-            None => return Ok(pcm),
+            Some(limit) => Limit::First(limit.min(hears)),
+            None => Limit::AtMost(hears),
         };
-        if seconds > limit {
-            eprintln!("note: hearing the first {limit} s of {seconds:.1} s");
-            pcm.samples.truncate(((limit * rate) as usize).max(1));
+        let recording = read(path, limit).map_err(|error| match error {
+            AudioError::TooLong { .. } => {
+                anyhow!("{error}, or give --max-seconds {hears} to ask with its beginning")
+            }
+            error => error.into(),
+        })?;
+        if let Limit::First(limit) = limit {
+            match recording.lasts {
+                Lasts::Exactly(seconds) if seconds > limit => eprintln!(
+                    "note: hearing the first {limit} s of {} s",
+                    seconds_apart(seconds, limit)
+                ),
+                Lasts::Exactly(_) => {}
+                Lasts::MoreThan(_) => eprintln!("note: hearing the first {limit} s"),
+            }
         }
-        Ok(pcm)
+        Ok(recording.pcm)
     }
 }
 
-fn read(path: &Path) -> Result<Pcm> {
-    if !is_stdio(path) {
-        return Ok(audio::read(path)?);
+fn read(path: &Path, limit: Limit) -> Result<Recording, AudioError> {
+    if is_stdio(path) {
+        return limit.read_from(std::io::stdin(), "standard input");
     }
-    let mut bytes = Vec::new();
-    std::io::stdin()
-        .read_to_end(&mut bytes)
-        .context("cannot read standard input")?;
-    Ok(audio::read_bytes(bytes, "standard input")?)
+    limit.read(path)
 }
 
 /// Where the answer goes.

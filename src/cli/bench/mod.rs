@@ -182,7 +182,7 @@ impl Bench {
             precision: omni.manifest.precision.clone(),
             task: options.task.name.into(),
             encoder_window: self.encoder_window.name().into(),
-            question_seconds: pcm.samples.len() as f64 / f64::from(pcm.sample_rate),
+            question_seconds: pcm.seconds(),
             load_ms: rounds[0].trace.timings_ms.load,
             stages_ms: Vec::new(),
             real_time_factor: Stats::of(factors),
@@ -277,10 +277,7 @@ fn text_ends_half_way(options: &Options) -> Options {
 /// Two seconds of quiet hum: time does not depend on what is heard.
 fn hum() -> Pcm {
     let sample = |i: usize| 0.1 * (i as f32 * 0.05).sin();
-    Pcm {
-        samples: (0..32_000).map(sample).collect(),
-        sample_rate: 16_000,
-    }
+    Pcm::new((0..32_000).map(sample).collect(), 16_000).expect("a hum can be heard")
 }
 
 fn cpu() -> String {

@@ -3,9 +3,10 @@
 use std::f32::consts::TAU;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
+use mini_omni::audio::Limit;
 use mini_omni::manifest::MelDims;
-use mini_omni::{Pcm, Question, audio};
+use mini_omni::{Pcm, Question};
 
 /// Asked where nothing is given.
 const TEXTS: [&str; 3] = [
@@ -42,15 +43,7 @@ fn written(text: &str) -> Input {
 }
 
 fn spoken(path: &Path, mel: &MelDims) -> Result<Input> {
-    let pcm = audio::read(path)?;
-    let seconds = pcm.samples.len() as f64 / f64::from(pcm.sample_rate);
-    if seconds > mel.max_seconds as f64 {
-        bail!(
-            "{} lasts {seconds:.1} s and only {} s are heard; cut it",
-            path.display(),
-            mel.max_seconds
-        );
-    }
+    let pcm = Limit::AtMost(mel.max_seconds as f64).read(path)?.pcm;
     Ok(Input {
         name: path.display().to_string(),
         question: Question::Audio(pcm),
@@ -81,9 +74,8 @@ fn babble() -> Input {
     });
     Input {
         name: "built-in sound".into(),
-        question: Question::Audio(Pcm {
-            samples: samples.collect(),
-            sample_rate: SAMPLE_RATE,
-        }),
+        question: Question::Audio(
+            Pcm::new(samples.collect(), SAMPLE_RATE).expect("a buzz can be heard"),
+        ),
     }
 }
