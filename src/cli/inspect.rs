@@ -37,8 +37,10 @@ impl Inspect {
                 manifest.files.len()
             ))?;
             for name in manifest.unlisted(&self.model_dir)? {
-                print(&format!("not listed   {name}, no part of the model
-"))?;
+                print(&format!(
+                    "not listed   {name}, no part of the model
+"
+                ))?;
             }
         }
         Ok(ExitCode::SUCCESS)

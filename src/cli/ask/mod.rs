@@ -33,7 +33,7 @@ pub struct Ask {
     /// The model folder
     #[arg(value_name = "MODEL")]
     model_dir: PathBuf,
-    /// The spoken question: wav, flac, mp3 or ogg; - is standard input
+    /// The spoken question: wav, mp3, m4a, flac, ogg, webm, aiff or caf; - is standard input
     #[arg(value_name = "FILE", group = "question")]
     input: Option<PathBuf>,
     /// The written question; - reads it from standard input

@@ -4,9 +4,10 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
+use mini_omni::audio::{AudioError, Lasts, Limit, Recording, seconds_apart};
 use mini_omni::model::MelDims;
-use mini_omni::{Manifest, Omni, Options, Pcm, Question, audio};
+use mini_omni::{Manifest, Omni, Options, Pcm, Question};
 
 use super::Ask;
 use crate::cli::output::is_stdio;
@@ -14,9 +15,6 @@ use crate::cli::terminal::say;
 
 /// Bytes of a written question; no model takes as much.
 const MOST_TEXT: u64 = 1 << 20;
-/// Bytes of sound on standard input, nine hours at 16 kHz: an endless pipe ends in a sentence and not
-/// with all memory.
-const MOST_SOUND: u64 = 1 << 30;
 /// What some editors put before a text.
 const BYTE_ORDER_MARK: char = '\u{FEFF}';
 /// Bytes that one may become where characters are composed (NFC).
@@ -61,31 +59,35 @@ impl Ask {
                 }
                 Ok(Question::Text(text))
             }
-            (None, Some(path)) => self
-                .limit(read_sound(path)?, path, &manifest.mel)
-                .map(Question::Audio),
+            (None, Some(path)) => self.spoken(path, &manifest.mel).map(Question::Audio),
             (None, None) => bail!("nothing was asked: give an audio file, or --text"),
         }
     }
 
     /// The model hears a fixed length; more is cut only when the person insists.
-    fn limit(&self, pcm: Pcm, path: &Path, mel: &MelDims) -> Result<Pcm> {
-        let (seconds, hears) = (pcm.seconds(), mel.max_seconds as f64);
-        let limit = self.max_seconds.unwrap_or(f64::INFINITY).min(hears);
-        if seconds <= limit {
-            return Ok(pcm);
+    fn spoken(&self, path: &Path, mel: &MelDims) -> Result<Pcm> {
+        let hears = mel.max_seconds as f64;
+        let limit = match self.max_seconds {
+            Some(limit) => Limit::First(limit.min(hears)),
+            None => Limit::AtMost(hears),
+        };
+        let recording = read_sound(path, limit).map_err(|error| match error {
+            AudioError::TooLong { .. } => {
+                anyhow!("{error}, or give --max-seconds {hears} to ask with its beginning")
+            }
+            error => error.into(),
+        })?;
+        if let Limit::First(limit) = limit {
+            match recording.lasts {
+                Lasts::Exactly(seconds) if seconds > limit => say(format_args!(
+                    "note: hearing the first {limit} s of {} s",
+                    seconds_apart(seconds, limit)
+                )),
+                Lasts::Exactly(_) => {}
+                Lasts::MoreThan(_) => say(format_args!("note: hearing the first {limit} s")),
+            }
         }
-        let said = audio::seconds_apart(seconds, limit);
-        if self.max_seconds.is_none() {
-            bail!(
-                "{} lasts {said} s and only {hears} s are heard; cut it, or give --max-seconds {hears} to ask with its beginning",
-                name(path)
-            );
-        }
-        say(format_args!(
-            "note: hearing the first {limit} s of {said} s"
-        ));
-        Ok(pcm.first(limit))
+        Ok(recording.pcm)
     }
 }
 
@@ -95,12 +97,11 @@ fn could_be_too_long(text: &str, manifest: &Manifest) -> bool {
     LONGEST_COMPOSED * text.len() + MOST_MARKS > manifest.decoder.max_length
 }
 
-fn read_sound(path: &Path) -> Result<Pcm> {
-    if !is_stdio(path) {
-        return Ok(audio::read(path)?);
+fn read_sound(path: &Path, limit: Limit) -> Result<Recording, AudioError> {
+    match is_stdio(path) {
+        true => limit.read_from(io::stdin(), &name(path)),
+        false => limit.read(path),
     }
-    let bytes = read_at_most(io::stdin(), MOST_SOUND, &name(path))?;
-    Ok(audio::read_bytes(bytes, "standard input")?)
 }
 
 fn read_text(path: &Path) -> Result<String> {

@@ -3,9 +3,10 @@
 use std::f32::consts::TAU;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
+use mini_omni::audio::Limit;
 use mini_omni::model::MelDims;
-use mini_omni::{Pcm, Question, audio};
+use mini_omni::{Pcm, Question};
 
 /// Asked where nothing is given.
 const TEXTS: [&str; 3] = [
@@ -42,16 +43,7 @@ fn written(text: &str) -> Input {
 }
 
 fn spoken(path: &Path, mel: &MelDims) -> Result<Input> {
-    let pcm = audio::read(path)?;
-    let seconds = pcm.seconds();
-    if seconds > mel.max_seconds as f64 {
-        bail!(
-            "{} lasts {} s and only {} s are heard; cut it",
-            path.display(),
-            audio::seconds_apart(seconds, mel.max_seconds as f64),
-            mel.max_seconds
-        );
-    }
+    let pcm = Limit::AtMost(mel.max_seconds as f64).read(path)?.pcm;
     Ok(Input {
         name: path.display().to_string(),
         question: Question::Audio(pcm),

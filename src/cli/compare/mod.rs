@@ -29,7 +29,7 @@ pub struct Compare {
     /// The model folder it is held against; always computed on the CPU
     #[arg(long, value_name = "MODEL")]
     reference: PathBuf,
-    /// Spoken questions: wav, flac, mp3 or ogg; a few built-in questions where nothing is given
+    /// Spoken questions: any that ask reads; a few built-in questions where nothing is given
     #[arg(value_name = "FILE")]
     inputs: Vec<PathBuf>,
     /// A written question; may be given several times
