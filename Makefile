@@ -20,7 +20,8 @@ CARGO_HOME ?= $(HOME)/.cargo
 REMAP      := --remap-path-prefix=$(CARGO_HOME)/registry/src= --remap-path-prefix=$(CURDIR)=.
 export RUSTFLAGS := $(strip $(RUSTFLAGS) $(REMAP))
 # Seconds of each fuzzer, and the target that the sanitizer needs named.
-SECONDS    ?= 60
+FUZZ_SECONDS ?= 60
+FUZZERS      := audio manifest tokenizer
 HOST       := $(shell rustc -vV | sed -n 's/^host: //p')
 
 .PHONY: help demo test parity bench recipe eval lint doc shuttle sanitize fuzz fmt onnxruntime release clean
@@ -68,6 +69,18 @@ shuttle: ## many orders of the codec queue's threads, by a model checker
 sanitize: onnxruntime ## the library's tests under AddressSanitizer and overflow checks (nightly Rust)
 	RUSTFLAGS="-Zsanitizer=address -Coverflow-checks=on -Cdebug-assertions=on" ASAN_OPTIONS=detect_leaks=0 \
 		cargo +nightly test --release --lib --target $(HOST) --target-dir target/sanitize
+
+# An input that panics, takes over 5 s or asks for over 600 MB at once ends it; the seeds are the tests' files.
+fuzz: onnxruntime $(TEST_VENV)/.done ## mutated sound, manifests, tokenizers (cargo-fuzz, nightly Rust) and checkpoints
+	cargo fuzz --version 2>/dev/null || cargo install --locked cargo-fuzz --version 0.13.2
+	for fuzzer in $(FUZZERS); do mkdir -p fuzz/corpus/$$fuzzer; done
+	cp tests/fixtures/audio/*.* fuzz/corpus/audio/
+	cp onnx/tiny-random/manifest.json onnx/mini-omni-small/manifest.json fuzz/corpus/manifest/
+	cp onnx/tiny-random/tokenizer.json fuzz/corpus/tokenizer/
+	for fuzzer in $(FUZZERS); do \
+		cargo +nightly fuzz run $$fuzzer -- -max_total_time=$(FUZZ_SECONDS) -timeout=5 -malloc_limit_mb=600 || exit 1; \
+	done
+	$(TEST_VENV)/bin/python export/tests/fuzz_checkpoint.py --seconds $(FUZZ_SECONDS)
 
 fmt: $(TEST_VENV)/.done ## format the Rust
 	cargo fmt

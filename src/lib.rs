@@ -12,10 +12,10 @@
 //! Load a [`Runtime`] and an [`Omni`], then [`Omni::stream`] a [`Question`]; for many at once give the
 //! model to a [`Scheduler`]. `examples/` has a file for each use.
 //!
-//! The layers, each of which knows only those before it (`docs/architecture.md`): `error`, `model` (the
-//! folder on disk), [`audio`], `decoding` (rules, pure), `ask` and `trace` (the vocabulary), `graph` (the
-//! only place that knows ONNX Runtime), `hearing` (is that speech), `engine`, then the three ways in: `omni`, `scheduler`,
-//! [`compare`].
+//! The layers, each of which knows only those before it (`docs/architecture.md`): `error`, [`model`]
+//! (the folder on disk), [`audio`], `decoding` (rules, pure), `ask` and `trace` (the vocabulary), `graph`
+//! (the only place that knows ONNX Runtime), `hearing` (where there is speech), `engine`, then the ways
+//! in: `omni`, `scheduler`, [`compare`], [`measure`].
 #![warn(missing_docs)]
 
 mod ask;
