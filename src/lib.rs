@@ -24,6 +24,7 @@ pub mod compare;
 mod decoding;
 mod engine;
 mod error;
+mod fence;
 mod graph;
 mod hearing;
 pub mod measure;

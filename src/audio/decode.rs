@@ -5,7 +5,6 @@
 
 use std::iter::repeat_n;
 use std::ops::ControlFlow::{self, Break, Continue};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use hound::SampleFormat;
 use symphonia::core::codecs::CodecParameters;
@@ -19,6 +18,7 @@ use symphonia::core::packet::Packet;
 use super::input::Part;
 use super::opus::{self, Opus};
 use super::{Limit, Second};
+use crate::fence::caught;
 
 /// Samples as they come, up to one frame more than is wanted.
 pub(super) struct Sound {
@@ -132,7 +132,7 @@ pub(super) fn any(file: Part, sound: &mut Sound) -> Result<(), Unread> {
     // A stranger's file must not end a process that answers others: an assertion of symphonia's that
     // a hostile file breaks is damage like any other. Known are a division by zero in Vorbis floors
     // with two equal places, and those that `mpeg4` looks out for.
-    let read = catch_unwind(AssertUnwindSafe(|| unguarded(file, sound)));
+    let read = caught(|| unguarded(file, sound));
     read.unwrap_or_else(|_| match sound.frames() {
         0 => Err(Unread::Container),
         _ => Ok(()),

@@ -80,7 +80,11 @@ impl Outputs {
             }
         };
         let wanted = self.text.is_some() || self.sound.is_some() || self.trace.is_some();
-        self.attempt_text(TextSink::end);
+        match trace.ended {
+            // No answer is not even an empty line.
+            Ended::NoSpeech => self.attempt_text(TextSink::end_line),
+            _ => self.attempt_text(TextSink::end),
+        }
         self.complete(&trace)?;
         if !self.failures.is_empty() {
             let said: Vec<_> = self.failures.iter().map(|e| format!("{e:#}")).collect();

@@ -7,10 +7,8 @@
 
 #![cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // most kernels are there
 
-use std::any::Any;
 use std::cell::RefCell;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
 use ort::operator::{
@@ -22,6 +20,7 @@ use ort::value::{
 };
 
 use super::shape::{Input, Sizes, product};
+use crate::fence::caught;
 
 /// An operator as a kernel's author writes it.
 pub(super) trait Operation: Send + Sync + 'static {
@@ -77,10 +76,10 @@ impl<O: Operation> Operator for Guarded<O> {
     ) -> ort::Result<GuardedKernel<O>> {
         let operator = self.0.name();
         let node = Node { operator, context };
-        let made = catch_unwind(AssertUnwindSafe(|| self.0.kernel(&node)));
+        let made = caught(|| self.0.kernel(&node));
         Ok(GuardedKernel {
             operator,
-            kernel: made.unwrap_or_else(|panic| Err(error(operator, &message(&*panic))))?,
+            kernel: made.unwrap_or_else(|panic| Err(error(operator, &fault(&panic))))?,
         })
     }
 }
@@ -94,17 +93,15 @@ impl<O: Operation> Kernel for GuardedKernel<O> {
     fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
         let operator = self.operator;
         // Unwind safe by the contract of `Compute::compute`.
-        let done = catch_unwind(AssertUnwindSafe(|| {
+        let done = caught(|| {
             let call = Call::check::<O>(operator, context, self.kernel.sizes())?;
             self.kernel.compute(&call)
-        }));
+        });
         done.unwrap_or_else(|panic| {
-            let what = message(&*panic);
-            let shapes = catch_unwind(AssertUnwindSafe(|| shapes(O::INPUTS, context)));
-            let shapes = shapes.unwrap_or_default();
+            let shapes = caught(|| shapes(O::INPUTS, context)).unwrap_or_default();
             Err(error(
                 operator,
-                &format!("{what}; its inputs were {shapes}"),
+                &format!("{}; its inputs were {shapes}", fault(&panic)),
             ))
         })
     }
@@ -113,15 +110,6 @@ impl<O: Operation> Kernel for GuardedKernel<O> {
 /// An error that names the operator.
 fn error(operator: &str, what: &str) -> ort::Error {
     ort::Error::new(format!("mini_omni operator {operator}: {what}"))
-}
-
-/// What a panic says.
-fn message(panic: &(dyn Any + Send)) -> String {
-    let text = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("a fault in the kernel ({})", text.unwrap_or("no message"))
 }
 
 /// All inputs' names and shapes, for a message.
@@ -343,18 +331,23 @@ impl<'a> Call<'a> {
         batches: usize,
         work: impl Fn(usize) + Sync + Send,
     ) -> ort::Result<()> {
-        let fault = OnceLock::new();
+        let first = OnceLock::new();
         self.context.par_for(total, batches, |i| {
             // Unwind safe: what it wrote is read by nobody, for the run fails.
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(i))) {
-                let _ = fault.set(message(&*panic)); // the first fault is told
+            if let Err(panic) = caught(|| work(i)) {
+                let _ = first.set(fault(&panic)); // the first fault is told
             }
         })?;
-        match fault.get() {
+        match first.get() {
             None => Ok(()),
             Some(what) => Err(self.error(what)),
         }
     }
+}
+
+/// What a panic says.
+fn fault(panic: &str) -> String {
+    format!("a fault in the kernel ({panic})")
 }
 
 /// Bytes of an element, of the types that our operators read.
