@@ -74,11 +74,11 @@ sanitize: onnxruntime ## the library's tests under AddressSanitizer and overflow
 fuzz: onnxruntime $(TEST_VENV)/.done ## mutated sound, manifests, tokenizers (cargo-fuzz, nightly Rust) and checkpoints
 	cargo fuzz --version 2>/dev/null || cargo install --locked cargo-fuzz --version 0.13.2
 	for fuzzer in $(FUZZERS); do mkdir -p fuzz/corpus/$$fuzzer; done
-	cp tests/fixtures/audio/*.* fuzz/corpus/audio/
+	cp tests/fixtures/audio/*.* tests/fixtures/audio/formats/*.* fuzz/corpus/audio/
 	cp onnx/tiny-random/manifest.json onnx/mini-omni-small/manifest.json fuzz/corpus/manifest/
 	cp onnx/tiny-random/tokenizer.json fuzz/corpus/tokenizer/
 	for fuzzer in $(FUZZERS); do \
-		cargo +nightly fuzz run $$fuzzer -- -max_total_time=$(FUZZ_SECONDS) -timeout=5 -malloc_limit_mb=600 || exit 1; \
+		cargo +nightly fuzz run -O $$fuzzer -- -max_len=65536 -max_total_time=$(FUZZ_SECONDS) -timeout=5 -malloc_limit_mb=600 || exit 1; \
 	done
 	$(TEST_VENV)/bin/python export/tests/fuzz_checkpoint.py --seconds $(FUZZ_SECONDS)
 

@@ -42,7 +42,5 @@ mod tests {
         assert_eq!(caught(|| 7), Ok(7));
         let n = Vec::<u8>::new().len();
         assert!(!caught(|| 1 / n).expect_err("a panic").is_empty());
-        let said = caught_within(Duration::from_secs(9), || -> u8 { panic!("no {}", 5) });
-        assert_eq!(said, Err("no 5".to_string()));
     }
 }

@@ -28,7 +28,10 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
         true => sources(&path),
         false => vec![path],
     };
-    entries.flat_map(|entry| below(entry.path())).collect()
+    let files = entries.flat_map(|entry| below(entry.path()));
+    files
+        .filter(|path| path.extension().is_some_and(|e| e == "rs"))
+        .collect()
 }
 
 /// The layers that a source names as `crate::layer`, its tests left out.

@@ -38,6 +38,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_panic_on_the_other_thread_is_told_in_its_own_words() {
+        let said = caught_within(Duration::from_secs(9), || -> u8 { panic!("no {}", 5) });
+        assert_eq!(said, Err("no 5".to_string()));
+    }
+
+    #[test]
     fn work_without_end_is_given_up() {
         let said = caught_within(Duration::from_millis(20), || {
             thread::sleep(Duration::from_millis(500));

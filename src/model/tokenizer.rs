@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::manifest::{Manifest, SpecialIds};
 use super::{guard, names, outline};
 use crate::error::{Error, ErrorKind, Result};
+use crate::fence::caught;
 
 /// Stands in decoded text for bytes that are no whole character (yet).
 const REPLACEMENT: char = '\u{FFFD}';
@@ -66,7 +67,7 @@ impl Tokenizer {
             tokenizers::Tokenizer::from_bytes(json).map_err(|e| e.to_string())
         })
         .flatten()?;
-        guard::caught(|| check_words(&tokenizer, vocab)).flatten()?;
+        caught(|| check_words(&tokenizer, vocab)).flatten()?;
         tokenizer.set_encode_special_tokens(true);
         // A question is put into ids as it is: nothing cut off, put around it or said twice.
         tokenizer.with_padding(None);
@@ -140,7 +141,7 @@ impl Tokenizer {
             .filter(|&&id| id < self.ids.eot)
             .map(|&id| id as u32)
             .collect();
-        let decoded = guard::caught(|| self.tokenizer.decode(&words, true));
+        let decoded = caught(|| self.tokenizer.decode(&words, true));
         decoded.ok().and_then(Result::ok).unwrap_or_default()
     }
 
