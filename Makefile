@@ -36,7 +36,8 @@ demo: release ## ask a spoken question, hear the answer in answer.wav
 
 test: onnxruntime $(TEST_VENV)/.done release ## everything that needs no torch
 	cargo test --release --all-targets
-	cargo test --release --doc
+	ORT_DYLIB_PATH="$$(ls $(CURDIR)/$(ORT)/libonnxruntime*.* | head -n 1)" cargo test --release --doc
+	for example in answer stream conversations cancel; do cargo run --quiet --release --example $$example || exit 1; done
 	$(TEST_VENV)/bin/python -m pytest -q export/tests --ignore export/tests/parity
 
 parity: release $(PARITY_VENV)/.done ## against an independent torch implementation, tiny and full size

@@ -158,6 +158,6 @@ mod tests {
         // The word's first frame is the second that is heard.
         let (say, _) = scripted(script(&[(0.0, 1), (0.9, 3), (0.0, 20)]));
         let found = speech(&vec![0.1; 3 * FRAME], Speech::Spans, say).expect("no graph");
-        assert_eq!(found, [0..3 * FRAME]);
+        assert_eq!(found, vec![0..3 * FRAME]);
     }
 }

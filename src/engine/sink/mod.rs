@@ -8,7 +8,7 @@
 use std::ops::{ControlFlow, Deref};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Instant;
 
@@ -253,10 +253,7 @@ pub struct Answer {
 impl Answer {
     /// The next event, if it is there by now.
     pub fn try_next(&mut self) -> Option<Event> {
-        match self.events.as_ref()?.try_recv() {
-            Ok(event) => Some(event),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-        }
+        self.events.as_ref()?.try_recv().ok()
     }
 
     /// Ends the answer early: no event follows, and [`Answer::finish`] gives the record of what was
