@@ -43,6 +43,11 @@ impl Sound {
         }
     }
 
+    /// How much of the recording is wanted.
+    pub fn limit(&self) -> Limit {
+        self.limit
+    }
+
     /// Frames that are wanted.
     pub fn wanted(&self) -> usize {
         self.limit.frames(self.sample_rate, self.channels)

@@ -35,6 +35,14 @@ pub enum Lasts {
 }
 
 impl Limit {
+    /// The longest that matters: beyond it a recording need not be looked through.
+    pub(super) fn seconds(self) -> Second {
+        match self {
+            Limit::Whole => MOST_SAMPLES as Second / Second::from(super::LOWEST_RATE),
+            Limit::AtMost(seconds) | Limit::First(seconds) => seconds,
+        }
+    }
+
     /// Frames (samples of every channel at one time) to keep.
     pub(super) fn frames(self, sample_rate: u32, channels: usize) -> usize {
         let most = MOST_SAMPLES / channels.max(1);

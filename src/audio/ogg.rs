@@ -5,6 +5,7 @@
 
 use std::io;
 
+use super::Second;
 use super::input::Input;
 
 /// Bytes of a page before the table of its segments, and the longest table.
@@ -20,24 +21,86 @@ pub(super) fn is_ogg(head: &[u8]) -> bool {
     head.starts_with(b"OggS")
 }
 
-/// Where the last page begins that the file ends in, and what is left of it as a page.
-pub(super) fn cut_page(input: &mut Input, start: u64) -> io::Result<Option<(u64, Vec<u8>)>> {
-    let end = input.length()?;
-    let mut at = start;
+/// How an ogg ends.
+#[derive(Debug, PartialEq)]
+pub(super) enum End {
+    /// With its last page.
+    Whole,
+    /// Inside the page that begins at `at`; `page` is what is left of it.
+    Cut { at: u64, page: Vec<u8> },
+    /// Behind more sound than is wanted.
+    Later,
+}
+
+/// How the ogg ends, looked for no further than behind `most` seconds of sound.
+pub(super) fn end(input: &mut Input, start: u64, most: Second) -> io::Result<End> {
+    let (mut at, mut clock) = (start, Clock::default());
     for _ in 0..MOST_PAGES {
         let head = input.piece(at, HEADER + MOST_SEGMENTS)?;
         let Some(segments) = segments(&head) else {
-            return Ok(None);
+            return Ok(End::Whole);
         };
         let body = at + (HEADER + segments.len()) as u64;
         let length: u64 = segments.iter().copied().map(u64::from).sum();
-        if body + length > end {
-            let arrived = input.piece(body, (end.saturating_sub(body)) as usize)?;
-            return Ok(page_of(&head[..HEADER], segments, &arrived).map(|page| (at, page)));
+        let arrived = input.piece(body, length as usize)?;
+        if (arrived.len() as u64) < length {
+            let page = page_of(&head[..HEADER], segments, &arrived);
+            return Ok(page.map_or(End::Whole, |page| End::Cut { at, page }));
+        }
+        if clock.after(&head, &arrived) > most {
+            return Ok(End::Later);
         }
         at = body + length;
     }
-    Ok(None)
+    Ok(End::Later)
+}
+
+/// How much sound the pages hold, of all the recordings that follow each other.
+#[derive(Default)]
+struct Clock {
+    /// Of the recordings that have ended.
+    before: Second,
+    /// Of this one.
+    here: Second,
+    /// Hz; 0 where nobody says it.
+    rate: u32,
+}
+
+impl Clock {
+    /// Seconds after a page. Its header counts the samples of its recording so far.
+    fn after(&mut self, head: &[u8], body: &[u8]) -> Second {
+        const BEGINS: u8 = 2;
+        if head[5] & BEGINS != 0 {
+            self.before += self.here;
+            (self.here, self.rate) = (0.0, rate(body));
+        }
+        let samples = head[6..14].iter().rev();
+        let samples = samples.fold(0, |sum: u64, &byte| sum << 8 | u64::from(byte));
+        // All ones: no packet ends on this page.
+        if self.rate > 0 && samples < u64::MAX {
+            self.here = samples as Second / Second::from(self.rate);
+        }
+        self.before + self.here
+    }
+}
+
+/// The sample rate that a recording's first packet tells, Hz; 0 where it is of no known kind.
+fn rate(packet: &[u8]) -> u32 {
+    /// Opus counts at this rate, whatever was recorded.
+    const OPUS: u32 = 48_000;
+    /// Where the FLAC mapping has its stream's rate, 20 bits.
+    const FLAC: usize = 27;
+    let at = |place: usize| packet.get(place).map_or(0, |&byte| u32::from(byte));
+    match packet {
+        [b'O', b'p', b'u', b's', ..] => OPUS,
+        [1, b'v', b'o', b'r', b'b', b'i', b's', ..] => {
+            (12..16).rev().fold(0, |sum, place| sum << 8 | at(place))
+        }
+        [0x7F, b'F', b'L', b'A', b'C', ..] => {
+            at(FLAC) << 12 | at(FLAC + 1) << 4 | at(FLAC + 2) >> 4
+        }
+        _ => 0,
+    }
 }
 
 /// Lengths of a page's segments.
@@ -80,6 +143,19 @@ fn checksum(page: &[u8]) -> u32 {
 mod tests {
     use super::*;
 
+    /// The same bytes for ever.
+    struct Again(Vec<u8>, usize);
+
+    impl io::Read for Again {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            for byte in buffer.iter_mut() {
+                *byte = self.0[self.1];
+                self.1 = (self.1 + 1) % self.0.len();
+            }
+            Ok(buffer.len())
+        }
+    }
+
     /// A page of packets of 3, 300 and 4 bytes.
     fn page() -> Vec<u8> {
         let mut page = [
@@ -98,16 +174,38 @@ mod tests {
         let page = page();
         for (cut, segments, bytes) in [(1, 3, 303), (4, 3, 303), (5, 1, 3), (304, 1, 3)] {
             let mut input = Input::memory([&page, &page[..page.len() - cut]].concat());
-            let (at, kept) = cut_page(&mut input, 0).unwrap().unwrap();
+            let End::Cut { at, page: kept } = end(&mut input, 0, 9.0).unwrap() else {
+                panic!("cut by {cut}")
+            };
             assert_eq!(at, page.len() as u64);
             assert_eq!(usize::from(kept[26]), segments);
             assert_eq!(kept.len(), HEADER + segments + bytes);
         }
         for cut in [305, 320, 334] {
             let mut input = Input::memory(page[..page.len() - cut].to_vec());
-            assert_eq!(cut_page(&mut input, 0).unwrap(), None);
+            assert_eq!(end(&mut input, 0, 9.0).unwrap(), End::Whole);
         }
-        assert_eq!(cut_page(&mut Input::memory(page), 0).unwrap(), None);
+        assert_eq!(end(&mut Input::memory(page), 0, 9.0).unwrap(), End::Whole);
+    }
+
+    #[test]
+    fn what_lies_behind_the_wanted_sound_is_not_looked_for() {
+        for (name, seconds) in [("opus.ogg", 0.5), ("sine.ogg", 0.5), ("flac.ogg", 0.5)] {
+            let file = super::super::tests::fixture(name);
+            // The same again and again, as a stream of several recordings is.
+            let mut endless = Input::pipe(Again(file.clone(), 0));
+            assert_eq!(
+                end(&mut endless, 0, 4.0 * seconds).unwrap(),
+                End::Later,
+                "{name}"
+            );
+            let mut once = Input::memory(file.clone());
+            assert_eq!(
+                end(&mut once, 0, 4.0 * seconds).unwrap(),
+                End::Whole,
+                "{name}"
+            );
+        }
     }
 
     #[test]

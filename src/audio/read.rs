@@ -9,6 +9,7 @@ use std::path::Path;
 use super::decode::{self, Sound, Unread};
 use super::input::{Input, MOST_HELD, Part, Trouble};
 use super::mpeg4::Boxes;
+use super::ogg::End;
 use super::pcm::check_rate;
 use super::riff::{self, WavFormat};
 use super::sniff::{Format, HEAD, Riff, id3_length, sniff};
@@ -127,7 +128,7 @@ fn sound_of(mut input: Input, name: &str, sound: &mut Sound) -> Result<(), Audio
         Format::Riff(riff) if start == 0 => riff_sound(input, riff, name, sound),
         Format::NotRead(what) => Err(not_audio(what.into())),
         format => {
-            let file = mended(input, start, &head).map_err(cut)?;
+            let file = mended(input, start, &head, sound.limit()).map_err(cut)?;
             decode::any(file, sound).map_err(|unread| {
                 not_audio(match (unread, format) {
                     (Unread::Container, Format::Known(name)) => {
@@ -143,11 +144,19 @@ fn sound_of(mut input: Input, name: &str, sound: &mut Sound) -> Result<(), Audio
 }
 
 /// The recording from `start` on, so that its reader can make something of a cut one.
-fn mended(mut input: Input, start: u64, head: &[u8]) -> io::Result<Part> {
+fn mended(mut input: Input, start: u64, head: &[u8], limit: Limit) -> io::Result<Part> {
     let nothing = Vec::new;
     if ogg::is_ogg(head) {
-        if let Some((end, page)) = ogg::cut_page(&mut input, start)? {
-            return Ok(Part::new(nothing(), input, start, end).ending_in(page));
+        match ogg::end(&mut input, start, limit.seconds())? {
+            End::Whole => {}
+            End::Cut { at, page } => {
+                return Ok(Part::new(nothing(), input, start, at).ending_in(page));
+            }
+            // A pipe may never end: it is read as it comes, and no further than is wanted.
+            End::Later if input.known_length().is_none() => {
+                return Ok(Part::new(nothing(), input, start, u64::MAX).straight_on());
+            }
+            End::Later => {}
         }
     } else if mpeg4::is_mpeg4(head) {
         match mpeg4::boxes(&mut input, start)? {

@@ -40,7 +40,11 @@ pub(super) fn dims(manifest: &Manifest) -> Check {
             manifest.codec.codebook_size, manifest.ids.audio_vocab_size
         ));
     }
-    Ok(())
+    let ids = &manifest.ids;
+    let special = [ids.eoa, ids.pad_a, ids.input_a, ids.answer_a, ids.split];
+    let codes = manifest.codec.codebook_size;
+    special_ids("audio", &special, (codes, ids.audio_vocab_size))?;
+    hashes(manifest)
 }
 
 /// The least bytes that the decoder's weights take: one bit each of embeddings and attention.
@@ -141,15 +145,33 @@ fn ids(ids: &SpecialIds) -> Check {
     let why = "8 MiB of audio logits a step";
     within("ids.audio_vocab_size", ids.audio_vocab_size, (1, most), why)?;
     let special = [ids.eot, ids.pad_t, ids.input_t, ids.answer_t, ids.asr];
-    special_ids("text", &special, text)?;
-    let special = [ids.eoa, ids.pad_a, ids.input_a, ids.answer_a, ids.split];
-    special_ids("audio", &special, ids.audio_vocab_size)
+    let words = usize::try_from(ids.eot).unwrap_or(0);
+    special_ids("text", &special, (words, text))
 }
 
-fn special_ids(what: &str, ids: &[i64], vocab: usize) -> Check {
-    match ids.iter().find(|&&id| id < 0 || id as usize >= vocab) {
-        Some(id) => Err(format!(
-            "special {what} id {id} lies outside its vocabulary of {vocab}"
+/// Special ids lie behind the plain ones and inside the vocabulary, and no two are alike.
+fn special_ids(what: &str, ids: &[i64], (plain, vocab): (usize, usize)) -> Check {
+    let lies = |id: i64| usize::try_from(id).is_ok_and(|id| (plain..vocab).contains(&id));
+    if let Some(id) = ids.iter().find(|&&id| !lies(id)) {
+        return Err(format!(
+            "special {what} id {id} must lie behind the {plain} plain ids and inside the vocabulary of {vocab}"
+        ));
+    }
+    let mut sorted = ids.to_vec();
+    sorted.sort_unstable();
+    match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(format!("two special {what} ids are {}", pair[0])),
+        None => Ok(()),
+    }
+}
+
+/// A hash that is none would only be noticed when a file is verified.
+fn hashes(manifest: &Manifest) -> Check {
+    let is_hash = |text: &str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    match manifest.files.iter().find(|file| !is_hash(&file.sha256)) {
+        Some(file) => Err(format!(
+            "the sha256 of {} is not 64 hexadecimal digits",
+            file.name
         )),
         None => Ok(()),
     }

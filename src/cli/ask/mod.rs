@@ -79,10 +79,10 @@ pub struct Ask {
     #[arg(long, value_enum)]
     encoder_window: Option<WindowArg>,
     /// Cut what is no speech at both ends of the question; where not given, as the model has it
-    #[arg(long, overrides_with = "no_trim")]
+    #[arg(long, conflicts_with = "no_trim")]
     trim: bool,
     /// Leave the question as it is
-    #[arg(long, overrides_with = "trim")]
+    #[arg(long)]
     no_trim: bool,
     /// Answer though there is no speech in the question: for benchmarks
     #[arg(long)]
