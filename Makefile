@@ -76,7 +76,7 @@ fuzz: onnxruntime $(TEST_VENV)/.done ## mutated sound, manifests, tokenizers (ca
 	cargo fuzz --version 2>/dev/null || cargo install --locked cargo-fuzz --version 0.13.2
 	for fuzzer in $(FUZZERS); do mkdir -p fuzz/corpus/$$fuzzer; done
 	cp tests/fixtures/audio/*.* tests/fixtures/audio/formats/*.* fuzz/corpus/audio/
-	cp onnx/tiny-random/manifest.json onnx/mini-omni-small/manifest.json fuzz/corpus/manifest/
+	for model in tiny-random mini-omni-small; do cp onnx/$$model/manifest.json fuzz/corpus/manifest/$$model.json; done
 	cp onnx/tiny-random/tokenizer.json fuzz/corpus/tokenizer/
 	for fuzzer in $(FUZZERS); do \
 		cargo +nightly fuzz run -O $$fuzzer -- -max_len=65536 -max_total_time=$(FUZZ_SECONDS) -timeout=5 -malloc_limit_mb=600 || exit 1; \

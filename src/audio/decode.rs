@@ -128,6 +128,8 @@ fn take(mut samples: impl Iterator<Item = f32>, spec: hound::WavSpec, sound: &mu
 pub(super) enum Unread {
     /// It is nothing known, or damaged.
     Container,
+    /// It has pictures, and no sound.
+    Silent,
     /// What is inside is not decoded; why.
     Codec(String),
 }
@@ -154,6 +156,13 @@ fn unguarded(file: Part, sound: &mut Sound) -> Result<(), Unread> {
             Default::default(),
         )
         .map_err(|_| Unread::Container)?;
+    let silent = |track: &Track| {
+        use CodecParameters::{Subtitle, Video};
+        matches!(track.codec_params, Some(Video(_) | Subtitle(_)))
+    };
+    if !format.tracks().is_empty() && format.tracks().iter().all(silent) {
+        return Err(Unread::Silent);
+    }
     let mut track = Decoded::new(&*format).map_err(Unread::Codec)?;
     sound.claimed = track.claimed;
     let mut damage = Damage::default();

@@ -32,6 +32,12 @@ pub enum AudioError {
         /// The file.
         name: String,
     },
+    /// The file is a film without sound.
+    #[error("{name} holds pictures and no sound; record the question again")]
+    NoSound {
+        /// The file.
+        name: String,
+    },
     /// A sample is NaN, infinite, or far beyond what any scale explains.
     #[error(
         "sample {sample} of {name} is {value}, not a number that can be heard; write the file again with finite samples"
@@ -116,7 +122,8 @@ impl Lasts {
 fn ffmpeg(name: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-+,@%".contains(c);
     let name = match name {
-        "standard input" => "-".to_string(),
+        // What came through a pipe is gone; it has to be a file for a second reading.
+        "standard input" => "RECORDING".to_string(),
         // A name that looks like an option.
         name if name.starts_with('-') => format!("'./{}'", name.replace('\'', r"'\''")),
         name if name.chars().all(plain) => name.to_string(),
@@ -140,6 +147,9 @@ mod tests {
         );
         assert_eq!(line("it's;ls"), format!(r"ffmpeg -i 'it'\''s;ls' {tail}"));
         assert_eq!(line("-x.amr"), format!("ffmpeg -i './-x.amr' {tail}"));
-        assert_eq!(line("standard input"), format!("ffmpeg -i - {tail}"));
+        assert_eq!(
+            line("standard input"),
+            format!("ffmpeg -i RECORDING {tail}")
+        );
     }
 }

@@ -17,6 +17,9 @@ use super::{
     AudioError, Lasts, Limit, MOST_SAMPLES, Pcm, Recording, Second, aiff, caf, mix, mpeg4, ogg,
 };
 
+/// What a file claims beyond a day is a length that was left open, as Wave64 does on a pipe.
+const MOST_CLAIMED: Second = 24.0 * 3600.0;
+
 /// Reads a recording of any format that is known.
 pub fn read(path: &Path) -> Result<Pcm, AudioError> {
     Ok(Limit::Whole.read(path)?.pcm)
@@ -90,7 +93,9 @@ impl Limit {
         let wanted = sound.wanted();
         let lasts = match sound.claimed {
             _ if sound.frames() <= wanted => Lasts::Exactly(seconds(sound.frames())),
-            Some(claimed) if claimed > seconds(wanted) => Lasts::Exactly(claimed),
+            Some(claimed) if claimed > seconds(wanted) && claimed < MOST_CLAIMED => {
+                Lasts::Exactly(claimed)
+            }
             _ => Lasts::MoreThan(seconds(wanted)),
         };
         let cut = matches!(self, Limit::First(_)) && wanted < MOST_SAMPLES / sound.channels;
@@ -124,6 +129,11 @@ fn sound_of(mut input: Input, name: &str, sound: &mut Sound) -> Result<(), Audio
     if head.is_empty() && start == 0 {
         return Err(AudioError::EmptyFile { name: name.into() });
     }
+    if head.is_empty() {
+        let cut =
+            "it begins like mp3, with a title or cover picture, but is cut off before the sound";
+        return Err(not_audio(cut.into()));
+    }
     match sniff(&head) {
         Format::Riff(riff) if start == 0 => riff_sound(input, riff, name, sound),
         Format::NotRead(what) => Err(not_audio(what.into())),
@@ -131,6 +141,7 @@ fn sound_of(mut input: Input, name: &str, sound: &mut Sound) -> Result<(), Audio
             let file = mended(input, start, &head, sound.limit()).map_err(cut)?;
             decode::any(file, sound).map_err(|unread| {
                 not_audio(match (unread, format) {
+                    (Unread::Silent, _) => return AudioError::NoSound { name: name.into() },
                     (Unread::Container, Format::Known(name)) => {
                         format!("it begins like {name}, but is damaged or cut off")
                     }
@@ -143,7 +154,8 @@ fn sound_of(mut input: Input, name: &str, sound: &mut Sound) -> Result<(), Audio
     }
 }
 
-/// The recording from `start` on, so that its reader can make something of a cut one.
+/// The recording from `start` on, so that its reader can make something of a cut one. An error says
+/// what nothing can be made of.
 fn mended(mut input: Input, start: u64, head: &[u8], limit: Limit) -> io::Result<Part> {
     let nothing = Vec::new;
     if ogg::is_ogg(head) {
@@ -172,9 +184,9 @@ fn mended(mut input: Input, start: u64, head: &[u8], limit: Limit) -> io::Result
         // Matroska. Its reader looks for an index, which nobody needs, behind the end of a cut file.
         return Ok(Part::new(nothing(), input, start, u64::MAX).straight_on());
     } else if caf::is_caf(head)
-        && let Some((body, header)) = caf::header_of_cut(&mut input, start)?
+        && let Some(caf) = caf::header(&mut input, start)?
     {
-        return Ok(Part::new(header, input, body, u64::MAX));
+        return Ok(Part::new(caf.header, input, caf.start, caf.end));
     }
     Ok(Part::new(nothing(), input, start, u64::MAX))
 }

@@ -136,3 +136,17 @@ fn hours_of_sound_in_few_bytes_are_not_decoded() {
     assert!(matches!(told, AudioError::TooLong { .. }), "{told}");
     assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
 }
+
+#[test]
+fn a_length_that_was_left_open_is_unknown() {
+    let mut bytes = fixture("s16.w64");
+    let data = bytes.windows(4).position(|name| name == b"data").unwrap();
+    bytes[data + 16..][..8].copy_from_slice(&(i64::MAX as u64).to_le_bytes());
+    let pipe = Cursor::new(bytes);
+    let refused = Limit::AtMost(0.2).read_from(pipe, "standard input");
+    let told = refused.unwrap_err().to_string();
+    assert!(
+        told.starts_with("standard input lasts more than 0.2 s and"),
+        "{told}"
+    );
+}
