@@ -21,6 +21,7 @@ REMAP      := --remap-path-prefix=$(CARGO_HOME)/registry/src= --remap-path-prefi
 export RUSTFLAGS := $(strip $(RUSTFLAGS) $(REMAP))
 # Seconds of each fuzzer, and the target that the sanitizer needs named.
 FUZZ_SECONDS ?= 60
+FUZZ_TIMEOUT ?= 5
 FUZZERS      := audio manifest tokenizer
 HOST       := $(shell rustc -vV | sed -n 's/^host: //p')
 
@@ -71,7 +72,7 @@ sanitize: onnxruntime ## the library's tests under AddressSanitizer and overflow
 	RUSTFLAGS="-Zsanitizer=address -Coverflow-checks=on -Cdebug-assertions=on" ASAN_OPTIONS=detect_leaks=0 \
 		cargo +nightly test --release --lib --target $(HOST) --target-dir target/sanitize
 
-# An input that panics, takes over 5 s or asks for over 600 MB at once ends it; the seeds are the tests' files.
+# An input that panics, takes over FUZZ_TIMEOUT seconds or asks for over 600 MB at once ends it; the seeds are the tests' files.
 fuzz: onnxruntime $(TEST_VENV)/.done ## mutated sound, manifests, tokenizers (cargo-fuzz, nightly Rust) and checkpoints
 	cargo fuzz --version 2>/dev/null || cargo install --locked cargo-fuzz --version 0.13.2
 	for fuzzer in $(FUZZERS); do mkdir -p fuzz/corpus/$$fuzzer; done
@@ -79,7 +80,7 @@ fuzz: onnxruntime $(TEST_VENV)/.done ## mutated sound, manifests, tokenizers (ca
 	for model in tiny-random mini-omni-small; do cp onnx/$$model/manifest.json fuzz/corpus/manifest/$$model.json; done
 	cp onnx/tiny-random/tokenizer.json fuzz/corpus/tokenizer/
 	for fuzzer in $(FUZZERS); do \
-		cargo +nightly fuzz run -O $$fuzzer -- -max_len=65536 -max_total_time=$(FUZZ_SECONDS) -timeout=5 -malloc_limit_mb=600 || exit 1; \
+		cargo +nightly fuzz run -O $$fuzzer -- -max_len=65536 -max_total_time=$(FUZZ_SECONDS) -timeout=$(FUZZ_TIMEOUT) -malloc_limit_mb=600 -seed=1 || exit 1; \
 	done
 	$(TEST_VENV)/bin/python export/tests/fuzz_checkpoint.py --seconds $(FUZZ_SECONDS)
 
