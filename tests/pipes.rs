@@ -27,6 +27,19 @@ fn through_shell(args: &[&str], how: &str) -> Output {
         .expect("a shell")
 }
 
+/// Runs the binary with a reader of its standard output that goes away after the first byte.
+fn read_for_a_byte(args: &[&str]) -> Output {
+    let mut child = command(args)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let mut stdout = child.stdout.take().expect("a pipe");
+    stdout.read_exact(&mut [0]).expect("a first byte");
+    drop(stdout);
+    child.wait_with_output().expect("an end")
+}
+
 /// Samples a wav's header claims, where they are all there.
 fn samples(bytes: &[u8]) -> u32 {
     assert_eq!(&bytes[..4], b"RIFF");
@@ -39,15 +52,7 @@ fn samples(bytes: &[u8]) -> u32 {
 fn the_sound_is_written_even_if_nobody_reads_the_text() {
     let folder = tempfile::tempdir().expect("a folder");
     let (wav, model) = (folder.path().join("answer.wav"), model());
-    let mut child = command(&spoken(&model, &["--out", text(&wav)]))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary starts");
-    let mut stdout = child.stdout.take().expect("a pipe");
-    stdout.read_exact(&mut [0]).expect("a first byte");
-    drop(stdout);
-    let output = child.wait_with_output().expect("an end");
+    let output = read_for_a_byte(&spoken(&model, &["--out", text(&wav)]));
     assert!(output.status.success(), "{}", stderr(&output));
     assert!(!stderr(&output).contains("error"), "{}", stderr(&output));
     assert!(samples(&fs::read(&wav).expect("a wav")) > 30 * 2048);
@@ -57,15 +62,7 @@ fn the_sound_is_written_even_if_nobody_reads_the_text() {
 fn a_reader_that_goes_away_ends_the_answer_quietly() {
     let model = model();
     let long = ["ask", text(&model), "--text", "Hello", "--task", "t1t2"];
-    let mut child = command(&long)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary starts");
-    let mut stdout = child.stdout.take().expect("a pipe");
-    stdout.read_exact(&mut [0]).expect("a first byte");
-    drop(stdout);
-    let output = child.wait_with_output().expect("an end");
+    let output = read_for_a_byte(&long);
     assert!(output.status.success(), "{}", stderr(&output));
     assert_eq!(stderr(&output), "");
 }

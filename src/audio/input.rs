@@ -2,7 +2,7 @@
 //!
 //! Demuxers want to jump about. A file lets them; of a pipe, what has been read is held in memory,
 //! and no more is read than somebody asks for, up to [`MOST_HELD`]. Demuxers also take a failing disk
-//! for the end of the file, so failures are kept for whoever reports on the reading.
+//! for the end of the file, so failures are kept for the report on the reading.
 
 use std::fs::File;
 use std::io::{self, Cursor, ErrorKind, Read, Seek, SeekFrom};

@@ -18,7 +18,7 @@ pub(crate) enum Heard {
     End(usize),
 }
 
-/// Follows sound at 16 kHz. It asks whoever pushes for the probabilities of its frames
+/// Follows sound at 16 kHz. It asks its caller for the probabilities of its frames
 /// [n, 64 + 512], in order; a graph that remembers must be of this detector alone.
 pub(crate) struct Detector {
     high_pass: HighPass,

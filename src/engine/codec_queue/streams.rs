@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_runs_dry_first_is_served_first() {
+    fn the_first_to_run_dry_is_served_first() {
         let (mut streams, ids, _answers) = streams(&[9, 9, 9]);
         for (stream, samples) in ids.iter().zip([5000, 1000, 3000]) {
             assert_eq!(serve(&mut streams, samples), Some(*stream));

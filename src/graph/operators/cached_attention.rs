@@ -167,7 +167,7 @@ fn totals(call: &Call, sizes: Sizes) -> ort::Result<Vec<usize>> {
 }
 
 impl CachedAttentionKernel {
-    /// The sizes of a run, of which the shapes' names say all but how wide qkv is.
+    /// The sizes of a run. The declared shapes give all of them but the width of qkv.
     fn measure(&self, call: &Call) -> ort::Result<Sizes> {
         let head = 2 * call.size("half"); // no overflow: a dimension of the cache
         if !head.is_multiple_of(16) || head > LARGEST_HEAD {

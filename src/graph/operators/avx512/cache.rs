@@ -6,7 +6,7 @@ use super::super::guard::{Call, Output};
 /// Output `present`, of the shape of the input `past`, as it goes on: the same memory, or a copy.
 ///
 /// A reference to the past must not exist while one to the present can write the same memory, so
-/// the past is a pointer here, never a slice, and whoever reads it reads the present.
+/// the past is a pointer here, never a slice, and a reader of it reads the present.
 pub(in super::super) fn present<'a>(
     call: &'a Call,
     past: usize,

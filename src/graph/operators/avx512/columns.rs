@@ -34,7 +34,7 @@ impl<'a> Columns<'a> {
         self.mine.clone()
     }
 
-    /// Where `columns` of `row` are; whoever writes there stays within them.
+    /// Where `columns` of `row` are; a writer stays within them.
     pub(super) fn at(&mut self, row: usize, columns: &Range<usize>) -> *mut f32 {
         assert!(row < self.rows && columns.start <= columns.end);
         assert!(columns.start >= self.mine.start && columns.end <= self.mine.end);
