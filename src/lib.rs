@@ -15,7 +15,7 @@
 //! The layers, each of which knows only those before it (`docs/architecture.md`): `error`, [`model`]
 //! (the folder on disk), [`audio`], `decoding` (rules, pure), `ask` and `trace` (the vocabulary), `graph`
 //! (the only place that knows ONNX Runtime), `hearing` (where there is speech), `engine`, then the ways
-//! in: `omni`, `scheduler`, [`compare`], [`measure`].
+//! in: `omni`, `scheduler`, [`session`], [`compare`], [`measure`].
 #![warn(missing_docs)]
 
 mod ask;
@@ -31,6 +31,7 @@ pub mod measure;
 pub mod model;
 mod omni;
 mod scheduler;
+pub mod session;
 mod sync;
 mod trace;
 

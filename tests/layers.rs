@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the ground up. `docs/architecture.md` says what each owns.
-const LAYERS: [&str; 15] = [
+const LAYERS: [&str; 16] = [
     "fence",
     "sync",
     "error",
@@ -18,6 +18,7 @@ const LAYERS: [&str; 15] = [
     "engine",
     "omni",
     "scheduler",
+    "session",
     "compare",
     "measure",
 ];

@@ -12,6 +12,8 @@ mod clip;
 mod detector;
 mod frames;
 mod level;
+#[allow(dead_code)] // todo
+mod listener;
 mod segments;
 
 pub(crate) use clip::{Speech, speech};

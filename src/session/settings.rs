@@ -1,0 +1,84 @@
+//! How a conversation goes.
+
+use crate::ask::{Millis, Options};
+use crate::decoding::task::Task;
+
+/// How a conversation goes.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Settings {
+    /// Hz of the sound that is pushed in.
+    pub input_rate: u32,
+    /// When a turn is over.
+    pub turn_end: TurnEnd,
+    /// Sound before the first speech that belongs to the turn.
+    pub pre_roll: Millis,
+    /// Probability from which sound is speech, 0 to 1.
+    pub threshold: f32,
+    /// Pause behind which an answer is prepared, unheard, in case the turn is over; `None`: never.
+    pub speculate: Option<Millis>,
+    /// Whether a turn is answered by itself.
+    pub answer: bool,
+    /// Whether speech ends an answer that it is spoken into.
+    pub interrupt: bool,
+    /// Speech into an answer shorter than this does not interrupt it.
+    pub least_interruption: Millis,
+    /// Turns that the model remembers, the present one included.
+    pub turns: usize,
+    /// How turns are answered.
+    pub reply: Reply,
+}
+
+/// When a turn is over.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum TurnEnd {
+    /// Behind a pause of this length.
+    Pause(Millis),
+    /// By meaning: sooner where the sentence sounds complete, later where it does not.
+    Meaning {
+        /// The longest pause that is waited for.
+        longest: Millis,
+    },
+    /// By [`super::Session::commit`] alone.
+    ByHand,
+}
+
+/// How a question is answered.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Reply {
+    /// Whether the answer is spoken, beside its text.
+    pub spoken: bool,
+    /// Whether the second, text-only row lends it words, where the task has one.
+    pub batch: bool,
+    /// All else; its `task` follows from the question and the above.
+    pub options: Options,
+}
+
+impl Default for Reply {
+    fn default() -> Reply {
+        Reply {
+            spoken: true,
+            batch: false,
+            options: Options::for_task(Task::A1A2),
+        }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            input_rate: 24_000,
+            turn_end: TurnEnd::Pause(500.0),
+            pre_roll: 300.0,
+            threshold: 0.5,
+            speculate: Some(160.0),
+            answer: true,
+            interrupt: true,
+            least_interruption: 350.0,
+            turns: 1,
+            reply: Reply::default(),
+        }
+    }
+}
