@@ -26,6 +26,7 @@ mod resample;
 mod riff;
 mod seconds;
 mod sniff;
+pub(crate) mod streaming;
 #[cfg(test)]
 mod tests;
 

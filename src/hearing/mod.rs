@@ -13,7 +13,7 @@ mod detector;
 mod frames;
 mod level;
 #[allow(dead_code)] // todo
-mod listener;
+pub(crate) mod listener;
 mod segments;
 
 pub(crate) use clip::{Speech, speech};
