@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::event::AnswerId;
-use crate::audio::streaming::Resampler;
+use crate::audio::Resampler;
 use crate::error::Result;
 use crate::hearing::SAMPLE_RATE;
 
@@ -15,7 +15,7 @@ pub(super) struct Echo {
     /// Hz of an answer's sound.
     rate: u32,
     answer: Option<AnswerId>,
-    resampler: Option<Resampler>,
+    resampler: Resampler,
     sound: VecDeque<f32>,
     /// Position of the first sample that is kept.
     first: u64,
@@ -23,30 +23,25 @@ pub(super) struct Echo {
 
 impl Echo {
     /// Nothing is played. `rate`: the codec's, Hz.
-    pub fn new(rate: u32) -> Echo {
-        Echo {
+    pub fn new(rate: u32) -> Result<Echo> {
+        Ok(Echo {
             rate,
             answer: None,
-            resampler: None,
+            resampler: Resampler::new(rate, SAMPLE_RATE)?,
             sound: VecDeque::new(),
             first: 0,
-        }
+        })
     }
 
     /// Samples of an answer go to the player.
-    pub fn hand_over(&mut self, answer: AnswerId, samples: &[f32]) -> Result<()> {
+    pub fn hand_over(&mut self, answer: AnswerId, samples: &[f32]) {
         if self.answer != Some(answer) {
             self.answer = Some(answer);
-            self.resampler = None;
+            self.resampler.finish();
             self.sound.clear();
             self.first = 0;
         }
-        let resampler = match &mut self.resampler {
-            Some(resampler) => resampler,
-            none => none.insert(Resampler::new(self.rate, SAMPLE_RATE)?),
-        };
-        self.sound.extend(resampler.push(samples)?);
-        Ok(())
+        self.sound.extend(self.resampler.push(samples));
     }
 
     /// The `n` samples that were played up to when the player had played `position` of `answer`'s own

@@ -27,12 +27,11 @@ use std::time::{Duration, Instant};
 
 use crate::ask::{self, Question};
 use crate::audio::Pcm;
-use crate::audio::streaming::Resampler;
+use crate::audio::Resampler;
 use crate::engine::{Answer, Memory};
 use crate::error::Result;
 use crate::graph::Runtime;
-use crate::hearing::SAMPLE_RATE;
-use crate::hearing::listener::{Heard, Listener};
+use crate::hearing::{Heard, Listener, SAMPLE_RATE};
 use crate::scheduler::{Request, Scheduler};
 use crate::trace::Trace;
 use echo::Echo;
@@ -98,7 +97,7 @@ impl Session {
             listener: Listener::new(runtime, settings.listener_rules())?,
             machine: Machine::new(rules(&settings, &scheduler)),
             past: Past::new(manifest, settings.turns),
-            echo: Echo::new(manifest.codec.sample_rate),
+            echo: Echo::new(manifest.codec.sample_rate)?,
             inbox: Inbox {
                 sender,
                 receiver,
@@ -140,7 +139,7 @@ impl Session {
 
     fn hear_piece(&mut self, piece: &[f32], now: Instant) -> Result<()> {
         self.take_in(now);
-        let samples = self.resampler.push(piece)?;
+        let samples = self.resampler.push(piece);
         let playing = self.machine.playing(now);
         let playing = playing.and_then(|at| self.echo.played(at, samples.len()));
         for heard in self.listener.hear(&samples, playing.as_deref())? {
@@ -247,8 +246,7 @@ impl Session {
         self.take_in(now);
         let event = self.machine.next_event(now)?;
         if let Event::Audio { answer, samples } = &event {
-            // Where it fails, the ears know less of the echo.
-            let _ = self.echo.hand_over(*answer, samples);
+            self.echo.hand_over(*answer, samples);
         }
         Some(event)
     }

@@ -2,7 +2,7 @@
 
 use crate::ask::{Millis, Options, Question};
 use crate::decoding::task::Task;
-use crate::hearing::listener::ListenerRules;
+use crate::hearing::ListenerRules;
 
 /// How a conversation goes.
 #[derive(Debug, Clone)]
