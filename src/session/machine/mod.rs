@@ -367,12 +367,7 @@ impl Machine {
     }
 
     /// An answer has ended; the one that the owner knows it as, if it is worth remembering.
-    pub fn ended(
-        &mut self,
-        run: RunId,
-        end: Result<Box<Trace>>,
-        now: Instant,
-    ) -> Option<AnswerId> {
+    pub fn ended(&mut self, run: RunId, end: Result<Box<Trace>>, now: Instant) -> Option<AnswerId> {
         let mut run = self.run.take_if(|own| own.id == run)?;
         let answer = match (&end, run.over, run.answer) {
             (Ok(trace), Some(Over::Discarded), _) => {
@@ -501,7 +496,12 @@ impl Machine {
             run.over = Some(over);
             self.orders.push_back(Order::Cancel(run.id));
         }
-        if let Some(Run { answer: Some(answer), reply, .. }) = self.next.take() {
+        if let Some(Run {
+            answer: Some(answer),
+            reply,
+            ..
+        }) = self.next.take()
+        {
             let task = reply.options.task.name();
             let never_begun = Box::new(Trace::new(task, 0, self.rules.streams));
             self.tell_end(answer, Some(over), Ok(never_begun));
