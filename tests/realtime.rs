@@ -20,7 +20,9 @@ fn by_hand() -> Value {
 
 fn is_silent(pcm16: &[u8]) -> bool {
     let (pairs, _) = pcm16.as_chunks::<2>();
-    pairs.iter().all(|&pair| i16::from_le_bytes(pair).abs() < 500)
+    pairs
+        .iter()
+        .all(|&pair| i16::from_le_bytes(pair).abs() < 500)
 }
 
 #[test]
@@ -33,7 +35,11 @@ fn a_spoken_turn_is_answered_in_speech() {
     assert_eq!(done["response"]["status"], "completed");
     assert_eq!(client.transcript(), "The capital of France is Paris.");
     let sound = client.sound();
-    assert!(sound.len() > 24_000 && !is_silent(&sound), "{} bytes", sound.len());
+    assert!(
+        sound.len() > 24_000 && !is_silent(&sound),
+        "{} bytes",
+        sound.len()
+    );
     let order = [
         "input_audio_buffer.speech_started",
         "input_audio_buffer.speech_stopped",
@@ -55,14 +61,28 @@ fn a_spoken_turn_is_answered_in_speech() {
     assert_eq!(client.all("response.output_item.added").len(), 1);
     let usage = &done["response"]["usage"];
     let details = &usage["output_token_details"];
-    assert!(usage["input_token_details"]["audio_tokens"].as_u64() > Some(0), "{usage}");
-    assert!(details["text_tokens"].as_u64() > Some(0) && details["audio_tokens"].as_u64() > Some(0));
+    assert!(
+        usage["input_token_details"]["audio_tokens"].as_u64() > Some(0),
+        "{usage}"
+    );
+    assert!(
+        details["text_tokens"].as_u64() > Some(0) && details["audio_tokens"].as_u64() > Some(0)
+    );
     assert_eq!(done["response"].get("status_details"), Some(&Value::Null));
     let committed = &client.all("input_audio_buffer.committed")[0];
     assert_eq!(committed.get("previous_item_id"), Some(&Value::Null));
-    assert!(client.told.iter().all(|event| event["event_id"].is_string()));
+    assert!(
+        client
+            .told
+            .iter()
+            .all(|event| event["event_id"].is_string())
+    );
     let deltas = client.all("response.output_audio.delta");
-    assert!(deltas.iter().all(|event| event.to_string().len() < 64 << 10));
+    assert!(
+        deltas
+            .iter()
+            .all(|event| event.to_string().len() < 64 << 10)
+    );
 }
 
 #[test]
@@ -81,7 +101,10 @@ fn a_turn_that_is_ended_by_hand_waits_to_be_asked() {
     client.until("conversation.item.done");
     let metadata = json!({"topic": "geography"});
     client.send(json!({"type": "response.create", "response": {"metadata": metadata}}));
-    assert_eq!(client.until("response.created")["response"]["metadata"], metadata);
+    assert_eq!(
+        client.until("response.created")["response"]["metadata"],
+        metadata
+    );
     client.until("response.done");
     assert_eq!(client.transcript(), "The capital of France is Paris.");
     assert!(client.all("input_audio_buffer.speech_started").is_empty());
@@ -101,15 +124,25 @@ fn a_written_question_is_answered_in_text_where_text_is_wanted() {
     assert_eq!(done["response"]["output_modalities"], json!(["text"]));
     assert!(client.sound().is_empty());
     // One answer of another kind, beside the conversation.
-    client.send(json!({"type": "response.create", "response": {"conversation": "none",
+    client.send(
+        json!({"type": "response.create", "response": {"conversation": "none",
         "output_modalities": ["audio"], "input": [{"type": "message", "role": "user",
-        "content": [{"type": "input_text", "text": "What is the capital of Italy?"}]}]}}));
+        "content": [{"type": "input_text", "text": "What is the capital of Italy?"}]}]}}),
+    );
     let done = client.until("response.done");
     assert_eq!(done["response"]["status"], "completed");
     assert_eq!(done["response"]["conversation_id"], Value::Null);
-    assert!(client.transcript().contains("Rome"), "{}", client.transcript());
+    assert!(
+        client.transcript().contains("Rome"),
+        "{}",
+        client.transcript()
+    );
     assert!(!client.sound().is_empty());
-    assert_eq!(client.all("conversation.item.added").len(), 2, "one question and its answer");
+    assert_eq!(
+        client.all("conversation.item.added").len(),
+        2,
+        "one question and its answer"
+    );
 }
 
 #[test]
@@ -139,7 +172,10 @@ fn speech_into_an_answer_ends_it() {
     assert_eq!(done["response"]["output"][0]["status"], "incomplete");
     client.until("input_audio_buffer.committed");
     let created = client.until("response.created");
-    assert_ne!(created["response"]["id"], done["response"]["id"], "the next turn is answered");
+    assert_ne!(
+        created["response"]["id"], done["response"]["id"],
+        "the next turn is answered"
+    );
 }
 
 #[test]
@@ -152,14 +188,22 @@ fn an_answer_is_cut_where_it_was_heard() {
     let item = done["response"]["output"][0]["id"].clone();
     let whole = client.sound().len() as u64 / 48;
     for (asked, cut) in [(1e9, whole), (800.0, 800), (-5.0, 0)] {
-        client.send(json!({"type": "conversation.item.truncate", "item_id": item,
-            "content_index": 0, "audio_end_ms": asked}));
+        client.send(
+            json!({"type": "conversation.item.truncate", "item_id": item,
+            "content_index": 0, "audio_end_ms": asked}),
+        );
         let told = client.until("conversation.item.truncated");
-        assert_eq!((&told["audio_end_ms"], &told["item_id"]), (&json!(cut), &item));
+        assert_eq!(
+            (&told["audio_end_ms"], &told["item_id"]),
+            (&json!(cut), &item)
+        );
     }
     client.send(json!({"type": "conversation.item.retrieve", "item_id": item}));
     let kept = client.until("conversation.item.retrieved");
-    assert_eq!(kept["item"]["content"][0]["transcript"], "", "nothing of it was heard");
+    assert_eq!(
+        kept["item"]["content"][0]["transcript"], "",
+        "nothing of it was heard"
+    );
     client.send(json!({"type": "conversation.item.delete", "item_id": item}));
     assert_eq!(client.until("conversation.item.deleted")["item_id"], item);
     assert!(client.all("error").is_empty());
@@ -174,13 +218,19 @@ fn an_answer_is_cancelled_and_the_next_one_waits_for_its_end() {
     client.until("response.output_audio.delta");
     client.send(json!({"type": "response.create", "event_id": "second"}));
     let error = client.until("error");
-    assert_eq!(error["error"]["code"], "conversation_already_has_active_response");
+    assert_eq!(
+        error["error"]["code"],
+        "conversation_already_has_active_response"
+    );
     assert_eq!(error["error"]["event_id"], "second");
     client.send(json!({"type": "response.cancel"}));
     client.send(json!({"type": "response.create", "response": {"metadata": {"try": "3"}}}));
     let done = client.until("response.done");
     assert_eq!(done["response"]["status"], "cancelled");
-    assert_eq!(done["response"]["status_details"]["reason"], "client_cancelled");
+    assert_eq!(
+        done["response"]["status_details"]["reason"],
+        "client_cancelled"
+    );
     let created = client.until("response.created");
     assert_eq!(created["response"]["metadata"]["try"], "3");
     client.send(json!({"type": "response.cancel", "response_id": created["response"]["id"]}));
@@ -205,16 +255,23 @@ fn an_answer_has_no_more_tokens_than_asked_for() {
 #[test]
 fn what_was_said_is_written_down_behind_its_answer() {
     let server = Server::start(&bundled(), &[]);
-    let session = json!({"type": "realtime", "audio": {"input": {"transcription": {"model": "any"}}}});
+    let session =
+        json!({"type": "realtime", "audio": {"input": {"transcription": {"model": "any"}}}});
     let mut client = Client::with_session(&server, session);
     client.append(&turn(&bundled_question()));
     let told = client.until("conversation.item.input_audio_transcription.completed");
     let said = told["transcript"].as_str().expect("words").to_lowercase();
     assert!(said.contains("capital of france"), "{said}");
     assert_eq!(told["usage"]["type"], "duration");
-    assert_eq!(told["item_id"], client.all("input_audio_buffer.committed")[0]["item_id"]);
+    assert_eq!(
+        told["item_id"],
+        client.all("input_audio_buffer.committed")[0]["item_id"]
+    );
     let behind = client.place("conversation.item.input_audio_transcription.delta");
-    assert!(client.place("response.done") < behind, "the answer goes first");
+    assert!(
+        client.place("response.done") < behind,
+        "the answer goes first"
+    );
 }
 
 /// G.711's µ-law, by its definition: of all codes the one whose sample is nearest.
@@ -225,7 +282,9 @@ fn mu_law(sample: f32) -> u8 {
         (if code < 128 { magnitude } else { -magnitude }) as f32 / 32_768.0
     };
     let off = |code: &u8| (decoded(*code) - sample).abs();
-    (0..=255).min_by(|a, b| off(a).total_cmp(&off(b))).expect("a code")
+    (0..=255)
+        .min_by(|a, b| off(a).total_cmp(&off(b)))
+        .expect("a code")
 }
 
 #[test]
@@ -235,7 +294,10 @@ fn the_telephones_sound_goes_both_ways() {
     let session = json!({"type": "realtime", "audio":
         {"input": {"format": format, "turn_detection": null}, "output": {"format": format}}});
     let mut client = Client::with_session(&server, session);
-    let codes: Vec<u8> = question(&bundled_question(), 8_000).into_iter().map(mu_law).collect();
+    let codes: Vec<u8> = question(&bundled_question(), 8_000)
+        .into_iter()
+        .map(mu_law)
+        .collect();
     client.append_bytes(&codes);
     client.send(json!({"type": "input_audio_buffer.commit"}));
     client.send(json!({"type": "response.create"}));
@@ -253,10 +315,15 @@ fn an_item_with_sound_is_a_question_too() {
     let mut client = Client::with_session(&server, by_hand());
     let pcm = realtime::pcm16(&question(&bundled_question(), realtime::RATE));
     let audio = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &pcm);
-    client.send(json!({"type": "conversation.item.create", "previous_item_id": "root", "item":
+    client.send(
+        json!({"type": "conversation.item.create", "previous_item_id": "root", "item":
         {"id": "mine", "type": "message", "role": "user",
-         "content": [{"type": "input_audio", "audio": audio}]}}));
-    assert_eq!(client.until("conversation.item.added")["item"]["id"], "mine");
+         "content": [{"type": "input_audio", "audio": audio}]}}),
+    );
+    assert_eq!(
+        client.until("conversation.item.added")["item"]["id"],
+        "mine"
+    );
     client.send(json!({"type": "conversation.item.retrieve", "item_id": "mine"}));
     let kept = client.until("conversation.item.retrieved");
     assert_eq!(bytes(&kept["item"]["content"][0]["audio"]), pcm);

@@ -22,25 +22,57 @@ fn what_cannot_be_read_is_an_error_and_the_socket_stays() {
     let bad = [
         ("{", "invalid_json", None),
         ("[]", "invalid_json", None),
-        (r#"{"type": "session.explode", "event_id": "e1"}"#, "invalid_value", Some("e1")),
-        (r#"{"event_id": "e2"}"#, "missing_required_parameter", Some("e2")),
-        (r#"{"type": "input_audio_buffer.append", "audio": "?", "event_id": "e3"}"#, "invalid_audio", Some("e3")),
-        (r#"{"type": "input_audio_buffer.append", "audio": "AAAA", "event_id": "e4"}"#, "invalid_audio", Some("e4")),
-        (r#"{"type": "conversation.item.retrieve", "item_id": "x", "event_id": "rci_x"}"#,
-         "item_retrieve_invalid_item_id", Some("rci_x")),
-        (r#"{"type": "session.update", "session": {"voice": "alloy"}, "event_id": "e5"}"#, "invalid_value", Some("e5")),
+        (
+            r#"{"type": "session.explode", "event_id": "e1"}"#,
+            "invalid_value",
+            Some("e1"),
+        ),
+        (
+            r#"{"event_id": "e2"}"#,
+            "missing_required_parameter",
+            Some("e2"),
+        ),
+        (
+            r#"{"type": "input_audio_buffer.append", "audio": "?", "event_id": "e3"}"#,
+            "invalid_audio",
+            Some("e3"),
+        ),
+        (
+            r#"{"type": "input_audio_buffer.append", "audio": "AAAA", "event_id": "e4"}"#,
+            "invalid_audio",
+            Some("e4"),
+        ),
+        (
+            r#"{"type": "conversation.item.retrieve", "item_id": "x", "event_id": "rci_x"}"#,
+            "item_retrieve_invalid_item_id",
+            Some("rci_x"),
+        ),
+        (
+            r#"{"type": "session.update", "session": {"voice": "alloy"}, "event_id": "e5"}"#,
+            "invalid_value",
+            Some("e5"),
+        ),
     ];
     for (message, code, event_id) in bad {
         client.send_text(message);
         let error = &client.until("error")["error"];
-        assert_eq!((error["code"].as_str(), error["event_id"].as_str()), (Some(code), event_id));
+        assert_eq!(
+            (error["code"].as_str(), error["event_id"].as_str()),
+            (Some(code), event_id)
+        );
         assert_eq!(error["type"], "invalid_request_error");
     }
-    client.socket.send(Message::binary(vec![0, 159, 146, 150])).expect("sent");
+    client
+        .socket
+        .send(Message::binary(vec![0, 159, 146, 150]))
+        .expect("sent");
     assert_eq!(client.until("error")["error"]["code"], "invalid_json");
     client.write("What is the capital of France?");
     client.send(json!({"type": "response.create"}));
-    assert_eq!(client.until("response.done")["response"]["status"], "completed");
+    assert_eq!(
+        client.until("response.done")["response"]["status"],
+        "completed"
+    );
 }
 
 #[test]
@@ -53,7 +85,10 @@ fn a_message_has_at_most_16_mib() {
     };
     client.send_text(&message(16 << 20));
     let error = client.until("error");
-    assert_eq!(error["error"]["event_id"], "large", "it was read to its end");
+    assert_eq!(
+        error["error"]["event_id"], "large",
+        "it was read to its end"
+    );
     // The server may close while the rest is being sent.
     let _ = client.socket.send(Message::text(message(20 << 20)));
     while client.next().is_some() {}
@@ -67,7 +102,10 @@ fn pings_are_answered_while_the_model_computes() {
     client.write(LONG);
     client.send(json!({"type": "response.create"}));
     client.until("response.output_audio.delta");
-    client.socket.send(Message::Ping("are you there".into())).expect("sent");
+    client
+        .socket
+        .send(Message::Ping("are you there".into()))
+        .expect("sent");
     loop {
         match client.socket.read().expect("a message") {
             Message::Pong(said) => break assert_eq!(said, "are you there"),
@@ -85,7 +123,10 @@ fn a_full_server_says_so_and_closes() {
     assert_eq!(second.until_closed(), 1013);
     assert_eq!(second.names(), ["error"]);
     let error = &second.told[0]["error"];
-    assert_eq!((&error["type"], &error["code"]), (&json!("server_error"), &json!("server_full")));
+    assert_eq!(
+        (&error["type"], &error["code"]),
+        (&json!("server_error"), &json!("server_full"))
+    );
     drop(first);
     server.wait_until("room", || server.metric("mini_omni_conversations") == 0.0);
     Client::new(&server);
@@ -141,6 +182,9 @@ fn a_server_that_stops_lets_an_answer_end() {
     server.signal("-TERM");
     assert_eq!(client.until_closed(), 1001);
     assert_eq!(client.all("response.done").len(), 1, "{:?}", client.names());
-    assert_eq!(client.told.last().expect("an error")["error"]["code"], "server_stopping");
+    assert_eq!(
+        client.told.last().expect("an error")["error"]["code"],
+        "server_stopping"
+    );
     assert!(server.ended().success());
 }

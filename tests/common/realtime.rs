@@ -48,8 +48,9 @@ impl Client {
             request.headers_mut().insert(*name, value);
         }
         let config = WebSocketConfig::default().max_message_size(Some(64 << 20));
-        let (socket, _) = tungstenite::client::client_with_config(request, server.connect(), Some(config))
-            .expect("a socket");
+        let (socket, _) =
+            tungstenite::client::client_with_config(request, server.connect(), Some(config))
+                .expect("a socket");
         Client {
             socket,
             told: Vec::new(),
@@ -103,7 +104,9 @@ impl Client {
     pub fn until_closed(&mut self) -> u16 {
         loop {
             match self.socket.read() {
-                Ok(Message::Text(text)) => self.told.push(serde_json::from_str(&text).expect("JSON")),
+                Ok(Message::Text(text)) => {
+                    self.told.push(serde_json::from_str(&text).expect("JSON"))
+                }
                 Ok(Message::Close(frame)) => return frame.map_or(0, |frame| frame.code.into()),
                 Ok(_) => {}
                 Err(error) => panic!("closed without a reason: {error}"),
@@ -113,12 +116,18 @@ impl Client {
 
     /// Names of what was told, in order.
     pub fn names(&self) -> Vec<&str> {
-        self.told.iter().filter_map(|event| event["type"].as_str()).collect()
+        self.told
+            .iter()
+            .filter_map(|event| event["type"].as_str())
+            .collect()
     }
 
     /// All events of that name.
     pub fn all(&self, name: &str) -> Vec<&Value> {
-        self.told.iter().filter(|event| event["type"] == name).collect()
+        self.told
+            .iter()
+            .filter(|event| event["type"] == name)
+            .collect()
     }
 
     /// Where the first event of that name came.
@@ -151,8 +160,10 @@ impl Client {
 
     /// Puts a written question into the conversation.
     pub fn write(&mut self, text: &str) {
-        self.send(json!({"type": "conversation.item.create", "item": {"type": "message", "role": "user",
-            "content": [{"type": "input_text", "text": text}]}}));
+        self.send(
+            json!({"type": "conversation.item.create", "item": {"type": "message", "role": "user",
+            "content": [{"type": "input_text", "text": text}]}}),
+        );
     }
 
     /// Bytes of the sound that came.
@@ -164,17 +175,24 @@ impl Client {
     /// What the last answer says.
     pub fn transcript(&self) -> &str {
         let done = self.all("response.output_audio_transcript.done");
-        done.last().and_then(|event| event["transcript"].as_str()).expect("a transcript")
+        done.last()
+            .and_then(|event| event["transcript"].as_str())
+            .expect("a transcript")
     }
 }
 
 /// The bytes of a field.
 pub fn bytes(field: &Value) -> Vec<u8> {
-    STANDARD.decode(field.as_str().expect("base64")).expect("base64")
+    STANDARD
+        .decode(field.as_str().expect("base64"))
+        .expect("base64")
 }
 
 pub fn pcm16(samples: &[f32]) -> Vec<u8> {
-    samples.iter().flat_map(|x| ((x * 32_767.0) as i16).to_le_bytes()).collect()
+    samples
+        .iter()
+        .flat_map(|x| ((x * 32_767.0) as i16).to_le_bytes())
+        .collect()
 }
 
 /// A spoken question at a rate.
