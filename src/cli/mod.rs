@@ -14,6 +14,7 @@ mod output;
 mod results;
 mod signals;
 mod stats;
+mod talk;
 mod terminal;
 
 pub use hints::hint;
@@ -57,6 +58,9 @@ enum Command {
     /// Hold a model against a reference: features, logits, ids, sound
     #[command(after_help = EXIT_CODES)]
     Compare(compare::Compare),
+    /// Talk with the model, by microphone and loudspeaker or by files in their place
+    #[command(after_help = EXIT_CODES)]
+    Talk(Box<talk::Talk>),
     /// Show what a model folder holds, and check it
     #[command(after_help = EXIT_CODES)]
     Inspect(inspect::Inspect),
@@ -72,6 +76,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Ask(ask) => ask.run(),
         Command::Bench(bench) => bench.run(),
         Command::Compare(compare) => compare.run(),
+        Command::Talk(talk) => talk.run(),
         Command::Inspect(inspect) => inspect.run(),
         Command::Completions(completions) => completions.run(),
         Command::Man(manual) => manual.run(),
