@@ -22,9 +22,9 @@ pub fn told(_: impl Fn() + Send + 'static) -> std::io::Result<()> {
 
 #[cfg(unix)]
 mod unix {
-    use std::{fs, io};
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::{Arc, OnceLock};
+    use std::{fs, io};
 
     use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
     use signal_hook::flag::{register, register_conditional_default};

@@ -29,7 +29,11 @@ pub fn list() -> Result<String> {
         let default = end.default().map(|device| name(&device));
         for device in end.all()? {
             let name = name(&device);
-            let mark = if Some(&name) == default.as_ref() { " (the system's)" } else { "" };
+            let mark = if Some(&name) == default.as_ref() {
+                " (the system's)"
+            } else {
+                ""
+            };
             writeln!(list, "{}\t{name}{mark}", end.word())?;
         }
     }
@@ -118,7 +122,11 @@ fn name(device: &Device) -> String {
 }
 
 /// Starts a recording whose samples go to `inputs`.
-fn record(device: &Device, config: &SupportedStreamConfig, inputs: Sender<Input>) -> Result<Stream> {
+fn record(
+    device: &Device,
+    config: &SupportedStreamConfig,
+    inputs: Sender<Input>,
+) -> Result<Stream> {
     match config.sample_format() {
         SampleFormat::F32 => record_as::<f32>(device, config, inputs),
         SampleFormat::I16 => record_as::<i16>(device, config, inputs),
@@ -129,7 +137,11 @@ fn record(device: &Device, config: &SupportedStreamConfig, inputs: Sender<Input>
     }
 }
 
-fn record_as<T>(device: &Device, config: &SupportedStreamConfig, inputs: Sender<Input>) -> Result<Stream>
+fn record_as<T>(
+    device: &Device,
+    config: &SupportedStreamConfig,
+    inputs: Sender<Input>,
+) -> Result<Stream>
 where
     T: SizedSample,
     f32: FromSample<T>,
@@ -137,7 +149,10 @@ where
     let channels = usize::from(config.channels()).max(1);
     let lost = lost(End::Microphone, inputs.clone());
     let heard = move |samples: &[T], _: &cpal::InputCallbackInfo| {
-        let mono = samples.chunks_exact(channels).map(|frame| mean(frame)).collect();
+        let mono = samples
+            .chunks_exact(channels)
+            .map(|frame| mean(frame))
+            .collect();
         // Nobody listens any more where the conversation is over.
         let _ = inputs.send(Input::Sound(mono));
     };

@@ -17,6 +17,7 @@ use mini_omni::audio;
 use super::line::Input;
 use super::player::Player;
 use crate::cli::output::{WavSink, is_stdio};
+use crate::cli::terminal::unless_unread;
 
 /// Pieces a second.
 const PIECES: u32 = 50;
@@ -74,8 +75,10 @@ pub fn start(
             let mut playing = player.lock().unwrap_or_else(PoisonError::into_inner);
             playing.fill(&mut out);
             drop(playing);
-            if let Some(wav) = &mut wav {
-                wav.write(&out)?;
+            if let Some(Err(error)) = wav.as_mut().map(|wav| wav.write(&out)) {
+                // Where the listener went away the conversation ends, and that is all.
+                let _ = inputs.send(Input::Stop);
+                return unless_unread(Err(error)).map(|()| None);
             }
         }
         Ok(wav)

@@ -83,7 +83,9 @@ impl Line {
     pub fn finish(self) -> Result<()> {
         match self.ends {
             Ends::Files(thread) => {
-                let wav = thread.join().map_err(|_| anyhow!("the clock's thread died"))??;
+                let wav = thread
+                    .join()
+                    .map_err(|_| anyhow!("the clock's thread died"))??;
                 wav.map_or(Ok(()), WavSink::finish)
             }
             #[cfg(feature = "live")]

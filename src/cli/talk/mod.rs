@@ -16,14 +16,15 @@ use std::sync::mpsc::{Sender, channel};
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use mini_omni::session::{Session, Settings, TurnEnd};
-use mini_omni::{Limits, Manifest, Omni, Runtime, Scheduler};
+use mini_omni::{Limits, Manifest, Omni, Scheduler};
 
 use super::compute::{Compute, WindowArg};
-use super::output::Claims;
+use super::output::{Claims, is_stdout};
 use super::signals;
 use super::terminal::say;
 use files::Recording;
 use line::{Input, Line};
+use screen::Screen;
 use talking::Talking;
 
 /// Answers at once: one that is heard, one that is prepared, one that is just being cancelled.
@@ -109,7 +110,9 @@ impl Talk {
         let told = move || drop(inputs.send(Input::Told));
         let session = Session::new(scheduler, &runtime, self.settings(line.input_rate), told)?;
         say("listening; Ctrl-C ends the conversation");
-        let talked = Talking::new(session, line.player.clone(), codec_rate).run(&coming);
+        let screen = Screen::new(self.output.as_deref().is_some_and(is_stdout));
+        let talking = Talking::new(session, screen, line.player.clone(), codec_rate);
+        let talked = talking.run(&coming);
         drop(coming); // the clock ends with its listener
         line.finish()?;
         talked.map(|()| ExitCode::SUCCESS)
@@ -122,6 +125,9 @@ impl Talk {
         }
         if let Some(input) = &self.input {
             claims.reads("the recording", input);
+        }
+        if !self.output.as_deref().is_some_and(is_stdout) {
+            claims.prints("the text")?;
         }
         match &self.output {
             Some(output) => claims.writes("--output", output),
@@ -152,12 +158,21 @@ impl Talk {
     /// The recording that is heard in place of a microphone, if one was named.
     fn recording(&self) -> Result<Option<Recording>> {
         let opened = self.input.as_ref();
-        opened.map(|path| Recording::open(path, self.rate)).transpose()
+        opened
+            .map(|path| Recording::open(path, self.rate))
+            .transpose()
     }
 
-    fn line(&self, recording: Option<Recording>, codec_rate: u32, inputs: &Sender<Input>) -> Result<Line> {
+    fn line(
+        &self,
+        recording: Option<Recording>,
+        codec_rate: u32,
+        inputs: &Sender<Input>,
+    ) -> Result<Line> {
         match recording {
-            Some(recording) => Line::files(recording, self.output.as_ref(), codec_rate, inputs.clone()),
+            Some(recording) => {
+                Line::files(recording, self.output.as_ref(), codec_rate, inputs.clone())
+            }
             None => self.devices(codec_rate, inputs),
         }
     }

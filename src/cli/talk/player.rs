@@ -139,7 +139,10 @@ mod tests {
         assert!(!player.is_idle());
         let rest = fill(&mut player, 60);
         assert_eq!((rest[39], rest[40]), (0.5, 0.0));
-        assert_eq!((player.played(), player.underruns()), (Some((FIRST, 100)), 1));
+        assert_eq!(
+            (player.played(), player.underruns()),
+            (Some((FIRST, 100)), 1)
+        );
         player.complete(FIRST);
         assert!(player.is_idle());
         fill(&mut player, 60);

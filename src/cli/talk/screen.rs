@@ -16,8 +16,9 @@ const LOWEST: f32 = -60.0;
 /// Back to the line's beginning, and the line is empty.
 const CLEAR: &str = "\r\x1b[K";
 
-/// Standard output has the words, standard error all else.
+/// Standard error has it all, but for the words, which go to standard output where that is free.
 pub struct Screen {
+    words_to_stderr: bool,
     /// Whether there is a terminal that a meter can be drawn on.
     drawn_on: bool,
     meter_shown: bool,
@@ -25,8 +26,10 @@ pub struct Screen {
 }
 
 impl Screen {
-    pub fn new() -> Screen {
+    /// `words_to_stderr`: standard output has the sound.
+    pub fn new(words_to_stderr: bool) -> Screen {
         Screen {
+            words_to_stderr,
             drawn_on: io::stderr().is_terminal(),
             meter_shown: false,
             words: Words::default(),
@@ -63,7 +66,7 @@ impl Screen {
         let shown = self.words.due(seconds, whole);
         if !shown.is_empty() {
             self.clear();
-            print(&shown)?;
+            self.print(&shown)?;
         }
         Ok(())
     }
@@ -72,10 +75,18 @@ impl Screen {
     pub fn end_answer(&mut self) -> Result<()> {
         let was_shown = self.words.shown > 0;
         self.words = Words::default();
-        if was_shown {
-            print("\n")?;
+        match was_shown {
+            true => self.print("\n"),
+            false => Ok(()),
         }
-        Ok(())
+    }
+
+    fn print(&self, words: &str) -> Result<()> {
+        if self.words_to_stderr {
+            let _ = io::stderr().write_all(words.as_bytes());
+            return Ok(());
+        }
+        print(words)
     }
 
     fn clear(&mut self) {
@@ -140,7 +151,11 @@ fn sentence(latency: &Latency) -> String {
     match (latency.speech_end, latency.turn_end) {
         (Some(speech), Some(turn)) => format!(
             "(answered {speech:.0} ms after you fell silent, {turn:.0} ms after the turn was over{})",
-            if latency.speculative { ", prepared before" } else { "" }
+            if latency.speculative {
+                ", prepared before"
+            } else {
+                ""
+            }
         ),
         _ => format!("(answered after {:.0} ms)", latency.request),
     }
@@ -170,7 +185,9 @@ mod tests {
             text: "Grüße an 世界".into(),
             shown: 0,
         };
-        let parts: String = (0..20).map(|i| words.due(f64::from(i) / 20.0, None)).collect();
+        let parts: String = (0..20)
+            .map(|i| words.due(f64::from(i) / 20.0, None))
+            .collect();
         assert_eq!(parts, "Grüße an 世界");
     }
 

@@ -33,11 +33,16 @@ pub struct Talking {
 }
 
 impl Talking {
-    pub fn new(session: Session, player: Arc<Mutex<Player>>, codec_rate: u32) -> Talking {
+    pub fn new(
+        session: Session,
+        screen: Screen,
+        player: Arc<Mutex<Player>>,
+        codec_rate: u32,
+    ) -> Talking {
         Talking {
             session,
             player,
-            screen: Screen::new(),
+            screen,
             codec_rate,
             answer: None,
             complete: false,
@@ -141,7 +146,8 @@ impl Talking {
             self.screen.spoken(seconds(samples), whole)?;
         }
         if self.complete && idle {
-            self.underruns += self.player().underruns();
+            let underruns = self.player().underruns();
+            self.underruns += underruns;
             self.answer = None;
             self.screen.spoken(f64::MAX, Some(1.0))?;
             self.screen.end_answer()?;
@@ -163,7 +169,8 @@ impl Talking {
         }
         if self.underruns > 0 {
             let n = self.underruns;
-            self.screen.note(&format!("the loudspeaker ran dry {n} times"));
+            self.screen
+                .note(&format!("the loudspeaker ran dry {n} times"));
         }
     }
 
