@@ -4,7 +4,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use anyhow::Result;
-use mini_omni::session::Latency;
+use mini_omni::session::{Latency, Percentiles};
 
 use crate::cli::terminal::{print, say};
 
@@ -54,6 +54,14 @@ impl Screen {
     /// How soon an answer came.
     pub fn latency(&mut self, latency: &Latency) {
         self.note(&sentence(latency));
+    }
+
+    /// How soon the answers came, but for the first.
+    pub fn times(&mut self, since: &str, times: &Percentiles) {
+        let Percentiles { p50, p95, p99, .. } = times;
+        self.note(&format!(
+            "first sound after {since}: {p50:.0} ms (p50), {p95:.0} (p95), {p99:.0} (p99)"
+        ));
     }
 
     /// More words of the answer, shown once they are spoken.

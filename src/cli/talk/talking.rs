@@ -126,7 +126,7 @@ impl Talking {
     }
 
     fn time(&mut self, latency: &Latency) {
-        self.latencies.add(latency);
+        self.latencies.add(*latency);
         self.screen.latency(latency);
     }
 
@@ -164,8 +164,15 @@ impl Talking {
 
     /// What the conversation was like.
     fn tell(&mut self) {
-        if let Some(table) = self.latencies.table() {
-            self.screen.note(&table);
+        let summary = &self.latencies;
+        for (since, times) in [
+            ("you fell silent", summary.speech_end()),
+            ("the turn was over", summary.turn_end()),
+            ("the model was asked", summary.request()),
+        ] {
+            if let Some(times) = times {
+                self.screen.times(since, &times);
+            }
         }
         if self.underruns > 0 {
             let n = self.underruns;
