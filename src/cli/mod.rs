@@ -16,6 +16,7 @@ mod results;
 mod serve;
 mod signals;
 mod stats;
+mod talk;
 mod terminal;
 
 pub use hints::hint;
@@ -59,6 +60,9 @@ enum Command {
     /// Hold a model against a reference: features, logits, ids, sound
     #[command(after_help = EXIT_CODES)]
     Compare(compare::Compare),
+    /// Talk with the model, by microphone and loudspeaker or by files in their place
+    #[command(after_help = EXIT_CODES)]
+    Talk(Box<talk::Talk>),
     /// Show what a model folder holds, and check it
     #[command(after_help = EXIT_CODES)]
     Inspect(inspect::Inspect),
@@ -78,6 +82,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Ask(ask) => ask.run(),
         Command::Bench(bench) => bench.run(),
         Command::Compare(compare) => compare.run(),
+        Command::Talk(talk) => talk.run(),
         Command::Inspect(inspect) => inspect.run(),
         #[cfg(feature = "serve")]
         Command::Serve(serve) => serve.run(),

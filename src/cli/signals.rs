@@ -6,7 +6,7 @@
 //! signal acts at once, since a disk may hang.
 
 #[cfg(unix)]
-pub use unix::postponed;
+pub use unix::{postponed, told};
 
 /// Other systems end a program as they like.
 #[cfg(not(unix))]
@@ -14,14 +14,21 @@ pub fn postponed<T>(work: impl FnOnce() -> T) -> T {
     work()
 }
 
+/// Other systems end a program as they like.
+#[cfg(not(unix))]
+pub fn told(_: impl Fn() + Send + 'static) -> std::io::Result<()> {
+    Ok(())
+}
+
 #[cfg(unix)]
 mod unix {
-    use std::fs;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::{Arc, OnceLock};
+    use std::{fs, io};
 
     use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
     use signal_hook::flag::{register, register_conditional_default};
+    use signal_hook::iterator::Signals;
     use signal_hook::low_level::emulate_default_handler;
 
     const ENDING: [i32; 4] = [SIGINT, SIGTERM, SIGHUP, SIGQUIT];
@@ -44,6 +51,20 @@ mod unix {
             }
         }
         done
+    }
+
+    /// Calls `stop`, on a thread of its own, at the first signal to end; the second acts at once.
+    pub fn told(stop: impl Fn() + Send + 'static) -> io::Result<()> {
+        let ignored = ignored();
+        let wanted = ENDING.into_iter().filter(|s| ignored & (1 << (s - 1)) == 0);
+        let armed = Arc::new(AtomicBool::new(false));
+        for signal in wanted.clone() {
+            register_conditional_default(signal, armed.clone())?;
+            register(signal, armed.clone())?;
+        }
+        let mut signals = Signals::new(wanted)?;
+        std::thread::spawn(move || signals.forever().for_each(|_| stop()));
+        Ok(())
     }
 
     fn watch() -> Vec<Armed> {

@@ -251,6 +251,12 @@ impl Session {
         Some(event)
     }
 
+    /// Whether no turn is under way, no answer is being written, and all has been told. An answer may
+    /// still be played.
+    pub fn is_idle(&self) -> bool {
+        self.machine.is_idle()
+    }
+
     /// How often an answer was prepared before its turn was certain, and what became of it.
     pub fn speculation(&self) -> Speculation {
         self.machine.speculation()

@@ -30,14 +30,14 @@ pub struct Output {
 
 enum To {
     /// Flushed at every write, so that a listener hears at once.
-    Listener(Box<dyn Write>),
+    Listener(Box<dyn Write + Send>),
     /// Kept until the end.
     Kept(Vec<u8>, Target),
 }
 
 enum Target {
     /// A file that somebody else has opened.
-    Opened(Box<dyn Write>),
+    Opened(Box<dyn Write + Send>),
     Place(PathBuf),
 }
 
@@ -120,7 +120,7 @@ impl To {
         }
     }
 
-    fn opened(file: Option<File>, stream: Box<dyn Write>) -> To {
+    fn opened(file: Option<File>, stream: Box<dyn Write + Send>) -> To {
         let is_file = file.and_then(|file| file.metadata().ok());
         match is_file.is_some_and(|file| file.is_file()) {
             true => To::Kept(Vec::new(), Target::Opened(stream)),

@@ -113,6 +113,12 @@ impl Machine {
         self.speculation
     }
 
+    /// Whether nobody speaks, nothing is asked and all has been told.
+    pub fn is_idle(&self) -> bool {
+        let asked = self.run.is_some() || self.next.is_some();
+        self.speech.is_none() && !asked && self.events.is_empty()
+    }
+
     pub fn next_order(&mut self) -> Option<Order> {
         self.orders.pop_front()
     }
