@@ -1,5 +1,6 @@
 # One word a chore. A newcomer needs `make demo` and `make test`.
 
+SOAK_SECONDS ?= 180
 PYTHON ?= python3
 ORT    := .onnxruntime
 BINARY := target/release/mini-omni
@@ -26,7 +27,7 @@ FUZZ_TIMEOUT ?= 5
 FUZZERS      := audio manifest tokenizer
 HOST       := $(shell rustc -vV | sed -n 's/^host: //p')
 
-.PHONY: help demo test clients parity bench recipe eval lint doc shuttle sanitize fuzz fmt onnxruntime release clean
+.PHONY: help demo test soak clients parity bench recipe eval lint doc shuttle sanitize fuzz fmt onnxruntime release clean
 
 help: ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -41,6 +42,9 @@ test: onnxruntime $(TEST_VENV)/.done release ## everything that needs no torch
 	ORT_DYLIB_PATH="$$(ls $(CURDIR)/$(ORT)/libonnxruntime*.* | head -n 1)" cargo test --release --doc
 	for example in answer stream conversations cancel; do cargo run --quiet --release --example $$example || exit 1; done
 	$(TEST_VENV)/bin/python -m pytest -q export/tests --ignore export/tests/parity
+
+soak: release ## eight people talk with the server while others misuse it; SOAK_SECONDS=3600 for an hour
+	SOAK_SECONDS=$(SOAK_SECONDS) cargo test --release --test soak -- --nocapture
 
 clients: release $(CLIENTS_VENV)/.done ## the server, spoken to by clients that nobody here wrote
 	$(CLIENTS_VENV)/bin/python -m pytest -q tests/clients

@@ -61,7 +61,7 @@ fn people_are_served_whatever_others_do() {
     let question = Arc::new(question_pieces());
     let mut threads = Vec::new();
     for person in 0..PEOPLE {
-        let (address, tally, over) = (server.address(), tally.clone(), over.clone());
+        let (address, tally, over) = (server.address.to_string(), tally.clone(), over.clone());
         let question = question.clone();
         threads.push(std::thread::spawn(move || {
             // People do not begin to speak at the same moment.
@@ -72,7 +72,7 @@ fn people_are_served_whatever_others_do() {
         }));
     }
     for misuse in [vanish, stall, flood, garbage, half_frames] {
-        let (address, tally, over) = (server.address(), tally.clone(), over.clone());
+        let (address, tally, over) = (server.address.to_string(), tally.clone(), over.clone());
         let question = question.clone();
         threads.push(std::thread::spawn(move || {
             while !over.load(Ordering::Relaxed) {
@@ -90,11 +90,20 @@ fn people_are_served_whatever_others_do() {
     let refusals = tally.refusals.load(Ordering::Relaxed);
     let faults = tally.faults.lock().expect("no panic");
     println!("{turns} turns, {refusals} typed refusals, memory {memory:?} KiB");
-    assert!(faults.is_empty(), "{} of {turns}: {:?}", faults.len(), &faults[..faults.len().min(9)]);
+    assert!(
+        faults.is_empty(),
+        "{} of {turns}: {:?}",
+        faults.len(),
+        &faults[..faults.len().min(9)]
+    );
     assert!(turns >= PEOPLE, "{turns} turns");
     if let Some((settled, last)) = memory {
         let growth = last as f64 / settled as f64 - 1.0;
-        assert!(growth < MOST_GROWTH, "memory grew by {:.2} %", 100.0 * growth);
+        assert!(
+            growth < MOST_GROWTH,
+            "memory grew by {:.2} %",
+            100.0 * growth
+        );
     }
 }
 
@@ -145,7 +154,9 @@ fn turn(socket: &mut Socket, question: &[String]) -> Result<(), String> {
     for (i, piece) in question.iter().enumerate() {
         let due = start + PIECE * i as u32;
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
-        socket.send(Message::text(piece)).map_err(|e| format!("cannot ask: {e}"))?;
+        socket
+            .send(Message::text(piece))
+            .map_err(|e| format!("cannot ask: {e}"))?;
         heard.listen(socket)?;
     }
     let asked = Instant::now();
@@ -210,7 +221,10 @@ impl Heard {
         };
         let played = (began.elapsed().as_secs_f64() * RATE as f64) as usize;
         match played > self.samples {
-            true => Err(format!("a gap after {:.2} s of sound", self.samples as f64 / RATE as f64)),
+            true => Err(format!(
+                "a gap after {:.2} s of sound",
+                self.samples as f64 / RATE as f64
+            )),
             false => Ok(()),
         }
     }
@@ -229,7 +243,9 @@ fn is_timeout(error: &std::io::Error) -> bool {
 
 /// Asks all at once, and goes away as the answer begins.
 fn vanish(address: &str, question: &[String], _: &Tally) {
-    let Some(mut socket) = connect(address) else { return };
+    let Some(mut socket) = connect(address) else {
+        return;
+    };
     for piece in question {
         if socket.send(Message::text(piece)).is_err() {
             return;
@@ -240,7 +256,9 @@ fn vanish(address: &str, question: &[String], _: &Tally) {
 
 /// Asks again and again and never reads.
 fn stall(address: &str, question: &[String], _: &Tally) {
-    let Some(mut socket) = connect(address) else { return };
+    let Some(mut socket) = connect(address) else {
+        return;
+    };
     let asked = Instant::now();
     while asked.elapsed() < Duration::from_secs(10) {
         for piece in question {
@@ -254,7 +272,9 @@ fn stall(address: &str, question: &[String], _: &Tally) {
 
 /// Pushes an hour of sound as fast as it can.
 fn flood(address: &str, _: &[String], tally: &Tally) {
-    let Some(mut socket) = connect(address) else { return };
+    let Some(mut socket) = connect(address) else {
+        return;
+    };
     let second = piece(&vec![0.1; RATE]);
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(3) {
@@ -267,8 +287,17 @@ fn flood(address: &str, _: &[String], tally: &Tally) {
 
 /// Sends what is no event.
 fn garbage(address: &str, _: &[String], tally: &Tally) {
-    let Some(mut socket) = connect(address) else { return };
-    let texts = ["", "{", "[]", "null", "{\"type\":7}", "{\"type\":\"no.such.event\"}"];
+    let Some(mut socket) = connect(address) else {
+        return;
+    };
+    let texts = [
+        "",
+        "{",
+        "[]",
+        "null",
+        "{\"type\":7}",
+        "{\"type\":\"no.such.event\"}",
+    ];
     for text in texts {
         let _ = socket.send(Message::text(text));
     }
@@ -282,7 +311,9 @@ fn garbage(address: &str, _: &[String], tally: &Tally) {
 /// A refusal that has no type is a fault.
 fn count_refusals(socket: &mut Socket, tally: &Tally) {
     while let Ok(message) = socket.read() {
-        let Message::Text(text) = message else { continue };
+        let Message::Text(text) = message else {
+            continue;
+        };
         let event: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
         if event["type"] != "error" {
             continue;
@@ -304,12 +335,16 @@ fn half_frames(address: &str, _: &[String], _: &Tally) {
         b"\0\0\0\0",
     ];
     for beginning in beginnings {
-        let Ok(mut stream) = TcpStream::connect(address) else { return };
+        let Ok(mut stream) = TcpStream::connect(address) else {
+            return;
+        };
         let _ = stream.write_all(beginning);
         let _ = stream.set_read_timeout(Some(Duration::from_millis(200)));
         let _ = stream.read(&mut [0; 64]);
     }
-    let Some(mut socket) = connect(address) else { return };
+    let Some(mut socket) = connect(address) else {
+        return;
+    };
     if let MaybeTlsStream::Plain(stream) = socket.get_mut() {
         // A text frame of 64 KiB, of which a few bytes come.
         let _ = stream.write_all(&[0x81, 0xFE, 0xFF, 0xFF, 1, 2, 3, 4, 5, 6]);
@@ -324,10 +359,10 @@ fn watch(server: &Server, time: Duration) -> Option<(u64, u64)> {
     while start.elapsed() < time {
         std::thread::sleep(Duration::from_secs(1));
         if start.elapsed() >= SETTLED {
-            settled.get_or_insert_with(|| memory(server.id()));
+            settled.get_or_insert_with(|| memory(server.process.id()));
         }
     }
-    settled.map(|settled| (settled, memory(server.id())))
+    settled.map(|settled| (settled, memory(server.process.id())))
 }
 
 /// Resident memory of a process, KiB.
@@ -341,14 +376,20 @@ fn memory(id: u32) -> u64 {
 #[test]
 fn a_server_that_was_killed_serves_again_at_once() {
     let mut server = Server::start(&bundled(), &[]);
-    let mut socket = connect(&server.address()).expect("it lets in");
+    let mut socket = connect(&server.address.to_string()).expect("it lets in");
     for piece in question_pieces() {
         socket.send(Message::text(piece)).expect("sent");
     }
-    while !socket.read().is_ok_and(|m| m.to_string().contains("output_audio.delta")) {}
+    while !socket
+        .read()
+        .is_ok_and(|m| m.to_string().contains("output_audio.delta"))
+    {}
     server.kill();
     let start = Instant::now();
-    let again = Server::start_at(&bundled(), &server.address(), &[]);
-    println!("serves again {:.2} s after kill -9", start.elapsed().as_secs_f64());
+    let again = Server::start_at(&bundled(), &server.address.to_string(), &[]);
+    println!(
+        "serves again {:.2} s after kill -9",
+        start.elapsed().as_secs_f64()
+    );
     assert!(connect(&again.address()).is_some());
 }

@@ -31,18 +31,30 @@ pub struct Server {
 impl Server {
     /// Started and ready.
     pub fn start(model: &std::path::Path, options: &[&str]) -> Server {
-        let server = Server::listening(model, options, &[]);
+        Server::start_at(model, ([127, 0, 0, 1], 0).into(), options)
+    }
+
+    /// The same, at this address.
+    pub fn start_at(model: &std::path::Path, address: SocketAddr, options: &[&str]) -> Server {
+        let server = Server::listening_at(model, address, options, &[]);
         server.wait_until("ready", || server.get("/readyz").status == 200);
         server
     }
 
     /// Started, and as far as its socket is open.
     pub fn listening(model: &std::path::Path, options: &[&str], env: &[(&str, &str)]) -> Server {
+        Server::listening_at(model, ([127, 0, 0, 1], 0).into(), options, env)
+    }
+
+    fn listening_at(
+        model: &std::path::Path,
+        address: SocketAddr,
+        options: &[&str],
+        env: &[(&str, &str)],
+    ) -> Server {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mini-omni"));
-        command
-            .arg("serve")
-            .arg(model)
-            .args(["--listen", "127.0.0.1:0"]);
+        command.arg("serve").arg(model);
+        command.args(["--listen", &address.to_string()]);
         command
             .args(options)
             .env_remove("MINI_OMNI_TOKEN")
