@@ -27,11 +27,9 @@ fn recorded(path: &Path) -> Vec<f32> {
         .to_vec()
 }
 
-/// The recorded question from its first voice on.
+/// The recorded question from its first voice on: a breath comes before.
 fn asked() -> Vec<f32> {
-    let sound = recorded(&question());
-    let first = sound.iter().position(|x| x.abs() > 0.02).expect("a voice");
-    sound[first..].to_vec()
+    recorded(&question())[12_500..].to_vec()
 }
 
 /// White noise of this level, the same on every machine.

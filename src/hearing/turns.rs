@@ -20,6 +20,9 @@ use crate::error::Result;
 const LEAST_SPEECH: u64 = 5;
 /// Frames of no speech that end an overlap (160 ms).
 const OVERLAP_OVER: u64 = 5;
+/// Frames of no speech that lie between two words of one turn at most (512 ms): a first word may be too
+/// short to begin it.
+const WORDS_APART: u64 = 16;
 /// Frames by which the detector goes on behind a voice.
 const AFTERGLOW: u64 = 1;
 /// Samples behind the last speech that belong to it: a last consonant is quieter than its vowel.
@@ -46,6 +49,8 @@ pub(super) struct Turns {
     seen: u64,
     /// What comes before belongs to no further turn.
     end: u64,
+    /// The latest frames of speech, with those less than [`WORDS_APART`] before them.
+    words: Range<u64>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -79,6 +84,7 @@ impl Turns {
             state: State::Silence,
             seen: 0,
             end: 0,
+            words: 0..0,
         }
     }
 
@@ -90,6 +96,7 @@ impl Turns {
     pub fn restart(&mut self, at: u64) {
         self.state = State::Silence;
         self.end = at;
+        self.words = self.seen..self.seen;
     }
 
     /// Takes the next frame in; what it says. `ask`: whether what is said in a span sounds complete.
@@ -102,6 +109,10 @@ impl Turns {
         self.seen += 1;
         let sure = frame.probability >= self.rules.threshold;
         let none = frame.probability < 0.6 * self.rules.threshold;
+        if sure {
+            let near = at - self.words.end <= WORDS_APART && !self.words.is_empty();
+            self.words = if near { self.words.start } else { at }..at + 1;
+        }
         match self.state {
             State::Silence if sure => Ok(self.perhaps(at, frame.playing)),
             State::Perhaps { .. } if none => {
@@ -135,7 +146,7 @@ impl Turns {
         if self.seen - since < LEAST_SPEECH {
             return None;
         }
-        let start = self.start(since);
+        let start = self.start();
         self.state = State::Speech { start };
         Some(Heard::Start { at: start })
     }
@@ -150,7 +161,7 @@ impl Turns {
         if quiet > 0 || self.seen - since < least {
             return None;
         }
-        let at = self.start(since);
+        let at = self.start();
         self.state = State::Speech { start: at };
         Some(Heard::Interruption { at })
     }
@@ -206,11 +217,12 @@ impl Turns {
         told.then_some(Heard::Resume)
     }
 
-    /// Where a turn begins whose first frame of speech is `since`: the pre-roll is included, and
-    /// no turn before.
-    fn start(&self, since: u64) -> u64 {
-        let pre_roll = (self.rules.pre_roll * 16) as u64;
-        position(since).saturating_sub(pre_roll).max(self.end)
+    /// Where a turn of the latest words begins: the pre-roll is included, and no turn before.
+    fn start(&self) -> u64 {
+        let pre_roll = super::samples(self.rules.pre_roll) as u64;
+        position(self.words.start)
+            .saturating_sub(pre_roll)
+            .max(self.end)
     }
 }
 
@@ -314,6 +326,21 @@ mod tests {
             panic!("{heard:?}")
         };
         assert!(at >= speech.end);
+    }
+
+    #[test]
+    fn a_first_word_that_is_too_short_to_begin_a_turn_is_in_it() {
+        let heard = hear(
+            &RULES,
+            &script(&[(".", 20), ("s", 2), (".", 8), ("s", 6)]),
+            &[],
+        );
+        let at = position(20) - 4800;
+        assert_eq!(heard, [(34, Heard::Start { at })]);
+        let murmur = script(&[(",", 20), ("S", 3), (",", 7), ("S", 1), ("s", 14)]);
+        let heard = hear(&RULES, &murmur, &[]);
+        assert_eq!(kinds(&heard), "oxoI");
+        assert_eq!(heard[3].1, Heard::Interruption { at });
     }
 
     #[test]
