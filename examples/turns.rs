@@ -18,7 +18,7 @@ fn main() -> Result<()> {
         let sound = audio::resample(&audio::read(argument.as_ref())?, RATE)?;
         let mut listener = Listener::new(&runtime, rules.clone())?;
         println!("{argument}");
-        // A microphone gives sound in pieces; a second of silence ends the last turn.
+        // A microphone gives sound in pieces; silence ends the last turn.
         let silence = vec![0.0; 3 * RATE as usize];
         for piece in sound.samples().chunks(320).chain(silence.chunks(320)) {
             for heard in listener.hear(piece, None)? {

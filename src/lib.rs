@@ -14,7 +14,7 @@
 //!
 //! The layers, each of which knows only those before it (`docs/architecture.md`): `error`, [`model`]
 //! (the folder on disk), [`audio`], `decoding` (rules, pure), `ask` and `trace` (the vocabulary), `graph`
-//! (the only place that knows ONNX Runtime), `hearing` (where there is speech), `engine`, then the ways
+//! (the only place that knows ONNX Runtime), [`hearing`] (where there is speech), `engine`, then the ways
 //! in: `omni`, `scheduler`, [`session`], [`compare`], [`measure`].
 #![warn(missing_docs)]
 

@@ -36,7 +36,7 @@ pub(crate) fn speech(
     mut probabilities: impl FnMut(ArrayView2<f32>) -> Result<Vec<f32>>,
 ) -> Result<Vec<Range<usize>>> {
     let gain = Gain::of_clip(&HighPass::default().run(pcm));
-    let mut detector = Detector::with_gain(Rules::clip(), gain);
+    let mut detector = Detector::new(Rules::clip(), gain);
     let [before, behind] = if pcm.len() < SHORT { SILENCE } else { [0, 0] };
     let mut spans = Spans::new(before * FRAME, pcm.len());
     let silence = vec![pcm.first().copied().unwrap_or(0.0); before * FRAME];

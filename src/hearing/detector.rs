@@ -31,13 +31,8 @@ pub(crate) struct Detector {
 }
 
 impl Detector {
-    /// Has heard nothing; its gain follows what it hears.
-    #[allow(dead_code)] // the conversation that listens comes next
-    pub fn new(rules: Rules) -> Detector {
-        Detector::with_gain(rules, Gain::Following(0.0))
-    }
-
-    pub(super) fn with_gain(rules: Rules, gain: Gain) -> Detector {
+    /// Has heard nothing.
+    pub fn new(rules: Rules, gain: Gain) -> Detector {
         Detector {
             high_pass: HighPass::default(),
             gain,
@@ -126,9 +121,10 @@ mod tests {
         let rules = Rules {
             min_silence,
             padding,
-            ..Rules::turn(500)
+            min_speech: 2,
+            ..Rules::clip()
         };
-        Detector::with_gain(rules, Gain::Fixed(1.0))
+        Detector::new(rules, Gain::Fixed(1.0))
     }
 
     /// Frames of a tone where `script` says so, and of silence.

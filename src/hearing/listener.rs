@@ -2,14 +2,13 @@
 
 use std::ops::Range;
 
-use ndarray::{Axis, s};
-
+use super::echo::{Cleaned, Echo};
 use super::frames::Frames;
 use super::level::{Gain, HighPass};
 use super::meaning::Meaning;
 use super::tape::Tape;
-use super::turns::{Ask, Frame, Turns};
-use super::{CONTEXT, FRAME, SAMPLE_RATE};
+use super::turns::{Frame, Turns};
+use super::{FRAME, SAMPLE_RATE};
 use crate::error::Result;
 use crate::graph::{Runtime, Vad};
 
@@ -17,8 +16,8 @@ use crate::graph::{Runtime, Vad};
 const KEPT: usize = 60 * SAMPLE_RATE as usize;
 /// Probability from which a turn sounds complete.
 const COMPLETE: f32 = 0.5;
-/// Samples behind the last that were played in which their echo is expected (256 ms).
-const ECHO: u64 = 4096;
+/// Times the power of what may be echo from which a frame is more than echo.
+const BEYOND_ECHO: f32 = 4.0;
 
 /// What a listener has heard. Positions are samples at 16 kHz since the first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,19 +89,24 @@ impl ListenerRules {
     }
 }
 
-/// Follows a microphone at 16 kHz. It keeps the sound of the last minute.
+/// Follows a microphone at 16 kHz. It keeps the sound of the last minute, without the echo of what was
+/// played.
 pub struct Listener {
     runtime: Runtime,
     rules: ListenerRules,
     vad: Vad,
     meaning: Option<Meaning>,
     high_pass: HighPass,
+    echo: Echo,
     gain: Gain,
     frames: Frames,
     tape: Tape,
     turns: Turns,
-    /// Position of the last sample that was heard while something was played.
-    played: Option<u64>,
+    /// What was heard and played since the last whole frame.
+    heard: Vec<f32>,
+    played: Vec<f32>,
+    /// Position behind the last sample that was heard while something was played.
+    played_until: u64,
 }
 
 impl Listener {
@@ -115,11 +119,14 @@ impl Listener {
             vad: Vad::open(runtime)?,
             meaning: None,
             high_pass: HighPass::default(),
+            echo: Echo::new(),
             gain: Gain::Following(0.0),
             frames: Frames::new(),
             tape: Tape::new(KEPT),
             turns: Turns::new(rules.clone()),
-            played: None,
+            heard: Vec::new(),
+            played: Vec::new(),
+            played_until: 0,
         };
         listener.set_rules(rules)?;
         Ok(listener)
@@ -138,18 +145,23 @@ impl Listener {
     /// Takes samples in. `playing`: what the loudspeaker plays while they were recorded, about, as
     /// many samples; `None` where it plays nothing.
     pub fn hear(&mut self, samples: &[f32], playing: Option<&[f32]>) -> Result<Vec<Heard>> {
-        let samples: Vec<f32> = samples.iter().map(|&x| sane(x)).collect();
-        let first = self.tape.end() - self.frames.rest() as u64;
-        self.tape.push(&samples);
-        if playing.is_some_and(|p| p.iter().any(|&x| x != 0.0)) {
-            self.played = Some(self.tape.end());
+        self.heard.extend(samples.iter().map(|&x| sane(x)));
+        let played = playing.unwrap_or(&[]).iter().map(|&x| sane(x));
+        let played = played.chain(std::iter::repeat(0.0));
+        self.played.extend(played.take(samples.len()));
+        self.tape
+            .push(&self.heard[self.heard.len() - samples.len()..]);
+        if playing.is_some() {
+            self.played_until = self.position();
         }
-        let frames = self.frames.push(&self.high_pass.run(&samples));
-        let mut heard = Vec::new();
-        for (i, frame) in (0..).zip(frames.axis_chunks_iter(Axis(0), 1)) {
-            heard.extend(self.frame(first + i * FRAME as u64, frame.to_owned())?);
+        let mut told = Vec::new();
+        while self.heard.len() >= FRAME {
+            let at = self.position() - self.heard.len() as u64;
+            let heard: Vec<f32> = self.heard.drain(..FRAME).collect();
+            let played: Vec<f32> = self.played.drain(..FRAME).collect();
+            told.extend(self.frame(at, &heard, &played)?);
         }
-        Ok(heard)
+        Ok(told)
     }
 
     /// Samples heard.
@@ -167,34 +179,51 @@ impl Listener {
         self.turns.restart(self.tape.end());
     }
 
-    /// Listens to the frame [1, CONTEXT + FRAME] whose new samples begin at `at`.
-    fn frame(&mut self, at: u64, mut frame: ndarray::Array2<f32>) -> Result<Option<Heard>> {
-        let new = frame.slice(s![0, CONTEXT..]);
-        frame *= self.gain.next(&new.to_vec());
-        let probability = match self.rules.by_hand() {
-            true => 0.0,
-            false => self
-                .vad
-                .probabilities(frame.view())?
-                .first()
-                .copied()
-                .unwrap_or(0.0),
+    /// Listens to the frame that begins at `at`.
+    fn frame(&mut self, at: u64, heard: &[f32], played: &[f32]) -> Result<Option<Heard>> {
+        let high = self.high_pass.run(heard);
+        let cleaned = self.echo.clean(&high, played);
+        // What is left of an echo must not become as loud as a voice.
+        let gain = self.gain.next(&high);
+        let frame = Frame {
+            playing: cleaned.is_some() || at < self.played_until,
+            probability: match self.rules.by_hand() {
+                true => 0.0,
+                false => self.probability(cleaned.as_ref(), &high, gain)?,
+            },
         };
-        let playing = self.played.is_some_and(|played| at < played + ECHO);
+        if let Some(cleaned) = cleaned {
+            let echo = high
+                .iter()
+                .zip(&cleaned.samples)
+                .map(|(all, left)| all - left);
+            let left: Vec<f32> = heard
+                .iter()
+                .zip(echo)
+                .map(|(heard, echo)| heard - echo)
+                .collect();
+            self.tape.replace(at, &left);
+        }
+        self.turn(frame)
+    }
+
+    /// The probability that a frame is speech, and more than echo.
+    fn probability(&mut self, cleaned: Option<&Cleaned>, high: &[f32], gain: f32) -> Result<f32> {
+        let mut frame = self.frames.push(cleaned.map_or(high, |c| &c.samples));
+        frame *= gain;
+        let probabilities = self.vad.probabilities(frame.view())?;
+        match cleaned {
+            Some(cleaned) if cleaned.beyond_echo < BEYOND_ECHO => Ok(0.0),
+            _ => Ok(probabilities.first().copied().unwrap_or(0.0)),
+        }
+    }
+
+    fn turn(&mut self, frame: Frame) -> Result<Option<Heard>> {
         let (tape, meaning) = (&self.tape, &self.meaning);
-        self.turns.push(
-            Frame {
-                probability,
-                playing,
-            },
-            |ask| match (ask, meaning) {
-                (Ask::Speech(_), _) => Ok(true),
-                (Ask::Complete(turn), Some(meaning)) => {
-                    Ok(meaning.complete(&tape.sound(turn))? >= COMPLETE)
-                }
-                (Ask::Complete(_), None) => Ok(false),
-            },
-        )
+        self.turns.push(frame, |turn| match meaning {
+            Some(meaning) => Ok(meaning.complete(&tape.sound(turn))? >= COMPLETE),
+            None => Ok(false),
+        })
     }
 }
 

@@ -72,3 +72,49 @@ fn normalised(turn: &[f32]) -> Vec<f32> {
         .map(|x| ((f64::from(x) - mean) / scale) as f32)
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array1, Array2};
+
+    use super::*;
+
+    #[test]
+    fn a_question_has_smart_turns_own_features() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
+        let question: Array1<f32> =
+            ndarray_npy::read_npy(format!("{folder}/mel/pcm16k.npy")).unwrap();
+        let expected: Array2<f32> =
+            ndarray_npy::read_npy(format!("{folder}/hearing/smart_turn_mel.npy")).unwrap();
+        let mel = features(&MelSpectrogram::new(&MEL), question.as_slice().unwrap());
+        assert_eq!(mel.dim(), (80, 800));
+        assert_eq!(expected.dim(), (80, 20));
+        for ((band, i), expected) in expected.indexed_iter() {
+            let found = mel[[band, 799 - 40 * i]];
+            let off = (found - expected).abs();
+            assert!(
+                off < 1e-3,
+                "band {band}, frame {}: off by {off}",
+                799 - 40 * i
+            );
+        }
+    }
+
+    #[test]
+    fn the_last_eight_seconds_are_heard_behind_silence() {
+        let long: Vec<f32> = (0..2 * HEARD)
+            .map(|i| if i < HEARD { 5.0 } else { (i % 2) as f32 })
+            .collect();
+        let heard = normalised(&long);
+        assert_eq!(heard.len(), HEARD);
+        assert!(
+            (heard[0] + 1.0).abs() < 1e-4 && (heard[1] - 1.0).abs() < 1e-4,
+            "{:?}",
+            &heard[..2]
+        );
+        let short = normalised(&[1.0, -1.0]);
+        assert_eq!((short.len(), short[0]), (HEARD, 0.0));
+        assert!(short[HEARD - 2] > 0.0 && short[HEARD - 1] < 0.0);
+        assert!(normalised(&[]).iter().all(|&x| x == 0.0));
+    }
+}

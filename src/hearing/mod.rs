@@ -2,14 +2,18 @@
 //!
 //! ```text
 //! Pcm 16 kHz ─level─▶ as loud as a voice ─frames─▶ [n, 576] ─Vad─▶ probabilities ─segments─▶ spans
+//! Pcm 16 kHz ─echo─▶ without what is played ─Vad─▶ probabilities ─turns─▶ Heard
+//!                                                                  └─meaning: is that complete?
 //! ```
 //!
-//! `clip` does this for a whole question, `detector` for sound that is still coming. Both are told
-//! how to get probabilities, so all of it but the [`crate::graph`]'s `Vad` is pure. `silero_vad.onnx`
-//! is Silero VAD v6 (MIT licence, Silero Team), the 16 kHz sequence form of PyPI's silero-vad 6.2.3.
+//! `clip` does the first for a whole question, [`Listener`] the second for sound that is still coming.
+//! All of it but the graphs `Vad` and `SmartTurn` is pure. `silero_vad.onnx` is Silero VAD v6
+//! (MIT licence, Silero Team), the 16 kHz sequence form of PyPI's silero-vad 6.2.3; `smart_turn.onnx` is
+//! Smart Turn v3.2 (BSD-2-Clause, Daily), of PyPI's pipecat-ai 1.14.0.
 
 mod clip;
 mod detector;
+mod echo;
 mod frames;
 mod level;
 mod listener;

@@ -33,16 +33,6 @@ impl Rules {
             padding: samples(300),
         }
     }
-
-    /// For sound that is still coming: two frames (64 ms) begin a turn, `pause_ms` end it.
-    #[allow(dead_code)] // the conversation that listens comes next
-    pub fn turn(pause_ms: usize) -> Rules {
-        Rules {
-            min_speech: 2,
-            min_silence: frames(pause_ms).max(1),
-            ..Rules::clip()
-        }
-    }
 }
 
 /// Whole frames of a number of milliseconds.
@@ -179,7 +169,6 @@ mod tests {
 
     #[test]
     fn half_a_second_of_pause_is_sixteen_frames() {
-        assert_eq!(Rules::turn(500).min_silence, 16);
-        assert_eq!(Rules::turn(0).min_silence, 1);
+        assert_eq!(Rules::clip().min_silence, 16);
     }
 }

@@ -33,7 +33,6 @@ impl Tape {
         self.start += over as u64;
     }
 
-    #[allow(dead_code)] // the echo canceller comes next
     /// Puts `samples` in the place of those from `at` on, as far as they are kept.
     pub fn replace(&mut self, at: u64, samples: &[f32]) {
         for (position, &sample) in (at..).zip(samples) {

@@ -7,8 +7,7 @@
 //!                └──────▶ Overlap ────┘
 //! ```
 //!
-//! Pure: a script of probabilities drives it. What needs more than a probability, [`Turns`] asks its
-//! caller for.
+//! Pure: a script of probabilities drives it. Whether a sentence is complete, [`Turns`] asks its caller.
 
 use std::ops::Range;
 
@@ -16,12 +15,14 @@ use super::FRAME;
 use super::listener::{Heard, ListenerRules};
 use crate::error::Result;
 
-/// Frames of speech that begin a turn (96 ms).
-const LEAST_SPEECH: u64 = 3;
-/// Frames of speech into an answer that hold it (64 ms).
-const LEAST_OVERLAP: u64 = 2;
+/// Frames of speech that begin a turn (160 ms). Of 92 hums, bits of music and noises behind a quiet room
+/// 10 last as long for the detector; behind 96 ms it would be 18. Of 120 short recordings 3 do not.
+const LEAST_SPEECH: u64 = 5;
 /// Frames of no speech that end an overlap (160 ms).
 const OVERLAP_OVER: u64 = 5;
+/// Frames of no speech that lie between two words of one turn at most (512 ms): a first word may be too
+/// short to begin it.
+const WORDS_APART: u64 = 16;
 /// Frames by which the detector goes on behind a voice.
 const AFTERGLOW: u64 = 1;
 /// Samples behind the last speech that belong to it: a last consonant is quieter than its vowel.
@@ -30,15 +31,6 @@ const PADDING: u64 = 300 * 16;
 const ASKED_AT: [u64; 7] = [6, 9, 12, 16, 24, 40, 64];
 /// Frames of the shortest pause that ends a complete sentence (224 ms).
 const SHORTEST: u64 = 7;
-
-/// What [`Turns`] asks about the sound of a span.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Ask {
-    /// Whether this is speech, heard by itself: sounds that begin all at once pass for it.
-    Speech(Range<u64>),
-    /// Whether what is said is complete.
-    Complete(Range<u64>),
-}
 
 /// What is known of a frame.
 #[derive(Debug, Clone, Copy)]
@@ -57,6 +49,8 @@ pub(super) struct Turns {
     seen: u64,
     /// What comes before belongs to no further turn.
     end: u64,
+    /// The latest frames of speech, with those less than [`WORDS_APART`] before them.
+    words: Range<u64>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -66,8 +60,6 @@ enum State {
     Perhaps {
         since: u64,
     },
-    /// It was no speech, though it seems so; until it is over.
-    Noise,
     /// Speech into an answer since this frame; `quiet` frames of none were the last.
     Overlap {
         since: u64,
@@ -92,6 +84,7 @@ impl Turns {
             state: State::Silence,
             seen: 0,
             end: 0,
+            words: 0..0,
         }
     }
 
@@ -103,25 +96,30 @@ impl Turns {
     pub fn restart(&mut self, at: u64) {
         self.state = State::Silence;
         self.end = at;
+        self.words = self.seen..self.seen;
     }
 
-    /// Takes the next frame in; what it says. `ask` answers with yes or no.
+    /// Takes the next frame in; what it says. `ask`: whether what is said in a span sounds complete.
     pub fn push(
         &mut self,
         frame: Frame,
-        mut ask: impl FnMut(Ask) -> Result<bool>,
+        mut ask: impl FnMut(Range<u64>) -> Result<bool>,
     ) -> Result<Option<Heard>> {
         let at = self.seen;
         self.seen += 1;
         let sure = frame.probability >= self.rules.threshold;
         let none = frame.probability < 0.6 * self.rules.threshold;
+        if sure {
+            let near = at - self.words.end <= WORDS_APART && !self.words.is_empty();
+            self.words = if near { self.words.start } else { at }..at + 1;
+        }
         match self.state {
-            State::Silence if sure => self.perhaps(at, frame.playing, &mut ask),
-            State::Perhaps { .. } | State::Noise if none => {
+            State::Silence if sure => Ok(self.perhaps(at, frame.playing)),
+            State::Perhaps { .. } if none => {
                 self.state = State::Silence;
                 Ok(None)
             }
-            State::Perhaps { since } => self.perhaps(since, frame.playing, &mut ask),
+            State::Perhaps { since } => Ok(self.perhaps(since, frame.playing)),
             State::Overlap { since, quiet } => {
                 let quiet = if none { quiet + 1 } else { 0 };
                 Ok(self.overlap(since, quiet))
@@ -133,33 +131,24 @@ impl Turns {
                 since,
                 complete,
             } => self.pause(start, since, complete, &mut ask),
-            State::Silence | State::Noise | State::Speech { .. } => Ok(None),
+            State::Silence | State::Speech { .. } => Ok(None),
         }
     }
 
     /// There is speech since a frame. Whether it has lasted long enough to count.
-    fn perhaps(
-        &mut self,
-        since: u64,
-        playing: bool,
-        ask: &mut impl FnMut(Ask) -> Result<bool>,
-    ) -> Result<Option<Heard>> {
+    fn perhaps(&mut self, since: u64, playing: bool) -> Option<Heard> {
         self.state = State::Perhaps { since };
-        let lasted = self.seen - since;
-        if playing && lasted >= LEAST_OVERLAP {
+        if playing {
+            // One frame is enough: playback can go on again, and a person must not wait.
             self.state = State::Overlap { since, quiet: 0 };
-            return Ok(Some(Heard::Overlap));
+            return Some(Heard::Overlap);
         }
-        if playing || lasted < LEAST_SPEECH {
-            return Ok(None);
+        if self.seen - since < LEAST_SPEECH {
+            return None;
         }
-        if !ask(Ask::Speech(position(since)..position(self.seen)))? {
-            self.state = State::Noise;
-            return Ok(None);
-        }
-        let start = self.start(since);
+        let start = self.start();
         self.state = State::Speech { start };
-        Ok(Some(Heard::Start { at: start }))
+        Some(Heard::Start { at: start })
     }
 
     fn overlap(&mut self, since: u64, quiet: u64) -> Option<Heard> {
@@ -172,7 +161,7 @@ impl Turns {
         if quiet > 0 || self.seen - since < least {
             return None;
         }
-        let at = self.start(since);
+        let at = self.start();
         self.state = State::Speech { start: at };
         Some(Heard::Interruption { at })
     }
@@ -183,12 +172,12 @@ impl Turns {
         start: u64,
         since: u64,
         complete: bool,
-        ask: &mut impl FnMut(Ask) -> Result<bool>,
+        ask: &mut impl FnMut(Range<u64>) -> Result<bool>,
     ) -> Result<Option<Heard>> {
         let lasts = self.seen - since;
         let speech = start..(position(since) + PADDING).min(position(self.seen));
         let complete = match self.rules.meaning {
-            Some(_) if ASKED_AT.contains(&lasts) => ask(Ask::Complete(start..position(self.seen)))?,
+            Some(_) if ASKED_AT.contains(&lasts) => ask(start..position(self.seen))?,
             _ => complete,
         };
         self.state = State::Pause {
@@ -228,11 +217,12 @@ impl Turns {
         told.then_some(Heard::Resume)
     }
 
-    /// Where a turn begins whose first frame of speech is `since`: the pre-roll is included, and
-    /// no turn before.
-    fn start(&self, since: u64) -> u64 {
-        let pre_roll = (self.rules.pre_roll * 16) as u64;
-        position(since).saturating_sub(pre_roll).max(self.end)
+    /// Where a turn of the latest words begins: the pre-roll is included, and no turn before.
+    fn start(&self) -> u64 {
+        let pre_roll = super::samples(self.rules.pre_roll) as u64;
+        position(self.words.start)
+            .saturating_sub(pre_roll)
+            .max(self.end)
     }
 }
 
@@ -272,10 +262,7 @@ mod tests {
                 _ => 0.1,
             };
             let playing = letter.is_uppercase() || letter == ',';
-            let ask = |ask| match ask {
-                Ask::Speech(_) => Ok(true),
-                Ask::Complete(_) => Ok(complete.next().unwrap_or(false)),
-            };
+            let ask = |_| Ok(complete.next().unwrap_or(false));
             let frame = Frame {
                 probability,
                 playing,
@@ -315,7 +302,7 @@ mod tests {
         assert_eq!(
             heard,
             [
-                (22, Heard::Start { at: start }),
+                (24, Heard::Start { at: start }),
                 (37, Heard::Pause { speech: paused }),
                 (
                     48,
@@ -342,8 +329,23 @@ mod tests {
     }
 
     #[test]
+    fn a_first_word_that_is_too_short_to_begin_a_turn_is_in_it() {
+        let heard = hear(
+            &RULES,
+            &script(&[(".", 20), ("s", 2), (".", 8), ("s", 6)]),
+            &[],
+        );
+        let at = position(20) - 4800;
+        assert_eq!(heard, [(34, Heard::Start { at })]);
+        let murmur = script(&[(",", 20), ("S", 3), (",", 7), ("S", 1), ("s", 14)]);
+        let heard = hear(&RULES, &murmur, &[]);
+        assert_eq!(kinds(&heard), "oxoI");
+        assert_eq!(heard[3].1, Heard::Interruption { at });
+    }
+
+    #[test]
     fn what_is_too_short_is_no_turn() {
-        assert_eq!(hear(&RULES, "..s...ss...s.s.s..ms..", &[]), []);
+        assert_eq!(hear(&RULES, "..s...ssss...s.s.s..mss..", &[]), []);
     }
 
     #[test]
@@ -401,7 +403,7 @@ mod tests {
     fn a_murmur_into_an_answer_holds_it_and_a_sentence_interrupts_it() {
         // 300 ms touch ten frames, and the detector goes on for one more.
         let heard = hear(&RULES, &script(&[(",", 20), ("S", 11), (",", 8)]), &[]);
-        assert_eq!(heard, [(21, Heard::Overlap), (35, Heard::OverlapOver)]);
+        assert_eq!(heard, [(20, Heard::Overlap), (35, Heard::OverlapOver)]);
         let heard = hear(
             &RULES,
             &script(&[(",", 20), ("S", 2), ("s", 30), (".", 20)]),
@@ -420,8 +422,13 @@ mod tests {
     }
 
     #[test]
-    fn one_frame_does_not_hold_an_answer() {
-        assert_eq!(hear(&RULES, ",,,S,,M,S,,", &[]), []);
+    fn what_is_soon_over_holds_an_answer_no_longer_than_it_must() {
+        let heard = hear(
+            &RULES,
+            &script(&[(",", 3), ("S", 1), (",", 9), ("M", 9)]),
+            &[],
+        );
+        assert_eq!(heard, [(3, Heard::Overlap), (8, Heard::OverlapOver)]);
     }
 
     #[test]
@@ -432,27 +439,9 @@ mod tests {
             probability: 0.9,
             playing: false,
         };
-        let start = (0..3)
+        let start = (0..5)
             .filter_map(|_| turns.push(frame, |_| Ok(true)).expect("no graph"))
             .last();
         assert_eq!(start, Some(Heard::Start { at: 700 }));
-    }
-
-    #[test]
-    fn a_noise_that_seems_speech_is_no_turn_until_it_is_over() {
-        let mut turns = Turns::new(RULES);
-        let mut asked = 0;
-        for probability in [0.9; 40] {
-            let frame = Frame {
-                probability,
-                playing: false,
-            };
-            let heard = turns.push(frame, |_| {
-                asked += 1;
-                Ok(false)
-            });
-            assert_eq!(heard.expect("no graph"), None);
-        }
-        assert_eq!(asked, 1);
     }
 }
