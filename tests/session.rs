@@ -123,11 +123,11 @@ fn ends(told: &[Event]) -> Vec<(AnswerId, &AnswerEnd)> {
 }
 
 fn questions(told: &[Event]) -> Vec<&Pcm> {
-    let question = |event| match event {
-        &Event::SpeechStopped { ref question, .. } => Some(question),
+    let questions = told.iter().filter_map(|event| match event {
+        Event::SpeechStopped { question, .. } => Some(question),
         _ => None,
-    };
-    told.iter().filter_map(question).collect()
+    });
+    questions.collect()
 }
 
 fn sound(told: &[Event], of: AnswerId) -> Vec<f32> {
