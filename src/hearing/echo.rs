@@ -76,7 +76,7 @@ impl Echo {
             played: vec![0.0; 2 * BLOCK],
             taps: vec![tap; BLOCKS],
             noise: vec![0.0; BINS],
-            silent: BLOCKS + 1,
+            silent: BLOCKS,
         }
     }
 
@@ -84,7 +84,7 @@ impl Echo {
     /// could still come.
     pub fn clean(&mut self, heard: &[f32], played: &[f32]) -> Option<Cleaned> {
         let any = played.iter().any(|&x| x != 0.0);
-        if !any && self.silent > BLOCKS {
+        if !any && self.silent >= BLOCKS {
             return None;
         }
         let mut cleaned = Cleaned {
@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn an_echo_is_gone_wherever_it_comes_from() {
-        for (late, level) in [(160, 0.5), (480, 0.25), (3200, 0.03)] {
+        for (late, level) in [(160, 0.5), (480, 0.25), (3200, 0.25)] {
             let played = noise(1, 0.3, 120 * FRAME);
             let heard = room(&played, late, level);
             let cleaned = clean(&mut Echo::new(), &heard, &played);
