@@ -75,3 +75,29 @@ impl Messages {
         self.waiting.fetch_sub(length, Ordering::AcqRel);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(length: usize) -> ServerEvent {
+        ServerEvent::ItemDeleted {
+            item_id: "x".repeat(length),
+        }
+    }
+
+    #[test]
+    fn a_client_that_does_not_read_is_cut_off() {
+        let (outgoing, messages) = outgoing();
+        let large = event(MOST_BYTES / 2);
+        assert!(outgoing.send(&large).is_ok());
+        assert!(matches!(outgoing.send(&large), Err(Ending::TooSlow)));
+        drop(messages);
+        let (outgoing, messages) = super::outgoing();
+        assert!(outgoing.send(&large).is_ok());
+        messages.sent(message(&large).len());
+        assert!(outgoing.send(&large).is_ok(), "what was sent waits no more");
+        drop(messages);
+        assert!(matches!(outgoing.send(&event(1)), Err(Ending::Gone)));
+    }
+}
