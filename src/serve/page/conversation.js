@@ -35,7 +35,7 @@ export class Conversation extends EventTarget {
   begin(session) {
     this.model = session.model;
     this.configure(this.handsFree);
-    this.settle("listening");
+    this.rest();
   }
 
   /** Hands-free, the server ends a turn; otherwise the key does. */
@@ -65,7 +65,7 @@ export class Conversation extends EventTarget {
   listen(on) {
     this.microphoneOn = on;
     if (!on) this.send("input_audio_buffer.clear");
-    if (!this.answer) this.settle(on ? "listening" : "paused");
+    if (!this.answer) this.rest();
   }
 
   press() {
@@ -113,6 +113,12 @@ export class Conversation extends EventTarget {
     if (!this.answer) return;
     if (!this.answer.over) this.send("response.cancel");
     this.interrupt();
+    this.rest();
+  }
+
+  /** Nobody speaks. */
+  rest() {
+    this.settle(this.microphoneOn ? "listening" : "paused");
   }
 
   // What the line tells.
@@ -148,13 +154,12 @@ export class Conversation extends EventTarget {
   close() {
     this.tell("answered", { answer: this.answer });
     this.answer = null;
-    this.settle(this.microphoneOn ? "listening" : "paused");
+    this.rest();
   }
 
   interrupt() {
     this.interrupted = this.answer;
     this.answer = null;
-    this.settle("interrupted");
     if (this.line) this.line.drop();
     else this.cut({});
   }
@@ -205,8 +210,9 @@ export class Conversation extends EventTarget {
 
 const HANDLERS = {
   "input_audio_buffer.speech_started"() {
+    const interrupts = this.answer || this.interrupted;
     if (this.answer) this.interrupt();
-    else this.settle("hearing");
+    this.settle(interrupts ? "interrupted" : "hearing");
   },
   "input_audio_buffer.speech_stopped"() {
     this.decide();
@@ -243,7 +249,7 @@ const HANDLERS = {
     if (this.answer?.id !== response.id) return;
     this.answer.over = true;
     if (response.status === "failed") this.tell("problem", { message: response.status_details?.error?.message });
-    if (response.status === "cancelled") this.interrupt();
+    if (response.status === "cancelled") this.stop();
     else if (this.answer.received === 0) this.close();
     else this.line.end(response.id);
   },

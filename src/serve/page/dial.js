@@ -5,7 +5,7 @@ const ROUND_MS = 16000;
 const SLOTS = 256; // bars on the round
 const SLOT_MS = ROUND_MS / SLOTS;
 const SECOND = SLOTS / 16;
-const [QUIET_DB, LOUD_DB] = [-52, -14]; // levels that are drawn as nothing and as a whole bar
+const [QUIET_DB, LOUD_DB] = [-54, -9]; // levels that are drawn as nothing and as a whole bar
 const CALM_MS = 250; // between pictures where less motion is asked for
 
 const RING = 0.8; // radii, as parts of the dial's
@@ -80,12 +80,25 @@ export class Dial {
     this.drawVoice(this.them, OUTWARD, this.colours.answer);
     this.gaps.forEach(({ from, to }) => this.drawGap(from, to));
     if (this.started !== undefined) this.drawHand(now);
+    else this.drawExample();
+  }
+
+  /** Before anything was said: what a question and its answer look like, faintly. */
+  drawExample() {
+    const speech = (slot) => Math.abs(Math.sin(slot * 0.71) * Math.sin(slot * 0.213 + 1) * Math.cos(slot * 1.93)) ** 0.6;
+    const stroke = (slot, length, colour) => {
+      this.pen.globalAlpha = 0.16;
+      this.bar(slot, Math.sign(length) * 0.012, length * (0.1 + 0.8 * speech(slot)), colour, 0.0095);
+    };
+    for (let slot = 14; slot < 52; slot++) stroke(slot, -INWARD, this.colours.ink);
+    for (let slot = 58; slot < 118; slot++) stroke(slot, OUTWARD, this.colours.answer);
+    this.pen.globalAlpha = 1;
   }
 
   drawDots() {
     for (let slot = 0; slot < SLOTS; slot += 2) {
       const second = slot % SECOND === 0;
-      this.bar(slot, 0, second ? 0.022 : 0, this.colours.dot, second ? 0.006 : 0.0045);
+      this.bar(slot, -0.0005, second ? 0.022 : 0.0005, this.colours.dot, second ? 0.006 : 0.0075);
     }
   }
 
@@ -148,5 +161,5 @@ export class Dial {
 }
 
 function height(decibels) {
-  return Math.max(0, Math.min(1, (decibels - QUIET_DB) / (LOUD_DB - QUIET_DB)));
+  return Math.max(0, Math.min(1, (decibels - QUIET_DB) / (LOUD_DB - QUIET_DB))) ** 1.6;
 }

@@ -19,6 +19,7 @@ const realtime = new Realtime();
 const conversation = new Conversation(realtime);
 let line; // once a gesture allowed sound
 let state = "off";
+let starting = Promise.resolve();
 
 // What is seen.
 
@@ -36,10 +37,15 @@ function note(sentence, microphone = false) {
   byId("note").dataset.microphone = microphone ? "yes" : "";
 }
 
+/** Takes the sentence away, unless it tells of the microphone. */
+function keepNote() {
+  if (!byId("note").dataset.microphone) note(null);
+}
+
 conversation.addEventListener("state", ({ detail }) => show(detail.state));
 conversation.addEventListener("problem", ({ detail }) => note(detail.message ?? PROBLEMS.failed));
 conversation.addEventListener("question", ({ detail }) => {
-  note(null, Boolean(byId("note").dataset.microphone));
+  keepNote();
   words.question(detail.id, detail.text);
 });
 conversation.addEventListener("heard", ({ detail }) => words.heard(detail.id, detail.text));
@@ -51,6 +57,7 @@ conversation.addEventListener("latency", ({ detail }) => {
   dial.mark(detail.spoken ?? detail.asked ?? detail.decided, detail.played);
 });
 
+realtime.addEventListener("ready", () => keepNote());
 realtime.addEventListener("lost", ({ detail }) => {
   words.divide(PROBLEMS.divide);
   countDown("lost", detail.retryMs);
@@ -80,8 +87,13 @@ function countDown(name, ms) {
 
 // What is done.
 
-/** Opens everything that a question needs; `aloud` asks for the microphone too. */
-async function start(aloud) {
+/** Opens everything that a question needs, one request at a time; `aloud` asks for the microphone too. */
+function start(aloud) {
+  starting = starting.catch(() => null).then(() => open(aloud));
+  return starting;
+}
+
+async function open(aloud) {
   if (!realtime.ready) show("connecting");
   dial.run();
   await openLine();

@@ -2,9 +2,9 @@
 
 /** Of each state: the word on the key, and the hint below it, hands-free and with the key held. */
 export const STATES = {
-  off: ["Talk", "press, or hit Space"],
+  off: ["Talk", "press to begin"],
   connecting: ["One moment", "opening the line"],
-  listening: ["Listening", "just speak", "or hold Space"],
+  listening: ["Listening", "just speak", "press and hold"],
   hearing: ["Hearing you", "go on", "let go to ask"],
   thinking: ["Thinking", "press to stop"],
   answering: ["Answering", "speak to interrupt", "hold to interrupt"],

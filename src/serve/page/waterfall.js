@@ -1,9 +1,9 @@
 // Where the time of the last turn went, from the end of the person's speech to the first sound.
 
 const STAGES = [
-  ["decided", "until the turn is certain"],
-  ["arrived", "until sound arrives"],
-  ["played", "until it is heard"],
+  ["decided", "turn is certain"],
+  ["arrived", "sound arrives"],
+  ["played", "sound is heard"],
 ];
 
 /** Draws `turn`, whose moments are on the page's clock in ms, into `figure`. */
