@@ -18,7 +18,8 @@ export class Answer {
   /** The words that have been begun, by the share of the sound that was played. */
   get said() {
     if (!this.spoken || (this.over && this.received === 0)) return this.text;
-    const rate = this.over ? this.text.length / this.received : CHARACTERS_A_SECOND / RATE;
+    const share = this.text.length / this.received;
+    const rate = this.over ? share : Math.min(share, CHARACTERS_A_SECOND / RATE); // text may be far ahead
     const spoken = this.played * rate;
     if (spoken > 0) this.shown = Math.max(this.shown, this.endOfWord(spoken));
     return this.text.slice(0, this.shown);

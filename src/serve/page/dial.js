@@ -85,9 +85,9 @@ export class Dial {
 
   /** Before anything was said: what a question and its answer look like, faintly. */
   drawExample() {
-    const speech = (slot) => Math.abs(Math.sin(slot * 0.71) * Math.sin(slot * 0.213 + 1) * Math.cos(slot * 1.93)) ** 0.6;
+    const speech = (slot) => Math.abs(Math.sin(slot * 0.71) * Math.sin(slot * 0.213 + 1) * Math.cos(slot * 1.93)) ** 0.5;
     const stroke = (slot, length, colour) => {
-      this.pen.globalAlpha = 0.16;
+      this.pen.globalAlpha = 0.22;
       this.bar(slot, Math.sign(length) * 0.012, length * (0.1 + 0.8 * speech(slot)), colour, 0.0095);
     };
     for (let slot = 14; slot < 52; slot++) stroke(slot, -INWARD, this.colours.ink);
