@@ -1,6 +1,8 @@
 //! The `mini-omni` command. Each subcommand is a file in `cli/`.
 
 mod cli;
+#[cfg(feature = "serve")]
+mod serve;
 
 use std::process::ExitCode;
 

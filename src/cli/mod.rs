@@ -12,6 +12,8 @@ mod inspect;
 mod manual;
 mod output;
 mod results;
+#[cfg(feature = "serve")]
+mod serve;
 mod signals;
 mod stats;
 mod terminal;
@@ -60,6 +62,10 @@ enum Command {
     /// Show what a model folder holds, and check it
     #[command(after_help = EXIT_CODES)]
     Inspect(inspect::Inspect),
+    /// Serve the model to programs and browsers
+    #[cfg(feature = "serve")]
+    #[command(after_help = EXIT_CODES)]
+    Serve(serve::Serve),
     /// Print completions of the command line for a shell
     Completions(manual::Completions),
     /// Print the manual page
@@ -73,6 +79,8 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Bench(bench) => bench.run(),
         Command::Compare(compare) => compare.run(),
         Command::Inspect(inspect) => inspect.run(),
+        #[cfg(feature = "serve")]
+        Command::Serve(serve) => serve.run(),
         Command::Completions(completions) => completions.run(),
         Command::Man(manual) => manual.run(),
     }
