@@ -18,6 +18,7 @@ mod settings;
 mod shared;
 
 mod health;
+mod page;
 mod realtime;
 
 pub use server::run;

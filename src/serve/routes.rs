@@ -8,7 +8,7 @@ use axum::routing::get;
 
 use super::refusal::{Reason, Refusal};
 use super::shared::Shared;
-use super::{health, realtime};
+use super::{health, page, realtime};
 
 /// All routes.
 pub fn routes(shared: Arc<Shared>) -> Router {
@@ -16,6 +16,7 @@ pub fn routes(shared: Arc<Shared>) -> Router {
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .merge(realtime::routes())
+        .merge(page::routes())
         .fallback(no_such_address)
         .method_not_allowed_fallback(no_such_method)
         .with_state(shared)

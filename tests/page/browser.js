@@ -39,7 +39,7 @@ function tap(rate) {
       super({ ...options, sampleRate: rate });
       window.recorded = { microphone: [], played: [] };
       this.both = this.createChannelMerger(2);
-      const recorder = this.createScriptProcessor(1024, 2, 1);
+      const recorder = this.createScriptProcessor(16384, 2, 1); // long: a busy page must lose none
       recorder.onaudioprocess = ({ inputBuffer }) => {
         window.recorded.microphone.push(...inputBuffer.getChannelData(0));
         window.recorded.played.push(...inputBuffer.getChannelData(1));
@@ -61,13 +61,23 @@ function tap(rate) {
   };
 }
 
-/** What was recorded so far. */
+/** What was recorded until now. */
 export async function recording(page) {
-  const { microphone, played } = await page.evaluate(() => window.recorded);
-  return {
-    microphone: { rate: RATE, samples: Float32Array.from(microphone) },
-    played: { rate: RATE, samples: Float32Array.from(played) },
-  };
+  await page.waitForTimeout(800); // of the recorder's buffer
+  const sides = await page.evaluate(async () => {
+    const read = (blob) => new Promise((done) => {
+      const reader = new FileReader();
+      reader.onload = () => done(reader.result.split(",")[1]);
+      reader.readAsDataURL(blob);
+    });
+    const { microphone, played } = window.recorded;
+    return Promise.all([microphone, played].map((side) => read(new Blob([Float32Array.from(side)]))));
+  });
+  const [microphone, played] = sides.map((base64) => {
+    const bytes = Buffer.from(base64, "base64");
+    return { rate: RATE, samples: new Float32Array(Uint8Array.from(bytes).buffer) };
+  });
+  return { microphone, played };
 }
 
 export function inState(page, ...states) {

@@ -58,30 +58,22 @@ export function rms(samples) {
   return Math.sqrt(samples.reduce((sum, x) => sum + x * x, 0) / samples.length);
 }
 
-/** How alike two recordings of one rate are, 0 to 1, where `part` fits best into `whole`. */
-export function likeness(whole, part) {
-  const THIN = 8; // the place is looked for in a thinned copy first
-  const coarse = fit(thin(whole, THIN), thin(part, THIN), 0, Infinity).at * THIN;
-  return fit(whole, part, coarse - 2 * THIN, coarse + 2 * THIN).likeness;
-}
-
-function fit(whole, part, from, to) {
-  let best = { likeness: 0, at: 0 };
-  const own = rms(part);
-  for (let at = Math.max(0, from); at <= Math.min(to, whole.length - part.length); at++) {
-    const there = whole.subarray(at, at + part.length);
-    let product = 0;
-    for (let i = 0; i < part.length; i++) product += there[i] * part[i];
-    const likeness = product / (part.length * own * rms(there) + 1e-9);
-    if (likeness > best.likeness) best = { likeness, at };
+/** How alike `part` is to `whole` where it fits best, within 50 ms of `start`: 0 to 1. Both have one rate. */
+export function likeness({ rate, samples }, part, start) {
+  const [from, to] = [start - 0.05, start + 0.05].map((second) => Math.max(0, Math.round(second * rate)));
+  let best = 0;
+  for (let at = from; at <= Math.min(to, samples.length - part.length); at++) {
+    best = Math.max(best, cosine(samples.subarray(at, at + part.length), part));
   }
   return best;
 }
 
-function thin(samples, step) {
-  return Float32Array.from({ length: Math.floor(samples.length / step) }, (_, i) => {
-    let sum = 0;
-    for (let k = 0; k < step; k++) sum += samples[i * step + k];
-    return sum / step;
-  });
+function cosine(a, b) {
+  let [ab, aa, bb] = [0, 0, 0];
+  for (let i = 0; i < a.length; i++) {
+    ab += a[i] * b[i];
+    aa += a[i] * a[i];
+    bb += b[i] * b[i];
+  }
+  return ab / Math.sqrt(aa * bb + 1e-12);
 }
