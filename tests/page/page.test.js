@@ -30,11 +30,12 @@ function microphone(name, ...parts) {
   return path;
 }
 
-async function withPage(options, use) {
+async function withPage({ expected = [], ...options }, use) {
   const opened = await openPage(server.address, options);
   try {
     await use(opened);
-    assert.deepEqual(opened.faults, []);
+    const faults = opened.faults.filter((fault) => !expected.some((pattern) => pattern.test(fault)));
+    assert.deepEqual(faults, []);
   } finally {
     await opened.browser.close();
   }
@@ -145,5 +146,38 @@ test("a denied microphone is told in a sentence, and a written question is answe
     await inState(page, "denied");
     assert.match((await words(page)).join(), /Paris/);
     assert.match(await page.textContent("#note"), /microphone is blocked/);
+  });
+});
+
+test("a lost connection is told, and comes back by itself", async () => {
+  const silence = microphone("silence", 30);
+  const expected = [/WebSocket|ERR_/];
+  await withPage({ microphone: silence, expected }, async ({ page }) => {
+    let cut;
+    await page.routeWebSocket("**/v1/realtime", (socket) => {
+      socket.connectToServer();
+      cut = () => socket.close({ code: 1011, reason: "gone" });
+    });
+    await page.click("#key");
+    await inState(page, "listening");
+    await cut();
+    await inState(page, "lost");
+    await inState(page, "listening");
+  });
+});
+
+test("a server that is full says so, and is asked again", async () => {
+  await withPage({ microphone: microphone("silence", 30) }, async ({ page }) => {
+    let refusals = 0;
+    await page.routeWebSocket("**/v1/realtime", (socket) => {
+      if (refusals++ > 0) return socket.connectToServer();
+      socket.send(JSON.stringify({ type: "error", error: { message: "All places are taken." } }));
+      socket.close({ code: 1013 });
+    });
+    await page.click("#key");
+    await inState(page, "full");
+    assert.equal(await page.textContent("#note"), "All places are taken.");
+    await inState(page, "listening");
+    assert.equal(await page.textContent("#note"), "");
   });
 });
