@@ -26,7 +26,7 @@ mod engine;
 mod error;
 mod fence;
 mod graph;
-mod hearing;
+pub mod hearing;
 pub mod measure;
 pub mod model;
 mod omni;

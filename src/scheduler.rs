@@ -18,12 +18,15 @@ use crate::ask::{Event, Millis, Options, Question};
 use crate::decoding::generation::Ended;
 use crate::engine::codec_queue::CodecQueue;
 use crate::engine::front_end::{FrontEnd, check_source, prepare_text};
-use crate::engine::{Admission, Answer, Engine, Memory, Permit, Receive, Registry, Sink, Tools};
+use crate::engine::{
+    Admission, Answer, Ending, Engine, Memory, Permit, Receive, Registry, Sink, Tools,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Decoder, KvCache};
 use crate::model::manifest::Manifest;
 use crate::model::tokenizer::Tokenizer;
 use crate::omni::Omni;
+use crate::trace::Trace;
 
 /// What a scheduler takes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +76,7 @@ pub struct Request {
     /// Whether the events wait until [`Answer::release`] or [`Answer::cancel`].
     pub held: bool,
     receive: Option<Receive>,
+    ending: Option<Ending>,
 }
 
 impl Request {
@@ -86,6 +90,7 @@ impl Request {
             keep_memory: false,
             held: false,
             receive: None,
+            ending: None,
         }
     }
 
@@ -94,6 +99,19 @@ impl Request {
     /// answer is cancelled.
     pub fn sink(mut self, sink: impl FnMut(Event) -> ControlFlow<()> + Send + 'static) -> Request {
         self.receive = Some(Box::new(sink));
+        self
+    }
+
+    /// Gives the end to `end`, behind the last event, and not to the [`Answer`]: the record, and the
+    /// conversation's memory if it was to be kept. It is called on the threads that write all
+    /// answers, or on the one that releases or discards a held answer, so it must not wait.
+    pub fn at_end(
+        mut self,
+        end: impl FnOnce(Result<(Trace, Option<Memory>)>) + Send + 'static,
+    ) -> Request {
+        self.ending = Some(Box::new(|ended| {
+            end(ended.map(|(trace, memory)| (*trace, memory)));
+        }));
         self
     }
 }
@@ -216,6 +234,9 @@ impl Scheduler {
         if request.held {
             sink.hold();
         }
+        if let Some(ending) = request.ending {
+            sink.at_end(ending);
+        }
         self.registry.add(&sink)?;
         self.enter(Submission {
             question: request.question,
@@ -253,6 +274,11 @@ impl Scheduler {
             self.limits.answers
         );
         Error::new(ErrorKind::Busy, sentence)
+    }
+
+    /// What the model folder says of itself.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
     }
 
     /// Answers under way.

@@ -20,6 +20,7 @@ fn runtime() -> Runtime {
 fn omni(profile: &str) -> Omni {
     let folder: PathBuf = match profile {
         "random" => model(),
+        "bundled" => bundled(),
         profile => root().join("tests/fixtures/tiny").join(profile),
     };
     Omni::load(&folder, &runtime()).expect("a model")
@@ -340,6 +341,80 @@ fn a_conversation_goes_on_from_where_it_was() {
         let (again, _) = ask("Why?", Some(memory));
         assert_eq!(again.tokens, second.tokens, "{profile}: it forgot the rest");
     }
+}
+
+/// A record that is read again goes on as the row that was kept, whatever the lengths of its parts.
+#[test]
+fn a_conversation_that_is_read_again_goes_on_the_same() {
+    for profile in ["fused", "portable", "random", "bundled"] {
+        let scheduler = Scheduler::new(omni(profile), limits(2, 16)).expect("threads");
+        let ask = |(source, variant), steps, memory| {
+            let task = Task::default_for(source);
+            let question = question(source, variant);
+            let mut request = Request::new(question, options(task, 0, steps));
+            request.memory = memory;
+            request.keep_memory = true;
+            let answer = scheduler.submit(request).expect("a permit");
+            let (trace, memory) = answer.finish_with_memory().expect("an answer");
+            (trace, memory.expect("it was to be kept"))
+        };
+        let next = (Source::Text, 1);
+        let mut memory = None;
+        // Odd and even numbers of columns, of questions and of answers.
+        for (question, steps) in [(Source::Audio, 0), (Source::Text, 2), (Source::Audio, 1)]
+            .into_iter()
+            .zip([11, 12, 14])
+        {
+            let (_, kept) = ask(question, steps, memory);
+            for cut in [0, 1, 2] {
+                let mut kept = kept.clone();
+                kept.truncate(kept.position() - cut);
+                let mut again = kept.clone();
+                again.shrink();
+                let (kept, again) = (ask(next, 24, Some(kept)), ask(next, 24, Some(again)));
+                assert_eq!(kept.0.tokens, again.0.tokens, "{profile}, {steps} less {cut}");
+                assert_eq!(kept.1.position(), again.1.position());
+            }
+            memory = Some(kept);
+        }
+        // Without its oldest turn it goes on otherwise, from fewer positions.
+        let all = memory.expect("three turns");
+        let mut last = all.clone();
+        last.keep_turns(1);
+        assert_eq!((all.turns(), last.turns()), (3, 1), "{profile}");
+        let (_, after) = ask(next, 5, Some(last.clone()));
+        assert_eq!(after.turns(), 2);
+        assert!(after.position() > last.position() && after.position() < all.position());
+    }
+}
+
+#[test]
+fn an_end_can_be_told_on_the_threads_that_write() {
+    let scheduler = Scheduler::new(omni("random"), limits(2, 16)).expect("threads");
+    let ask = |held| {
+        let (send, ends) = std::sync::mpsc::channel();
+        let mut request = Request::new(question(Source::Text, 0), options(Task::T1A2, 0, 12))
+            .at_end(move |end| send.send(end).expect("the test waits"));
+        request.keep_memory = true;
+        request.held = held;
+        (scheduler.submit(request).expect("a permit"), ends)
+    };
+    let (answer, ends) = ask(false);
+    let (trace, memory) = ends.recv().expect("an end").expect("a record");
+    assert_eq!(
+        memory.expect("it was to be kept").position(),
+        trace.prompt_length - 1 + trace.tokens[7].len()
+    );
+    let elsewhere = answer.finish().expect_err("it was told already");
+    assert_eq!(elsewhere.kind(), ErrorKind::Stopped);
+    let (held, ends) = ask(true);
+    while scheduler.answers() > 0 {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    assert!(ends.try_recv().is_err(), "it is held");
+    drop(held);
+    let (trace, _) = ends.recv().expect("an end").expect("a record");
+    assert_eq!((trace.ended.name(), trace.pcm_samples), ("cancelled", 0));
 }
 
 #[test]

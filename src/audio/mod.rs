@@ -26,6 +26,7 @@ mod resample;
 mod riff;
 mod seconds;
 mod sniff;
+mod streaming;
 #[cfg(test)]
 mod tests;
 
@@ -35,6 +36,7 @@ pub use pcm::{HIGHEST_RATE, LOUDEST, LOWEST_RATE, MOST_SAMPLES, Pcm, Second};
 pub use read::{read, read_bytes, read_from};
 pub use resample::resample;
 pub use seconds::seconds_apart;
+pub use streaming::Resampler;
 
 use crate::error::{Error, ErrorKind};
 

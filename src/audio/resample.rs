@@ -60,7 +60,7 @@ fn resampled_length(length: usize, from: u32, to: u32) -> usize {
 
 /// from / to in lowest terms; where those are larger than [`LONGEST`], a near fraction that is not,
 /// by continued fractions: off by less than 3e-5, a millisecond in what a model hears.
-fn simple_ratio(from: u32, to: u32) -> (u32, u32) {
+pub(super) fn simple_ratio(from: u32, to: u32) -> (u32, u32) {
     let (mut a, mut b) = (u64::from(from), u64::from(to));
     let (mut last, mut ratio) = ((0, 1), (1, 0));
     while b > 0 {

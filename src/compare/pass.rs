@@ -72,7 +72,7 @@ impl<'a> Pass<'a> {
             prefilled: decoder.gather(&[(&read.cache, 0)], length.prompt + steps)?,
             marks: prompt.marks.clone(),
             most: length.prompt + steps,
-            keep_memory: false,
+            reading: None,
         });
         Ok(Pass {
             decoder,

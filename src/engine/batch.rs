@@ -12,7 +12,7 @@
 use std::time::Instant;
 
 use super::capacity::capacity;
-use super::memory::Memory;
+use super::memory::Reading;
 use super::writer::Writer;
 use crate::ask::{Millis, millis};
 use crate::decoding::generation::{HeadLogits, Heads, Step};
@@ -41,8 +41,8 @@ pub(crate) struct Joining<'a> {
     pub marks: Vec<Vec<i64>>,
     /// Most positions a row of it will have.
     pub most: usize,
-    /// Whether its row is given back at the end.
-    pub keep_memory: bool,
+    /// What its row has read, if it is given back at the end.
+    pub reading: Option<Reading>,
 }
 
 /// An answer and its rows.
@@ -52,7 +52,7 @@ struct Slot<'a> {
     ids: Vec<i64>,
     rows: SlotRows,
     most: usize,
-    keep_memory: bool,
+    reading: Option<Reading>,
 }
 
 /// Where an answer's rows are.
@@ -98,7 +98,7 @@ impl<'a> Batch<'a> {
             ids: joining.marks.concat(),
             rows: SlotRows::Joining(Box::new(joining.prefilled)),
             most: joining.most,
-            keep_memory: joining.keep_memory,
+            reading: joining.reading,
         });
     }
 
@@ -167,11 +167,11 @@ impl<'a> Batch<'a> {
     /// Tells the ends of answers that have left, and gives their rows back where they are to be kept.
     fn finish(&mut self, ended: Vec<Slot<'a>>) {
         for slot in ended {
-            if slot.keep_memory
+            if let Some(reading) = slot.reading
                 && let (SlotRows::From(first), Some(rows)) = (&slot.rows, &self.rows)
                 && let Ok(row) = rows.cache.row(first + slot.writer.kept_row())
             {
-                slot.writer.sink().keep_memory(Memory(row));
+                slot.writer.sink().keep_memory(reading.finish(row));
             }
             slot.writer.finish();
         }
@@ -301,6 +301,7 @@ impl<'a> Batch<'a> {
                 audio: wanted.audio_row.and_then(|_| audio.next()),
             };
             slot.writer.sink().time(|timings| timings.steps.push(took));
+            slot.note_reading(streams);
             match slot.writer.choose(&logits) {
                 Some(step) => !slot.take(step, streams),
                 None => true,
@@ -319,6 +320,14 @@ impl Slot<'_> {
     /// Heads of its next step.
     fn heads(&self) -> Heads {
         self.writer.generation.heads()
+    }
+
+    /// Notes the column that its kept row has just read.
+    fn note_reading(&mut self, streams: usize) {
+        let at = self.writer.kept_row() * streams;
+        if let Some(reading) = &mut self.reading {
+            reading.push(&self.ids[at..at + streams]);
+        }
     }
 
     /// Goes on with a step's ids; whether there is a next step.

@@ -29,11 +29,12 @@ pub(crate) use batch::{Batch, Joining};
 use codec_queue::CodecQueue;
 use front_end::Prepared;
 pub use memory::Memory;
+use memory::{Kept, Reading};
 pub(crate) use permit::Permit;
 pub(crate) use prefill::Prefill;
 pub(crate) use registry::Registry;
 pub use sink::Answer;
-pub(crate) use sink::{Receive, Sink};
+pub(crate) use sink::{Ending, Receive, Sink};
 pub(crate) use writer::{FrameSink, Length, Writer};
 
 /// How long an advance waits for the codec if no prompt is to be read: sinks and new questions are
@@ -76,8 +77,8 @@ pub(crate) struct Admission {
 struct Newcomer {
     prefill: Prefill,
     options: Options,
-    /// Positions before its prompt.
-    past: usize,
+    /// What was read before its prompt.
+    before: Vec<Kept>,
     keep_memory: bool,
     sink: Sink,
 }
@@ -117,7 +118,7 @@ impl<'a> Engine<'a> {
             Ok(prefill) => self.newcomers.push_back(Newcomer {
                 prefill,
                 options,
-                past: memory.map_or(0, |memory| memory.position()),
+                before: memory.map_or_else(Vec::new, |memory| memory.record().to_vec()),
                 keep_memory,
                 sink,
             }),
@@ -180,7 +181,7 @@ impl<'a> Engine<'a> {
         let Newcomer {
             prefill,
             options,
-            past,
+            before,
             keep_memory,
             sink,
         } = newcomer;
@@ -201,10 +202,11 @@ impl<'a> Engine<'a> {
         let writer = Writer::new((manifest, tokenizer), &options, length, frames, sink);
         self.batch.join(Joining {
             writer,
+            most: prefilled.length(0) + 1 + length.steps,
             prefilled,
             marks: prepared.prompt.marks,
-            most: past + length.prompt + length.steps,
-            keep_memory,
+            reading: keep_memory
+                .then(|| Reading::new(before, prepared.prompt.shared, prepared.features)),
         });
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! `runtime` finds and loads the ONNX Runtime library, `session` opens a graph and holds it against
 //! the manifest, and one file a graph gives it a typed face: `encoder`; `decoder`, whose `kv_cache` is
-//! apart from the `buffers` of a `call`; `codec`; `vad`. `operators` are those that this crate runs faster
+//! apart from the `buffers` of a `call`; `codec`; `vad`; `smart_turn`. `operators` are those that this crate runs faster
 //! than ONNX Runtime does.
 
 mod buffers;
@@ -15,6 +15,7 @@ mod library;
 mod operators;
 mod runtime;
 mod session;
+mod smart_turn;
 mod vad;
 
 pub(crate) use call::{Call, Logits};
@@ -23,4 +24,5 @@ pub(crate) use decoder::{Decoder, DecoderRows};
 pub(crate) use encoder::Encoder;
 pub(crate) use kv_cache::KvCache;
 pub use runtime::{Provider, Runtime};
+pub(crate) use smart_turn::SmartTurn;
 pub(crate) use vad::Vad;

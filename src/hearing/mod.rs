@@ -12,15 +12,14 @@ mod clip;
 mod detector;
 mod frames;
 mod level;
-#[allow(dead_code)] // todo
 mod listener;
+mod meaning;
 mod segments;
+mod tape;
+mod turns;
 
 pub(crate) use clip::{Speech, speech};
-#[allow(unused_imports)] // the conversation that listens comes next
-pub(crate) use detector::{Detector, Heard};
-#[allow(unused_imports)]
-pub(crate) use segments::Rules;
+pub use listener::{Heard, Listener, ListenerRules};
 
 /// Hz: what the detector hears.
 pub(crate) const SAMPLE_RATE: u32 = 16_000;

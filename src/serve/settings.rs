@@ -26,6 +26,8 @@ pub struct Limits {
     pub body: usize,
     /// How long a client may neither send what it owes nor take what it asked for.
     pub idle: Duration,
+    /// How long a conversation may go on with a client that is there and says nothing.
+    pub quiet: Duration,
     /// How long running answers may take to end once the server stops.
     pub drain: Duration,
 }
@@ -36,6 +38,7 @@ impl Default for Limits {
             conversations: 8,
             body: 32 << 20,
             idle: Duration::from_secs(60),
+            quiet: Duration::from_secs(600),
             drain: Duration::from_secs(30),
         }
     }

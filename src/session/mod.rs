@@ -5,95 +5,361 @@
 //! ```
 //!
 //! [`Session`] joins the parts. The `machine` decides, and is pure: it has no thread, clock or graph,
-//! so that tests drive it with scripts.
+//! so that tests drive it with scripts. `past` keeps what is remembered, `playback` how much of an
+//! answer was played, `echo` its sound for the ears.
 
+mod echo;
 mod event;
+mod latency;
+mod machine;
+mod past;
+mod playback;
 mod settings;
 
 pub use event::{AnswerEnd, AnswerId, Event, Latency, TurnId};
+pub use latency::{LatencySummary, Percentiles, Speculation};
 pub use settings::{Reply, Settings, TurnEnd};
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
 
-use crate::ask::Question;
+use crate::ask::{self, Question};
 use crate::audio::Pcm;
+use crate::audio::Resampler;
+use crate::engine::{Answer, Memory};
 use crate::error::Result;
 use crate::graph::Runtime;
-use crate::scheduler::Scheduler;
+use crate::hearing::{Heard, Listener, SAMPLE_RATE};
+use crate::scheduler::{Request, Scheduler};
+use crate::trace::Trace;
+use echo::Echo;
+use machine::{Machine, Moment, Order, Rules, RunId};
+use past::Past;
+
+/// Pieces that sound is heard in, so that it is the same conversation whatever sizes it comes in.
+const PIECES_PER_SECOND: u32 = 50;
 
 /// One conversation. Its owner pushes sound and takes events; nothing here waits, except that
 /// [`Session::hear`] runs the voice activity graph (0.3 ms for each 32 ms of sound) and, where a turn
-/// may have ended, the turn-end graph.
-pub struct Session {}
+/// may have ended, the turn-end graph. Dropping it cancels the answer under way.
+///
+/// A turn that is longer than the model hears (30 s) is ended there and answered; what follows is the
+/// next turn. One that is ended by hand is not: asking it is refused as
+/// [`ErrorKind::TooLong`](crate::ErrorKind::TooLong).
+pub struct Session {
+    scheduler: Arc<Scheduler>,
+    settings: Settings,
+    resampler: Resampler,
+    listener: Listener,
+    machine: Machine,
+    past: Past,
+    echo: Echo,
+    inbox: Inbox,
+    /// What the scheduler was asked and has not ended.
+    asked: Option<(RunId, Answer)>,
+    /// Where the turn under way began.
+    turn_start: Option<u64>,
+    /// What comes before belongs to an earlier turn.
+    since: u64,
+    /// Samples of the longest question at 16 kHz.
+    longest: u64,
+}
+
+/// What the threads that write answers say, by way of a channel.
+struct Inbox {
+    sender: Sender<(RunId, Said)>,
+    receiver: Receiver<(RunId, Said)>,
+    wake: Arc<dyn Fn() + Send + Sync>,
+}
+
+/// What is said of an answer.
+enum Said {
+    Event(ask::Event),
+    End(Result<(Trace, Option<Memory>)>),
+}
 
 impl Session {
-    /// A conversation that is answered by `scheduler`. `wake` is called from other threads when
-    /// there is something new to [`Session::poll`]; it must not wait.
+    /// A conversation that is answered by `scheduler`. `wake` is called when there is something new
+    /// to [`Session::poll`]: from other threads, or within a call of the session. It must not wait,
+    /// nor call the session.
     pub fn new(
         scheduler: Arc<Scheduler>,
         runtime: &Runtime,
         settings: Settings,
         wake: impl Fn() + Send + Sync + 'static,
     ) -> Result<Session> {
-        let _ = (scheduler, runtime, settings, wake);
-        todo!()
+        let manifest = scheduler.manifest();
+        let (sender, receiver) = channel();
+        Ok(Session {
+            resampler: Resampler::new(settings.input_rate, SAMPLE_RATE)?,
+            listener: Listener::new(runtime, settings.listener_rules())?,
+            machine: Machine::new(rules(&settings, &scheduler)),
+            past: Past::new(manifest, settings.turns),
+            echo: Echo::new(manifest.codec.sample_rate)?,
+            inbox: Inbox {
+                sender,
+                receiver,
+                wake: Arc::new(wake),
+            },
+            asked: None,
+            turn_start: None,
+            since: 0,
+            longest: manifest.mel.max_seconds as u64 * u64::from(SAMPLE_RATE),
+            settings,
+            scheduler,
+        })
     }
 
     /// Changes how the conversation goes on; a turn under way keeps what was heard of it.
     pub fn update(&mut self, settings: Settings) -> Result<()> {
-        let _ = settings;
-        todo!()
+        if settings.input_rate != self.settings.input_rate {
+            self.resampler = Resampler::new(settings.input_rate, SAMPLE_RATE)?;
+        }
+        self.listener.set_rules(settings.listener_rules())?;
+        self.machine.set_rules(rules(&settings, &self.scheduler));
+        self.past.set_turns(settings.turns);
+        self.settings = settings;
+        Ok(())
     }
 
     /// Takes sound of [`Settings::input_rate`] in, in pieces of any size. `now` is when its last
     /// sample was spoken.
     pub fn hear(&mut self, samples: &[f32], now: Instant) -> Result<()> {
-        let _ = (samples, now);
-        todo!()
+        let rate = self.settings.input_rate;
+        let mut rest = samples.len();
+        for piece in samples.chunks((rate / PIECES_PER_SECOND).max(1) as usize) {
+            rest -= piece.len();
+            let before = Duration::from_secs_f64(rest as f64 / f64::from(rate.max(1)));
+            self.hear_piece(piece, now.checked_sub(before).unwrap_or(now))?;
+        }
+        Ok(())
+    }
+
+    fn hear_piece(&mut self, piece: &[f32], now: Instant) -> Result<()> {
+        self.take_in(now);
+        let samples = self.resampler.push(piece);
+        let playing = self.machine.playing(now);
+        let playing = playing.and_then(|at| self.echo.played(at, samples.len()));
+        for heard in self.listener.hear(&samples, playing.as_deref())? {
+            self.decide(heard, now);
+        }
+        self.end_long_turn(now);
+        Ok(())
+    }
+
+    fn decide(&mut self, heard: Heard, now: Instant) {
+        match &heard {
+            Heard::Start { at } | Heard::Interruption { at } => self.turn_start = Some(*at),
+            Heard::End { speech, .. } => {
+                self.turn_start = None;
+                self.since = speech.end.min(self.listener.position());
+            }
+            _ => {}
+        }
+        let listener = &self.listener;
+        let moment = Moment {
+            now,
+            position: listener.position(),
+            sound: &|span| listener.sound(span),
+        };
+        self.machine.heard(heard, &moment);
+        self.obey(now);
+    }
+
+    /// Ends a turn that has become as long as the model hears.
+    fn end_long_turn(&mut self, now: Instant) {
+        let end = self.turn_start.map(|start| start..start + self.longest);
+        let position = self.listener.position();
+        if let Some(speech) = end.filter(|speech| speech.end <= position) {
+            let silent_since = position;
+            self.decide(
+                Heard::End {
+                    speech,
+                    silent_since,
+                },
+                now,
+            );
+            self.listener.restart();
+        }
     }
 
     /// Tells that the player has played `samples` of `answer`'s sound in all, at the codec's rate.
-    /// Without it the session takes them to be played in real time from when they were handed over.
+    /// Once a player tells, what it tells alone counts as heard. Without it the session takes sound to
+    /// be played in real time from when it was handed over.
     pub fn played(&mut self, answer: AnswerId, samples: u64, now: Instant) {
-        let _ = (answer, samples, now);
-        todo!()
+        self.machine.played(answer, samples, now);
     }
 
-    /// Ends the turn by hand: what was heard since the last turn (or `clear`) becomes a question.
-    /// `None` if nothing was heard.
+    /// Ends the turn by hand: what was heard since the last turn (or `clear`) becomes a question, or
+    /// the speech under way where there is some. It is not answered by itself. `None` if nothing was
+    /// heard.
     pub fn commit(&mut self, now: Instant) -> Option<(TurnId, Pcm)> {
-        let _ = now;
-        todo!()
+        let position = self.listener.position();
+        let span = self.turn_start.unwrap_or(self.since)..position;
+        let question = Pcm::new(self.listener.sound(span), SAMPLE_RATE).ok()?;
+        let turn = self.machine.commit();
+        self.start_anew(now);
+        Some((turn, question))
     }
 
     /// Forgets what was heard since the last turn.
-    pub fn clear(&mut self) {
-        todo!()
+    pub fn clear(&mut self, now: Instant) {
+        self.machine.clear();
+        self.start_anew(now);
+    }
+
+    fn start_anew(&mut self, now: Instant) {
+        self.listener.restart();
+        self.turn_start = None;
+        self.since = self.listener.position();
+        self.obey(now);
     }
 
     /// Asks a question by hand; an answer under way is cancelled first.
-    pub fn ask(&mut self, question: Question, reply: &Reply, now: Instant) -> Result<AnswerId> {
-        let _ = (question, reply, now);
-        todo!()
+    pub fn ask(&mut self, question: Question, reply: &Reply, now: Instant) -> AnswerId {
+        self.take_in(now);
+        let answer = self.machine.ask(question, reply.clone(), now);
+        self.obey(now);
+        answer
     }
 
-    /// Ends an answer early. Its [`Event::AnswerEnded`] follows.
-    pub fn cancel(&mut self, answer: AnswerId) {
-        let _ = answer;
-        todo!()
+    /// Ends an answer early. Its [`Event::AnswerEnded`] follows; what was not taken of it is dropped.
+    pub fn cancel(&mut self, answer: AnswerId, now: Instant) {
+        self.machine.cancel(answer);
+        self.obey(now);
     }
 
     /// Cuts what the conversation remembers of `answer` to its first `samples`, as they were heard.
-    /// More than there are change nothing. The text that was heard.
-    pub fn truncate(&mut self, answer: AnswerId, samples: u64) -> Option<String> {
-        let _ = (answer, samples);
-        todo!()
+    /// More than there are change nothing. The text that was heard: the same share of its characters,
+    /// in whole words; `None` where it is not the last answer.
+    pub fn truncate(&mut self, answer: AnswerId, samples: u64, now: Instant) -> Option<String> {
+        let text = self.machine.truncate(answer, samples);
+        self.obey(now);
+        text
     }
 
-    /// The next event, if there is one. `now` moves the session's clock.
+    /// The next event, if there is one. `now` moves the session's clock; the sound of an event goes to
+    /// the player then.
     pub fn poll(&mut self, now: Instant) -> Option<Event> {
-        let _ = now;
-        todo!()
+        self.take_in(now);
+        let event = self.machine.next_event(now)?;
+        if let Event::Audio { answer, samples } = &event {
+            self.echo.hand_over(*answer, samples);
+        }
+        Some(event)
+    }
+
+    /// How often an answer was prepared before its turn was certain, and what became of it.
+    pub fn speculation(&self) -> Speculation {
+        self.machine.speculation()
+    }
+
+    /// Positions of the model that the conversation's memory takes.
+    pub fn remembered(&self) -> usize {
+        self.past.position()
+    }
+
+    /// What the threads that write answers have said since.
+    fn take_in(&mut self, now: Instant) {
+        while let Ok((run, said)) = self.inbox.receiver.try_recv() {
+            match said {
+                Said::Event(event) => self.machine.event(run, event),
+                Said::End(end) => self.ended(run, end, now),
+            }
+        }
+    }
+
+    fn ended(&mut self, run: RunId, end: Result<(Trace, Option<Memory>)>, now: Instant) {
+        self.asked.take_if(|(asked, _)| *asked == run);
+        let (end, memory) = match end {
+            Ok((trace, memory)) => (Ok(Box::new(trace)), memory),
+            Err(error) => (Err(error), None),
+        };
+        let trace = end.as_ref().ok().map(|trace| (trace.ended, trace.prompt_length));
+        let answer = self.machine.ended(run, end, now);
+        if let (Some(answer), Some(of), Some(memory)) = (answer, trace, memory) {
+            self.past.remember(answer, of, memory);
+        }
+        self.obey(now);
+    }
+
+    /// Does what the machine has decided.
+    fn obey(&mut self, now: Instant) {
+        while let Some(order) = self.machine.next_order() {
+            match order {
+                Order::Ask {
+                    run,
+                    question,
+                    reply,
+                    held,
+                } => {
+                    if let Err(error) = self.submit(run, question, &reply, held, now) {
+                        self.machine.ended(run, Err(error), now);
+                    }
+                }
+                Order::Release(run) => {
+                    self.answer(run).inspect(|answer| answer.release());
+                }
+                Order::Cancel(run) => {
+                    self.answer(run).inspect(|answer| answer.cancel());
+                }
+                Order::Cut { answer, samples } => self.past.cut(answer, samples),
+            }
+        }
+    }
+
+    fn answer(&self, run: RunId) -> Option<&Answer> {
+        let asked = self.asked.as_ref().filter(|(asked, _)| *asked == run);
+        asked.map(|(_, answer)| answer)
+    }
+
+    fn submit(
+        &mut self,
+        run: RunId,
+        question: Question,
+        reply: &Reply,
+        held: bool,
+        now: Instant,
+    ) -> Result<()> {
+        let options = reply.options_for(&question);
+        let memory = self.past.before(&question, &options);
+        let mut request = Request::new(question, options);
+        request.start = now;
+        request.memory = memory;
+        request.keep_memory = self.past.is_kept();
+        request.held = held;
+        let (events, ends) = (self.inbox.entrance(run), self.inbox.entrance(run));
+        let request = request
+            .sink(move |event| events(Said::Event(event)))
+            .at_end(move |end| drop(ends(Said::End(end))));
+        self.asked = Some((run, self.scheduler.submit(request)?));
+        Ok(())
+    }
+}
+
+impl Inbox {
+    /// Where the threads that write an answer put what they say.
+    fn entrance(&self, run: RunId) -> impl Fn(Said) -> ControlFlow<()> + Send + use<> {
+        let (sender, wake) = (self.sender.clone(), self.wake.clone());
+        move |said| match sender.send((run, said)) {
+            Ok(()) => {
+                wake();
+                ControlFlow::Continue(())
+            }
+            Err(_) => ControlFlow::Break(()),
+        }
+    }
+}
+
+fn rules(settings: &Settings, scheduler: &Scheduler) -> Rules {
+    let manifest = scheduler.manifest();
+    Rules {
+        answer: settings.answer,
+        interrupt: settings.interrupt,
+        reply: settings.reply.clone(),
+        codec_rate: manifest.codec.sample_rate,
+        streams: manifest.ids.streams(),
     }
 }

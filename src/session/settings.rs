@@ -1,7 +1,8 @@
 //! How a conversation goes.
 
-use crate::ask::{Millis, Options};
+use crate::ask::{Millis, Options, Question};
 use crate::decoding::task::Task;
+use crate::hearing::ListenerRules;
 
 /// How a conversation goes.
 #[derive(Debug, Clone)]
@@ -54,6 +55,45 @@ pub struct Reply {
     pub batch: bool,
     /// All else; its `task` follows from the question and the above.
     pub options: Options,
+}
+
+impl Reply {
+    /// The options for `question`, their task included.
+    pub(super) fn options_for(&self, question: &Question) -> Options {
+        let mut options = self.options.clone();
+        options.task = match (question, self.spoken, self.batch) {
+            (Question::Audio(_), true, true) => Task::A1A2_BATCH,
+            (Question::Audio(_), true, false) => Task::A1A2,
+            (Question::Audio(_), false, _) => Task::A1T2,
+            (Question::Text(_), true, _) => Task::T1A2,
+            (Question::Text(_), false, _) => Task::T1T2,
+        };
+        options
+    }
+}
+
+impl Settings {
+    /// The same for the ears.
+    pub(super) fn listener_rules(&self) -> ListenerRules {
+        let (pause, meaning) = match self.turn_end {
+            TurnEnd::Pause(pause) => (Some(whole(pause)), None),
+            TurnEnd::Meaning { longest } => (None, Some(whole(longest))),
+            TurnEnd::ByHand => (None, None),
+        };
+        ListenerRules {
+            threshold: self.threshold,
+            pre_roll: whole(self.pre_roll),
+            pause,
+            meaning,
+            speculate: self.speculate.map(whole),
+            least_interruption: whole(self.least_interruption),
+        }
+    }
+}
+
+/// Whole milliseconds; none where `ms` is no number or below 0.
+fn whole(ms: Millis) -> usize {
+    ms.round() as usize
 }
 
 impl Default for Reply {

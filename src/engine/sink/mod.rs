@@ -8,7 +8,7 @@
 use std::ops::{ControlFlow, Deref};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Instant;
 
@@ -23,8 +23,11 @@ use crate::trace::{Timings, Trace};
 /// Takes the events of an answer; breaking cancels the rest.
 pub(crate) type Receive = Box<dyn FnMut(Event) -> ControlFlow<()> + Send>;
 
+/// Takes the end of an answer.
+pub(crate) type Ending = Box<dyn FnOnce(End) + Send>;
+
 /// How an answer ended: its record, and the row of the cache if it was to be kept.
-type End = Result<(Box<Trace>, Option<Memory>)>;
+pub(crate) type End = Result<(Box<Trace>, Option<Memory>)>;
 
 /// The end that writes. Clones belong to the same answer; when the last is dropped and none has
 /// told the end, the answer ends with an error.
@@ -61,7 +64,7 @@ pub(crate) struct Shared {
 
 struct State {
     receive: Option<Receive>,
-    end: Option<Sender<End>>,
+    ending: Option<Ending>,
     /// Events that wait for their release.
     held: Option<Vec<Event>>,
     /// The end of an answer that ended while it was held.
@@ -76,7 +79,7 @@ impl Sink {
     /// Both ends of a new answer to a question that came at `start`. Its events go to `receive`;
     /// where there is none, the [`Answer`] yields them.
     pub fn new(start: Instant, receive: Option<Receive>) -> (Sink, Answer) {
-        let (end, ending) = channel();
+        let (end, ends) = channel();
         let (receive, events) = match receive {
             Some(receive) => (receive, None),
             None => {
@@ -90,7 +93,8 @@ impl Sink {
             ended: AtomicBool::new(false),
             state: Mutex::new(State {
                 receive: Some(receive),
-                end: Some(end),
+                // Nobody listening any more is no error.
+                ending: Some(Box::new(move |ended| drop(end.send(ended)))),
                 held: None,
                 held_end: None,
                 permit: None,
@@ -102,7 +106,7 @@ impl Sink {
         let answer = Answer {
             shared: shared.clone(),
             events,
-            ending,
+            ends,
         };
         (Sink(Arc::new(WriteEnd(shared))), answer)
     }
@@ -129,6 +133,11 @@ impl Shared {
     /// Keeps `permit` until the answer has ended.
     pub fn keep_permit(&self, permit: Permit) {
         self.lock().permit = Some(permit);
+    }
+
+    /// Gives the end to `ending` in place of the [`Answer`].
+    pub fn at_end(&self, ending: Ending) {
+        self.lock().ending = Some(ending);
     }
 
     /// Holds events back until the [`Answer`] releases or discards them.
@@ -189,10 +198,13 @@ impl Shared {
             }
             (trace, state.memory.take())
         });
-        match state.held {
-            Some(_) if !self.is_cancelled() => state.held_end = Some(end),
-            _ => state.close(end),
+        if state.held.is_some() && !self.is_cancelled() {
+            state.held_end = Some(end);
+            return;
         }
+        let last = state.close(end);
+        drop(state);
+        last.tell();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -217,17 +229,27 @@ impl Shared {
 }
 
 impl State {
-    /// Tells the end, behind the last event.
-    fn close(&mut self, end: End) {
+    /// No event follows; the end is to be told once the lock is free.
+    fn close(&mut self, end: End) -> Last {
         self.held = None;
         self.receive = None;
         let end = end.map(|(mut trace, memory)| {
             trace.pcm_samples = self.samples;
             (trace, memory)
         });
-        if let Some(ending) = self.end.take() {
-            // Nobody listening any more is no error.
-            let _ = ending.send(end);
+        Last(self.ending.take().map(|ending| (ending, end)))
+    }
+}
+
+/// The end of an answer and who is told it. They may drop the [`Answer`], which takes the lock.
+#[must_use]
+struct Last(Option<(Ending, End)>);
+
+impl Last {
+    fn tell(self) {
+        if let Some((ending, end)) = self.0 {
+            // A careless one that panics has had its say; the threads that write go on.
+            let _ = catch_unwind(AssertUnwindSafe(|| ending(end)));
         }
     }
 }
@@ -247,7 +269,7 @@ pub struct Answer {
     shared: Arc<Shared>,
     /// `None` where a sink takes them.
     events: Option<Receiver<Event>>,
-    ending: Receiver<End>,
+    ends: Receiver<End>,
 }
 
 impl Answer {
@@ -263,10 +285,12 @@ impl Answer {
         let mut state = self.shared.lock();
         state.held = state.held.take().map(|_| Vec::new());
         if let Some(end) = state.held_end.take() {
-            state.close(end.map(|(mut trace, memory)| {
+            let last = state.close(end.map(|(mut trace, memory)| {
                 trace.ended = Ended::Cancelled;
                 (trace, memory)
             }));
+            drop(state);
+            last.tell();
         }
     }
 
@@ -279,12 +303,15 @@ impl Answer {
             }
         }
         if let Some(end) = state.held_end.take() {
-            state.close(end);
+            let last = state.close(end);
+            drop(state);
+            last.tell();
         }
     }
 
     /// Waits for the end, past any event not yet taken; the answer's record, or why there is none.
-    /// An answer that was cancelled has its record, too; one that is still held is released.
+    /// An answer that was cancelled has its record, too; one that is still held is released. Where
+    /// [`crate::Request::at_end`] takes the end it is [`ErrorKind::Stopped`] here.
     pub fn finish(self) -> Result<Trace> {
         self.finish_with_memory().map(|(trace, _)| trace)
     }
@@ -293,7 +320,7 @@ impl Answer {
     pub fn finish_with_memory(mut self) -> Result<(Trace, Option<Memory>)> {
         self.release();
         while self.next().is_some() {}
-        let end = self.ending.recv().unwrap_or_else(|_| Err(stopped()));
+        let end = self.ends.recv().unwrap_or_else(|_| Err(stopped()));
         end.map(|(trace, memory)| (*trace, memory))
     }
 }
@@ -302,7 +329,7 @@ impl Answer {
 fn stopped() -> Error {
     Error::new(
         ErrorKind::Stopped,
-        "the threads that wrote the answer ended before it did",
+        "the threads that wrote the answer ended before it did, or its end was told elsewhere",
     )
 }
 

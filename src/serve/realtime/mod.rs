@@ -1,17 +1,68 @@
-//! `/v1/realtime`: OpenAI's Realtime protocol over a WebSocket.
+//! `GET /v1/realtime`: OpenAI's Realtime protocol over a WebSocket, in its general names.
+//!
+//! ```text
+//! socket ─client─▶ worker ─▶ Session ─▶ dialogue ─server─▶ outgoing ─▶ socket
+//! ```
+//!
+//! A thin translation: the [`Session`](mini_omni::session::Session) knows how a conversation goes,
+//! the `dialogue` how a client sees it. Each conversation has a thread that owns its session; the
+//! socket is served beside it. `docs/protocol.md` says what is supported.
+
+mod beside;
+mod client;
+mod config;
+mod dialogue;
+mod ending;
+mod g711;
+mod ids;
+mod items;
+mod narrow;
+mod outgoing;
+mod response;
+mod server;
+mod socket;
+mod sound;
+mod worker;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::StatusCode;
+use axum::extract::State;
+use axum::extract::ws::{WebSocket, WebSocketUpgrade};
+use axum::response::Response;
 use axum::routing::get;
 
 use super::shared::Shared;
+use ending::Ending;
+use socket::Patience;
 
-/// The routes of the protocol.
+/// The subprotocol that browsers name beside their token.
+const PROTOCOL: &str = "realtime";
+
+/// The routes of the protocol. A model is named in the address, as `?model=`, and there is one.
 pub fn routes() -> Router<Arc<Shared>> {
-    Router::new().route(
-        "/v1/realtime",
-        get(|| async { StatusCode::NOT_IMPLEMENTED }),
-    )
+    Router::new().route("/v1/realtime", get(upgrade))
+}
+
+async fn upgrade(State(shared): State<Arc<Shared>>, upgrade: WebSocketUpgrade) -> Response {
+    upgrade
+        .protocols([PROTOCOL])
+        .max_message_size(socket::MOST_BYTES)
+        .max_frame_size(socket::MOST_BYTES)
+        .on_upgrade(|socket| converse(socket, shared))
+}
+
+/// Lets a conversation in, or says why not: at once, as an event, since browsers hide all else.
+async fn converse(socket: WebSocket, shared: Arc<Shared>) {
+    match shared.admit() {
+        Ok((_, place)) => {
+            let patience = Patience {
+                alive: shared.settings.limits.idle,
+                idle: shared.settings.limits.quiet,
+            };
+            socket::converse(socket, shared.clone(), patience).await;
+            drop(place);
+        }
+        Err(refusal) => socket::refuse(socket, Ending::Refused(refusal)).await,
+    }
 }

@@ -1,0 +1,198 @@
+//! A conversation with the bundled model: recorded sound in, a made-up clock, no sleeping.
+
+mod common;
+
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use common::*;
+use mini_omni::session::{AnswerEnd, AnswerId, Event, Reply, Session, Settings, TurnEnd};
+use mini_omni::{
+    Limits, Omni, Options, Pcm, Provider, Question, Request, Runtime, Scheduler, Task, audio,
+};
+
+const QUESTION: &str = "What is the capital of France?";
+const ANSWER: &str = "The capital of France is Paris.";
+/// Samples of a frame of the codec.
+const FRAME: u64 = 2048;
+/// Longest that a test waits for an answer that does not come.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn runtime() -> Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    let load = || Runtime::load(Provider::Cpu, 1).expect("ONNX Runtime; `make onnxruntime` gets it");
+    RUNTIME.get_or_init(load).clone()
+}
+
+fn scheduler(answers: usize) -> Arc<Scheduler> {
+    let omni = Omni::load(&bundled(), &runtime()).expect("the bundled model");
+    let mut limits = Limits::default();
+    limits.answers = answers;
+    Arc::new(Scheduler::new(omni, limits).expect("threads"))
+}
+
+fn recorded() -> Pcm {
+    audio::read(&bundled_question()).expect("a question")
+}
+
+/// A conversation, its clock, and all that it has told.
+struct Talk {
+    session: Session,
+    scheduler: Arc<Scheduler>,
+    rate: u32,
+    woken: Receiver<()>,
+    now: Instant,
+    told: Vec<Event>,
+}
+
+impl Talk {
+    fn new(scheduler: &Arc<Scheduler>, change: impl FnOnce(&mut Settings)) -> Talk {
+        let mut settings = Settings::default();
+        settings.input_rate = recorded().sample_rate();
+        change(&mut settings);
+        let (wake, woken) = channel();
+        let rate = settings.input_rate;
+        let session = Session::new(scheduler.clone(), &runtime(), settings, move || {
+            let _ = wake.send(());
+        });
+        Talk {
+            session: session.expect("a conversation"),
+            scheduler: scheduler.clone(),
+            rate,
+            woken,
+            now: Instant::now(),
+            told: Vec::new(),
+        }
+    }
+
+    /// Pushes sound in pieces of so many samples.
+    fn hear(&mut self, sound: &[f32], piece: usize) {
+        for piece in sound.chunks(piece) {
+            self.now += Duration::from_secs_f64(piece.len() as f64 / f64::from(self.rate));
+            self.session.hear(piece, self.now).expect("it listens");
+            self.poll();
+        }
+    }
+
+    fn silence(&mut self, ms: u32) {
+        self.hear(&vec![0.0; (self.rate * ms / 1000) as usize], 480);
+    }
+
+    fn poll(&mut self) {
+        while let Some(event) = self.session.poll(self.now) {
+            self.told.push(event);
+        }
+    }
+
+    /// Waits until `done`; time stands still.
+    fn until(&mut self, done: impl Fn(&[Event]) -> bool) {
+        self.poll();
+        while !done(&self.told) {
+            self.woken.recv_timeout(PATIENCE).expect("an answer in time");
+            self.poll();
+        }
+    }
+
+    fn until_ended(&mut self, answers: usize) {
+        self.until(|told| ends(told).len() == answers);
+    }
+
+    /// Waits until nobody is being answered, those unheard included.
+    fn until_quiet(&mut self) {
+        let start = Instant::now();
+        while self.scheduler.answers() > 0 {
+            assert!(start.elapsed() < PATIENCE, "places come free");
+            std::thread::yield_now();
+        }
+        self.poll();
+    }
+}
+
+fn ends(told: &[Event]) -> Vec<(AnswerId, &AnswerEnd)> {
+    let end = |event| match event {
+        &Event::AnswerEnded { answer, ref end } => Some((answer, end)),
+        _ => None,
+    };
+    told.iter().filter_map(end).collect()
+}
+
+fn questions(told: &[Event]) -> Vec<&Pcm> {
+    let question = |event| match event {
+        &Event::SpeechStopped { ref question, .. } => Some(question),
+        _ => None,
+    };
+    told.iter().filter_map(question).collect()
+}
+
+fn sound(told: &[Event], of: AnswerId) -> Vec<f32> {
+    let samples = |event: &Event| match event {
+        Event::Audio { answer, samples } if *answer == of => samples.clone(),
+        _ => Vec::new(),
+    };
+    told.iter().flat_map(samples).collect()
+}
+
+fn words(told: &[Event], of: AnswerId) -> String {
+    let text = |event: &Event| match event {
+        Event::Text { answer, text } if *answer == of => text.clone(),
+        _ => String::new(),
+    };
+    told.iter().map(text).collect()
+}
+
+/// What the scheduler answers to the same samples.
+fn asked(scheduler: &Scheduler, question: &Pcm) -> Vec<Vec<i64>> {
+    let question = Question::Audio(question.clone());
+    let request = Request::new(question, Options::for_task(Task::A1A2));
+    let answer = scheduler.submit(request).expect("a place");
+    answer.finish().expect("an answer").tokens
+}
+
+#[test]
+fn a_turn_is_answered_whatever_sizes_its_sound_comes_in() {
+    let scheduler = scheduler(2);
+    let recorded = recorded();
+    for (ms, speculate) in [(1, Some(160.0)), (37, Some(160.0)), (1000, None)] {
+        let mut talk = Talk::new(&scheduler, |settings| settings.speculate = speculate);
+        talk.hear(recorded.samples(), (talk.rate * ms / 1000) as usize);
+        talk.silence(800);
+        talk.until_ended(1);
+        let [(answer, AnswerEnd::Done(trace))] = ends(&talk.told)[..] else {
+            panic!("{:?}", talk.told);
+        };
+        assert_eq!((&*trace.text, &*words(&talk.told, answer)), (ANSWER, ANSWER));
+        assert_eq!(trace.pcm_samples, sound(&talk.told, answer).len());
+        let [question] = questions(&talk.told)[..] else {
+            panic!("one turn");
+        };
+        assert_eq!(trace.tokens, asked(&scheduler, question), "{ms} ms");
+        let latency = talk.told.iter().find_map(|event| match event {
+            Event::Latency(latency) => Some(*latency),
+            _ => None,
+        });
+        let latency = latency.expect("it sounded");
+        assert_eq!(latency.speculative, speculate.is_some());
+        assert!(latency.speech_end >= latency.turn_end);
+        talk.until_quiet();
+        assert_eq!(scheduler.answers(), 0);
+    }
+}
+
+#[test]
+fn a_question_can_be_asked_by_hand() {
+    let scheduler = scheduler(2);
+    let mut talk = Talk::new(&scheduler, |settings| settings.turn_end = TurnEnd::ByHand);
+    assert!(talk.session.commit(talk.now).is_none(), "nothing was heard");
+    talk.hear(recorded().samples(), 480);
+    let (_, question) = talk.session.commit(talk.now).expect("a question");
+    assert!(talk.session.commit(talk.now).is_none(), "it was taken");
+    let reply = Reply::default();
+    let asked = talk.session.ask(Question::Audio(question), &reply, talk.now);
+    talk.until_ended(1);
+    assert_eq!(words(&talk.told, asked), ANSWER);
+    let by_text = talk.session.ask(Question::Text(QUESTION.into()), &reply, talk.now);
+    talk.until_ended(2);
+    assert_eq!(words(&talk.told, by_text), ANSWER);
+    assert!(asked < by_text && !sound(&talk.told, by_text).is_empty());
+}
