@@ -6,7 +6,7 @@ import { decode, encode, RATE } from "./pcm.js";
 
 const PRE_ROLL = 10; // ticks of 20 ms that are sent from before the key went down
 const SHORTEST_MS = 250; // that the key is held for
-const HARMLESS = /not_active|no_active|nothing_to_cancel/; // the answer ended while it was being stopped
+const HARMLESS = "response_cancel_not_active"; // the answer ended while it was being stopped
 
 /** Events: `state`, `question`, `heard`, `answer`, `words`, `cut`, `answered`, `latency`, `problem`. */
 export class Conversation extends EventTarget {
@@ -64,6 +64,7 @@ export class Conversation extends EventTarget {
 
   listen(on) {
     this.microphoneOn = on;
+    this.line?.pause(!on);
     if (!on) this.send("input_audio_buffer.clear");
     if (!this.answer) this.rest();
   }
@@ -102,8 +103,9 @@ export class Conversation extends EventTarget {
   ask(content, caption) {
     this.stop();
     this.turn = { asked: performance.now() };
-    this.tell("question", { id: null, text: caption });
-    this.send("conversation.item.create", { item: { type: "message", role: "user", content: [content] } });
+    const id = `question_${Math.round(this.turn.asked)}`;
+    this.tell("question", { id, text: caption });
+    this.send("conversation.item.create", { item: { id, type: "message", role: "user", content: [content] } });
     this.send("response.create");
     this.settle("thinking");
   }
@@ -254,7 +256,7 @@ const HANDLERS = {
     else this.line.end(response.id);
   },
   error({ error }) {
-    if (!HARMLESS.test(error.code ?? "")) this.tell("problem", { message: error.message });
+    if (error.code !== HARMLESS) this.tell("problem", { message: error.message });
   },
 };
 

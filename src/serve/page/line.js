@@ -39,7 +39,13 @@ export class Line extends EventTarget {
     this.recorder = new Resampler(this.context.sampleRate, RATE);
     this.microphone = this.context.createMediaStreamSource(stream);
     this.microphone.connect(this.node);
-    stream.getAudioTracks()[0].addEventListener("ended", () => this.unplug());
+    this.track = stream.getAudioTracks()[0];
+    this.track.addEventListener("ended", () => this.unplug());
+  }
+
+  /** A paused microphone gives silence, whatever it hears. */
+  pause(paused) {
+    if (this.microphone) this.track.enabled = !paused;
   }
 
   unplug() {

@@ -70,7 +70,7 @@ realtime.addEventListener("refused", ({ detail }) => {
 realtime.addEventListener("closed", ({ detail }) => {
   words.divide(PROBLEMS.divide);
   show("off");
-  note(detail.reason || PROBLEMS.closed);
+  note(PROBLEMS[detail.reason] ?? PROBLEMS.closed);
 });
 
 function countDown(name, ms) {

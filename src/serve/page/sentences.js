@@ -30,6 +30,7 @@ export const PROBLEMS = {
     "Here, written questions and sound files are answered in writing.",
   token: "This token was not accepted.",
   failed: "The answer could not be written.",
+  idle: "Nothing was said for a while, so the conversation was closed. Press to begin another.",
   closed: "The server closed the conversation. Press to begin another.",
   divide: "The line was cut here. What was said before is forgotten.",
 };

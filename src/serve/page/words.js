@@ -11,7 +11,7 @@ export class Words {
 
   question(id, text) {
     const entry = this.add("you", "You", text || "…");
-    if (id) this.questions.set(id, entry);
+    this.questions.set(id, entry);
   }
 
   /** The server's transcription of a question. */
