@@ -82,5 +82,5 @@ export async function recording(page) {
 
 export function inState(page, ...states) {
   const check = (wanted) => wanted.includes(document.body.dataset.state);
-  return page.waitForFunction(check, states, { timeout: 20000 });
+  return page.waitForFunction(check, states, { timeout: 40000 });
 }

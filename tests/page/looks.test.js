@@ -33,7 +33,8 @@ for (const colorScheme of ["light", "dark"]) {
       const { browser, page } = await openPage(server.address, { microphone: spoken, width, height, colorScheme });
       await judge(page, `${name}-off`);
       await page.click("#key");
-      for (let answers = 0, state = "off"; answers < 2; ) {
+      let [answers, state] = [0, "off"];
+      while (answers === 0 || state !== "listening") {
         state = await nextState(page, state);
         if (state === "answering") answers++;
         await page.waitForTimeout(500); // into it
@@ -72,7 +73,7 @@ async function judge(page, name) {
 }
 
 async function nextState(page, state) {
-  await page.waitForFunction((old) => document.body.dataset.state !== old, state, { timeout: 20000 });
+  await page.waitForFunction((old) => document.body.dataset.state !== old, state, { timeout: 40000 });
   return page.evaluate(() => document.body.dataset.state);
 }
 
