@@ -13,6 +13,7 @@ EVAL_WORK   := .eval
 ITEMS       ?= 60
 RECORDED    ?=
 BENCH_VENV  := .venv-bench
+CLIENTS_VENV := .venv-clients
 RESULTS     := bench-results
 SCREENSHOTS := $(CURDIR)/build/page
 
@@ -26,7 +27,7 @@ FUZZ_TIMEOUT ?= 5
 FUZZERS      := audio manifest tokenizer
 HOST       := $(shell rustc -vV | sed -n 's/^host: //p')
 
-.PHONY: help demo test parity page-test bench recipe eval lint doc shuttle sanitize fuzz fmt onnxruntime release clean
+.PHONY: help demo test clients page-test parity bench recipe eval lint doc shuttle sanitize fuzz fmt onnxruntime release clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -41,6 +42,9 @@ test: onnxruntime $(TEST_VENV)/.done release ## everything that needs no torch
 	ORT_DYLIB_PATH="$$(ls $(CURDIR)/$(ORT)/libonnxruntime*.* | head -n 1)" cargo test --release --doc
 	for example in answer stream conversations cancel; do cargo run --quiet --release --example $$example || exit 1; done
 	$(TEST_VENV)/bin/python -m pytest -q export/tests --ignore export/tests/parity
+
+clients: release $(CLIENTS_VENV)/.done ## the server, spoken to by clients that nobody here wrote
+	$(CLIENTS_VENV)/bin/python -m pytest -q tests/clients
 
 parity: release $(PARITY_VENV)/.done ## against an independent torch implementation, tiny and full size
 	$(PARITY_VENV)/bin/python -m pytest -q -s export/tests/parity
@@ -113,6 +117,11 @@ $(EVAL_VENV)/.done: training/pyproject.toml
 	$(EVAL_VENV)/bin/python -m pip install --quiet --editable 'training[eval]'
 	touch $@
 
+$(CLIENTS_VENV)/.done: tests/clients/requirements.txt
+	$(PYTHON) -m venv $(CLIENTS_VENV)
+	$(CLIENTS_VENV)/bin/python -m pip install --quiet -r tests/clients/requirements.txt
+	touch $@
+
 $(BENCH_VENV)/.done: export/pyproject.toml benches/requirements.txt benches/requirements-llama.txt
 	$(PYTHON) -m venv $(BENCH_VENV)
 	$(BENCH_VENV)/bin/python -m pip install --quiet --editable export -r benches/requirements.txt
@@ -121,4 +130,4 @@ $(BENCH_VENV)/.done: export/pyproject.toml benches/requirements.txt benches/requ
 	touch $@
 
 clean: ## remove what was built and fetched
-	rm -rf target $(ORT) $(TEST_VENV) $(PARITY_VENV) $(EVAL_VENV) $(EVAL_WORK) $(BENCH_VENV) build/bench answer.wav
+	rm -rf target $(ORT) $(TEST_VENV) $(PARITY_VENV) $(EVAL_VENV) $(EVAL_WORK) $(BENCH_VENV) $(CLIENTS_VENV) build/bench answer.wav

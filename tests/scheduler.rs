@@ -372,7 +372,10 @@ fn a_conversation_that_is_read_again_goes_on_the_same() {
                 let mut again = kept.clone();
                 again.shrink();
                 let (kept, again) = (ask(next, 24, Some(kept)), ask(next, 24, Some(again)));
-                assert_eq!(kept.0.tokens, again.0.tokens, "{profile}, {steps} less {cut}");
+                assert_eq!(
+                    kept.0.tokens, again.0.tokens,
+                    "{profile}, {steps} less {cut}"
+                );
                 assert_eq!(kept.1.position(), again.1.position());
             }
             memory = Some(kept);

@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::ops::ControlFlow;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -9,7 +10,8 @@ use std::time::{Duration, Instant};
 use common::*;
 use mini_omni::session::{AnswerEnd, AnswerId, Event, Reply, Session, Settings, TurnEnd};
 use mini_omni::{
-    Limits, Omni, Options, Pcm, Provider, Question, Request, Runtime, Scheduler, Task, audio,
+    ErrorKind, Limits, Omni, Options, Pcm, Provider, Question, Request, Runtime, Scheduler, Task,
+    audio,
 };
 
 const QUESTION: &str = "What is the capital of France?";
@@ -21,7 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 fn runtime() -> Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    let load = || Runtime::load(Provider::Cpu, 1).expect("ONNX Runtime; `make onnxruntime` gets it");
+    let load =
+        || Runtime::load(Provider::Cpu, 1).expect("ONNX Runtime; `make onnxruntime` gets it");
     RUNTIME.get_or_init(load).clone()
 }
 
@@ -89,7 +92,9 @@ impl Talk {
     fn until(&mut self, done: impl Fn(&[Event]) -> bool) {
         self.poll();
         while !done(&self.told) {
-            self.woken.recv_timeout(PATIENCE).expect("an answer in time");
+            self.woken
+                .recv_timeout(PATIENCE)
+                .expect("an answer in time");
             self.poll();
         }
     }
@@ -161,7 +166,10 @@ fn a_turn_is_answered_whatever_sizes_its_sound_comes_in() {
         let [(answer, AnswerEnd::Done(trace))] = ends(&talk.told)[..] else {
             panic!("{:?}", talk.told);
         };
-        assert_eq!((&*trace.text, &*words(&talk.told, answer)), (ANSWER, ANSWER));
+        assert_eq!(
+            (&*trace.text, &*words(&talk.told, answer)),
+            (ANSWER, ANSWER)
+        );
         assert_eq!(trace.pcm_samples, sound(&talk.told, answer).len());
         let [question] = questions(&talk.told)[..] else {
             panic!("one turn");
@@ -188,11 +196,162 @@ fn a_question_can_be_asked_by_hand() {
     let (_, question) = talk.session.commit(talk.now).expect("a question");
     assert!(talk.session.commit(talk.now).is_none(), "it was taken");
     let reply = Reply::default();
-    let asked = talk.session.ask(Question::Audio(question), &reply, talk.now);
+    let asked = talk
+        .session
+        .ask(Question::Audio(question), &reply, talk.now);
     talk.until_ended(1);
     assert_eq!(words(&talk.told, asked), ANSWER);
-    let by_text = talk.session.ask(Question::Text(QUESTION.into()), &reply, talk.now);
+    let by_text = talk
+        .session
+        .ask(Question::Text(QUESTION.into()), &reply, talk.now);
     talk.until_ended(2);
     assert_eq!(words(&talk.told, by_text), ANSWER);
     assert!(asked < by_text && !sound(&talk.told, by_text).is_empty());
+}
+
+#[test]
+fn an_answer_that_was_prepared_for_a_turn_that_goes_on_leaves_no_trace() {
+    let scheduler = scheduler(1);
+    let mut talk = Talk::new(&scheduler, |settings| {
+        settings.turn_end = TurnEnd::Pause(700.0)
+    });
+    let recorded = recorded();
+    talk.hear(recorded.samples(), 480);
+    talk.silence(400);
+    assert_eq!(talk.session.speculation().begun, 1);
+    talk.hear(recorded.samples(), 480);
+    talk.until_quiet();
+    assert_eq!(talk.session.speculation().discarded, 1);
+    assert_eq!(scheduler.answers(), 0);
+    assert!(
+        talk.told
+            .iter()
+            .all(|event| matches!(event, Event::SpeechStarted { .. }))
+    );
+    talk.silence(1000);
+    talk.until_ended(1);
+    let [question] = questions(&talk.told)[..] else {
+        panic!("one turn");
+    };
+    assert!(
+        question.seconds() > 2.0 * recorded.seconds() - 1.0,
+        "both halves of it"
+    );
+    let [(answer, AnswerEnd::Done(trace))] = ends(&talk.told)[..] else {
+        panic!("one answer");
+    };
+    assert_eq!(answer, AnswerId(1), "no other has a name");
+    assert_eq!(trace.tokens, asked(&scheduler, question));
+}
+
+#[test]
+fn a_conversation_remembers_the_turns_it_is_to_remember() {
+    let scheduler = scheduler(2);
+    let mut talk = Talk::new(&scheduler, |settings| settings.turns = 2);
+    let mut memory = None;
+    for turn in 1..=3 {
+        talk.hear(recorded().samples(), 480);
+        talk.silence(800);
+        talk.until_ended(turn);
+        talk.silence(8000); // it is heard out
+        let question = questions(&talk.told)[turn - 1].clone();
+        let options = Options::for_task(Task::A1A2);
+        let mut request = Request::new(Question::Audio(question), options);
+        request.memory = memory;
+        request.keep_memory = true;
+        let answer = scheduler.submit(request).expect("a place");
+        let (trace, kept) = answer.finish_with_memory().expect("an answer");
+        let (_, AnswerEnd::Done(told)) = ends(&talk.told)[turn - 1] else {
+            panic!("an answer");
+        };
+        assert_eq!(told.tokens, trace.tokens, "turn {turn}");
+        let mut kept = kept.expect("it was to be kept");
+        assert_eq!(talk.session.remembered(), kept.position(), "turn {turn}");
+        assert_eq!(kept.turns(), turn.min(2));
+        kept.keep_turns(1);
+        memory = Some(kept);
+    }
+}
+
+#[test]
+fn speech_into_an_answer_ends_it_where_it_was_heard() {
+    let scheduler = scheduler(2);
+    let mut talk = Talk::new(&scheduler, |settings| settings.turns = 2);
+    let answer = talk
+        .session
+        .ask(Question::Text(QUESTION.into()), &Reply::default(), talk.now);
+    talk.until_ended(1);
+    let sounded = sound(&talk.told, answer).len() as u64;
+    let whole = talk.session.remembered();
+    let told = talk.told.len();
+    talk.hear(recorded().samples(), 480);
+    let cut = talk.told[told..].iter().find_map(|event| match event {
+        Event::Interrupted {
+            answer,
+            samples,
+            text,
+        } => Some((*answer, *samples, text.clone())),
+        _ => None,
+    });
+    let (cut, samples, text) = cut.expect("somebody spoke into it");
+    assert!(matches!(talk.told[told], Event::Hold));
+    assert_eq!(cut, answer);
+    assert!(samples > 0 && samples < sounded && ANSWER.starts_with(&text) && text != ANSWER);
+    let (_, AnswerEnd::Done(trace)) = ends(&talk.told)[0] else {
+        panic!("it was written to its end");
+    };
+    let frames = samples.div_ceil(FRAME) as usize;
+    assert_eq!(talk.session.remembered(), trace.prompt_length + frames + 7);
+    assert!(talk.session.remembered() < whole);
+    assert!(sound(&talk.told[told..], answer).is_empty());
+    talk.silence(800);
+    talk.until_ended(2);
+}
+
+#[test]
+fn a_full_scheduler_is_told_and_the_conversation_goes_on() {
+    let scheduler = scheduler(1);
+    let mut talk = Talk::new(&scheduler, |_| ());
+    // An answer that does not end before the test lets it.
+    let (go_on, gate) = channel::<()>();
+    let question = Question::Text(QUESTION.into());
+    let request = Request::new(question, Options::for_task(Task::T1A2)).sink(move |_| {
+        let _ = gate.recv();
+        ControlFlow::Break(())
+    });
+    let other = scheduler.submit(request).expect("a place");
+    talk.hear(recorded().samples(), 480);
+    talk.silence(800);
+    talk.until_ended(1);
+    let (_, AnswerEnd::Failed(error)) = ends(&talk.told)[0] else {
+        panic!("there was no place for it");
+    };
+    assert_eq!(error.kind(), ErrorKind::Busy);
+    assert_eq!(talk.session.speculation().failed, 1);
+    drop(go_on);
+    assert!(other.finish().is_ok());
+    talk.hear(recorded().samples(), 480);
+    talk.silence(800);
+    talk.until_ended(2);
+    assert_eq!(words(&talk.told, AnswerId(2)), ANSWER);
+}
+
+#[test]
+fn a_turn_longer_than_the_model_hears_is_ended_and_answered() {
+    let scheduler = scheduler(2);
+    let mut talk = Talk::new(&scheduler, |settings| {
+        settings.turn_end = TurnEnd::Pause(5000.0);
+        settings.speculate = None;
+        settings.interrupt = false;
+    });
+    let recorded = recorded();
+    let mut heard = 0.0;
+    while heard < 32.0 {
+        talk.hear(recorded.samples(), 480);
+        heard += recorded.seconds();
+    }
+    talk.until_ended(1);
+    let question = questions(&talk.told)[0];
+    assert_eq!(question.seconds(), 30.0);
+    assert!(matches!(ends(&talk.told)[0].1, AnswerEnd::Done(_)));
 }

@@ -57,7 +57,10 @@ impl Prefill {
             }
             (None, memory) => {
                 let turns = memory.map_or(&[][..], Memory::record);
-                (decoder.cache(1, capacity)?, turns.iter().flat_map(parts).collect())
+                (
+                    decoder.cache(1, capacity)?,
+                    turns.iter().flat_map(parts).collect(),
+                )
             }
         };
         Ok(Prefill {
@@ -135,7 +138,11 @@ fn parts(kept: &Kept) -> impl Iterator<Item = Part> + use<> {
     let asked = turn.question[0].len().min(kept.columns);
     let answered = kept.columns - asked;
     let question = Part {
-        ids: turn.question.iter().map(|ids| ids[..asked].to_vec()).collect(),
+        ids: turn
+            .question
+            .iter()
+            .map(|ids| ids[..asked].to_vec())
+            .collect(),
         spoken: turn.features.is_some().then(|| turn.clone()),
         spare: 0,
     };
@@ -152,7 +159,9 @@ fn parts(kept: &Kept) -> impl Iterator<Item = Part> + use<> {
         spoken: None,
         spare,
     };
-    [question, answer].into_iter().filter(|part| !part.ids[0].is_empty())
+    [question, answer]
+        .into_iter()
+        .filter(|part| !part.ids[0].is_empty())
 }
 
 impl Part {

@@ -9,6 +9,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
+use super::patience::Patient;
 use super::shared::Shared;
 
 /// Serves one client until it leaves, dawdles, or `closing` tells that no further request is taken.
@@ -18,10 +19,12 @@ pub async fn serve(
     shared: Arc<Shared>,
     mut closing: watch::Receiver<bool>,
 ) {
+    let idle = shared.settings.limits.idle;
+    let socket = Patient::new(socket, idle, move || shared.metrics.slow_reader());
     let service = TowerToHyperService::new(routes);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(shared.settings.limits.idle)
+        .header_read_timeout(idle)
         .serve_connection(TokioIo::new(socket), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);

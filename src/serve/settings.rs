@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use mini_omni::EncoderWindow;
+use tokio_rustls::TlsAcceptor;
+
+use super::access::Access;
+use super::log::Format;
 
 /// How the server goes.
-#[derive(Debug, Clone)]
 pub struct Settings {
     /// The model's name in answers: its folder's.
     pub model: String,
@@ -13,6 +16,12 @@ pub struct Settings {
     pub window: EncoderWindow,
     /// Turns that a conversation remembers.
     pub turns: usize,
+    /// Who may ask.
+    pub access: Access,
+    /// The certificate, if it is https that is spoken.
+    pub tls: Option<TlsAcceptor>,
+    /// How a request is told on standard error.
+    pub log: Format,
     /// What one client may take.
     pub limits: Limits,
 }
@@ -24,22 +33,10 @@ pub struct Limits {
     pub conversations: usize,
     /// Bytes of a request's body.
     pub body: usize,
+    /// Seconds of a recording that is transcribed; questions are as long as the model hears.
+    pub recording: f64,
     /// How long a client may neither send what it owes nor take what it asked for.
     pub idle: Duration,
-    /// How long a conversation may go on with a client that is there and says nothing.
-    pub quiet: Duration,
     /// How long running answers may take to end once the server stops.
     pub drain: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
-            conversations: 8,
-            body: 32 << 20,
-            idle: Duration::from_secs(60),
-            quiet: Duration::from_secs(600),
-            drain: Duration::from_secs(30),
-        }
-    }
 }

@@ -5,15 +5,23 @@ use std::sync::{Arc, OnceLock};
 use mini_omni::{Manifest, Omni, Runtime, Scheduler};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use super::metrics::Metrics;
 use super::refusal::{Reason, Refusal};
 use super::settings::Settings;
+
+/// Bodies that are received at once for each conversation: a client that sends slowly keeps no
+/// conversation waiting, and memory is bounded.
+const UPLOADS_A_CONVERSATION: usize = 4;
 
 /// What all connections share.
 pub struct Shared {
     /// What was decided at the start.
     pub settings: Settings,
-    model: OnceLock<Model>,
+    /// What is counted.
+    pub metrics: Metrics,
+    model: OnceLock<Arc<Model>>,
     conversations: Arc<Semaphore>,
+    uploads: Arc<Semaphore>,
     stopping: watch::Sender<bool>,
 }
 
@@ -28,7 +36,11 @@ pub struct Model {
 }
 
 /// A place among the conversations at once; dropping it makes room.
-pub struct Place(#[allow(dead_code)] OwnedSemaphorePermit);
+pub struct Place {
+    /// What answers. It stays while the server stops.
+    pub model: Arc<Model>,
+    _permit: OwnedSemaphorePermit,
+}
 
 impl Model {
     /// Starts the scheduler. A conversation may have an answer that begins while the one it replaces
@@ -45,11 +57,22 @@ impl Model {
     }
 }
 
+impl Model {
+    /// Seconds of a question that it hears.
+    pub fn hears(&self) -> f64 {
+        self.manifest.mel.max_seconds as f64
+    }
+}
+
 impl Shared {
     /// A server whose model is still to come.
     pub fn new(settings: Settings) -> Arc<Shared> {
         Arc::new(Shared {
             conversations: Arc::new(Semaphore::new(settings.limits.conversations)),
+            uploads: Arc::new(Semaphore::new(
+                UPLOADS_A_CONVERSATION * settings.limits.conversations,
+            )),
+            metrics: Metrics::new(),
             model: OnceLock::new(),
             stopping: watch::channel(false).0,
             settings,
@@ -58,11 +81,11 @@ impl Shared {
 
     /// The model is there: questions are answered from now on.
     pub fn loaded(&self, model: Model) {
-        let _ = self.model.set(model);
+        let _ = self.model.set(Arc::new(model));
     }
 
     /// The model, or why nothing can be asked now.
-    pub fn model(&self) -> Result<&Model, Refusal> {
+    pub fn model(&self) -> Result<&Arc<Model>, Refusal> {
         if *self.stopping.borrow() {
             let sentence = "the server is stopping; ask again in a moment";
             return Err(Refusal::new(Reason::Draining, sentence));
@@ -78,12 +101,23 @@ impl Shared {
         Ok(model)
     }
 
-    /// The model and a place among the conversations, or why there is none. At once: nobody queues.
-    pub fn admit(&self) -> Result<(&Model, Place), Refusal> {
-        let model = self.model()?;
-        let place = self.conversations.clone().try_acquire_owned();
-        let place = place.map_err(|_| self.full())?;
-        Ok((model, Place(place)))
+    /// A place among the conversations, or why there is none. At once: nobody queues.
+    pub fn admit(&self) -> Result<Place, Refusal> {
+        let model = self.model()?.clone();
+        let permit = self.conversations.clone().try_acquire_owned();
+        Ok(Place {
+            model,
+            _permit: permit.map_err(|_| self.full())?,
+        })
+    }
+
+    /// A place among the bodies that are received at once.
+    pub fn upload(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        self.uploads.clone().try_acquire_owned().map_err(|_| {
+            let sentence =
+                "as many questions are being received as there is room for; ask again later";
+            Refusal::new(Reason::Full, sentence)
+        })
     }
 
     /// Whether a new conversation would be taken.
@@ -106,6 +140,13 @@ impl Shared {
     /// Conversations under way.
     pub fn conversations(&self) -> usize {
         self.settings.limits.conversations - self.conversations.available_permits()
+    }
+
+    /// Answers that the model is writing.
+    pub fn answers(&self) -> usize {
+        self.model
+            .get()
+            .map_or(0, |model| model.scheduler.answers())
     }
 
     /// Takes no more work; what runs may end.

@@ -277,7 +277,10 @@ impl Session {
             Ok((trace, memory)) => (Ok(Box::new(trace)), memory),
             Err(error) => (Err(error), None),
         };
-        let trace = end.as_ref().ok().map(|trace| (trace.ended, trace.prompt_length));
+        let trace = end
+            .as_ref()
+            .ok()
+            .map(|trace| (trace.ended, trace.prompt_length));
         let answer = self.machine.ended(run, end, now);
         if let (Some(answer), Some(of), Some(memory)) = (answer, trace, memory) {
             self.past.remember(answer, of, memory);
@@ -333,7 +336,9 @@ impl Session {
         let (events, ends) = (self.inbox.entrance(run), self.inbox.entrance(run));
         let request = request
             .sink(move |event| events(Said::Event(event)))
-            .at_end(move |end| drop(ends(Said::End(end))));
+            .at_end(move |end| {
+                ends(Said::End(end));
+            });
         self.asked = Some((run, self.scheduler.submit(request)?));
         Ok(())
     }

@@ -135,7 +135,9 @@ impl Dims {
     /// 2048.
     fn room(&self, options: &Options) -> usize {
         let quarter = self.max_length / 4;
-        options.max_steps.map_or(quarter, |steps| steps.min(quarter))
+        options
+            .max_steps
+            .map_or(quarter, |steps| steps.min(quarter))
     }
 }
 

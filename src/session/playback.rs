@@ -121,7 +121,10 @@ mod tests {
         playback.hand_over(100, at(100));
         assert_eq!(playback.heard(at(130)), 30);
         assert_eq!(playback.position(at(140)), Some(40));
-        assert_eq!((playback.heard(at(500)), playback.position(at(500))), (100, None));
+        assert_eq!(
+            (playback.heard(at(500)), playback.position(at(500))),
+            (100, None)
+        );
         playback.hand_over(100, at(600));
         assert_eq!(playback.heard(at(610)), 110, "it had run dry for a while");
     }
@@ -132,7 +135,10 @@ mod tests {
         let mut playback = Playback::new(RATE);
         playback.hand_over(100, at(0));
         playback.hold(at(20));
-        assert_eq!((playback.heard(at(90)), playback.position(at(90))), (20, None));
+        assert_eq!(
+            (playback.heard(at(90)), playback.position(at(90))),
+            (20, None)
+        );
         assert!(playback.is_sounding(at(90)));
         playback.go_on(at(100));
         assert_eq!(playback.heard(at(110)), 30);
@@ -144,9 +150,15 @@ mod tests {
         let mut playback = Playback::new(RATE);
         playback.hand_over(100, at(0));
         playback.report(10, at(50));
-        assert_eq!((playback.heard(at(60)), playback.position(at(60))), (10, Some(20)));
+        assert_eq!(
+            (playback.heard(at(60)), playback.position(at(60))),
+            (10, Some(20))
+        );
         playback.report(900, at(70));
-        assert_eq!((playback.heard(at(70)), playback.is_sounding(at(70))), (100, false));
+        assert_eq!(
+            (playback.heard(at(70)), playback.is_sounding(at(70))),
+            (100, false)
+        );
     }
 
     #[test]
@@ -155,6 +167,9 @@ mod tests {
         let mut playback = Playback::new(RATE);
         playback.hand_over(100, at(0));
         playback.cut(30);
-        assert_eq!((playback.heard(at(90)), playback.is_sounding(at(90))), (30, false));
+        assert_eq!(
+            (playback.heard(at(90)), playback.is_sounding(at(90))),
+            (30, false)
+        );
     }
 }

@@ -59,7 +59,7 @@ pub struct Reply {
 
 impl Reply {
     /// The options for `question`, their task included.
-    pub(super) fn options_for(&self, question: &Question) -> Options {
+    pub fn options_for(&self, question: &Question) -> Options {
         let mut options = self.options.clone();
         options.task = match (question, self.spoken, self.batch) {
             (Question::Audio(_), true, true) => Task::A1A2_BATCH,

@@ -63,7 +63,7 @@ realtime.addEventListener("lost", ({ detail }) => {
   countDown("lost", detail.retryMs);
 });
 realtime.addEventListener("refused", ({ detail }) => {
-  if (detail.kind === "token") return askForToken(detail.wrong);
+  if (detail.kind === "token") return askForToken(detail.reason);
   note(detail.message);
   countDown("full", detail.retryMs);
 });
@@ -219,15 +219,13 @@ document.addEventListener("drop", (event) => {
 
 // The token, where the server asks for one.
 
-function askForToken(wrong) {
-  byId("wrong").textContent = wrong ? PROBLEMS.token : "";
+function askForToken(reason) {
+  byId("wrong").textContent = PROBLEMS[reason] ?? "";
   show("off");
   tokenDialog.showModal();
 }
 tokenDialog.addEventListener("close", () => {
   const input = tokenDialog.querySelector("input");
-  if (input.value && !realtime.enter(input.value.trim())) askForToken(true);
+  if (input.value) realtime.enter(input.value.trim());
   input.value = "";
 });
-
-if (!Line.possible) note(PROBLEMS.insecure, true);

@@ -30,12 +30,11 @@ export class Realtime extends EventTarget {
     this.socket.onclose = (event) => this.lose(event);
   }
 
-  /** Opens with a token; false if no subprotocol can hold it. */
+  /** Opens with a token. */
   enter(token) {
-    if (!TOKEN.test(token)) return false;
+    if (!TOKEN.test(token)) return this.tell("refused", { kind: "token", reason: "unsendable" });
     this.token = token;
     this.open();
-    return true;
   }
 
   send(event) {
@@ -76,7 +75,7 @@ async function refused(token) {
   try {
     const headers = token ? { authorization: `Bearer ${token}` } : {};
     const models = await fetch("/v1/models", { headers });
-    if (models.status === 401 || models.status === 403) return { kind: "token", wrong: Boolean(token) };
+    if (models.status === 401 || models.status === 403) return { kind: "token", reason: token ? "wrong" : "missing" };
     const ready = await fetch("/readyz");
     if (!ready.ok) return { kind: "full", message: "The server takes no conversation now." };
   } catch {

@@ -28,7 +28,8 @@ export const PROBLEMS = {
   insecure:
     "A browser lends its microphone and loudspeaker only to pages by https or from this machine. " +
     "Here, written questions and sound files are answered in writing.",
-  token: "This token was not accepted.",
+  wrong: "The server did not accept this token.",
+  unsendable: "A browser cannot send this token. It can send letters, digits and ! # $ % & ' * + - . ^ _ ` | ~",
   failed: "The answer could not be written.",
   idle: "Nothing was said for a while, so the conversation was closed. Press to begin another.",
   closed: "The server closed the conversation. Press to begin another.",

@@ -446,16 +446,12 @@ pub fn check_max_tokens(most: MaxTokens) -> Result<(), Refusal> {
     }
 }
 
-/// Tokens of a step of a spoken answer: 1 of text and 7 of sound.
-const SPOKEN_STEP: usize = 8;
-
 /// How a question is answered; `base`: what the server's owner chose.
 pub fn reply(base: &Reply, modalities: &[Modality], most: MaxTokens) -> Reply {
     let mut reply = base.clone();
     reply.spoken = modalities.contains(&Modality::Audio);
-    if let MaxTokens::Count(tokens) = most {
-        let step = if reply.spoken { SPOKEN_STEP } else { 1 };
-        let steps = (tokens / step).max(1);
+    // A step writes a text id and a frame of sound, so steps are what is limited.
+    if let MaxTokens::Count(steps) = most {
         let limit = base.options.max_steps.map_or(steps, |own| own.min(steps));
         reply.options.max_steps = Some(limit);
     }
@@ -563,19 +559,21 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_counts_the_tokens_of_a_step() {
-        let spoken = settings(json!({"max_output_tokens": 80}));
-        assert_eq!(spoken.reply.options.max_steps, Some(10));
-        let written = settings(json!({"max_output_tokens": 80, "output_modalities": ["text"]}));
-        assert_eq!(written.reply.options.max_steps, Some(80));
-        assert!(spoken.reply.spoken && !written.reply.spoken);
-        assert_eq!(
-            settings(json!({"max_output_tokens": "inf"}))
+    fn a_limit_counts_steps() {
+        let steps = |update| settings(update).reply.options.max_steps;
+        assert_eq!(steps(json!({"max_output_tokens": 80})), Some(80));
+        assert_eq!(steps(json!({"max_output_tokens": "inf"})), None);
+    }
+
+    #[test]
+    fn an_answer_is_spoken_unless_text_alone_is_wanted() {
+        let spoken = |modalities: Value| {
+            settings(json!({"output_modalities": modalities}))
                 .reply
-                .options
-                .max_steps,
-            None
-        );
+                .spoken
+        };
+        assert!(spoken(json!(["audio"])) && spoken(json!(["text", "audio"])));
+        assert!(!spoken(json!(["text"])));
     }
 
     #[test]

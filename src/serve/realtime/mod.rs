@@ -14,9 +14,7 @@ mod config;
 mod dialogue;
 mod ending;
 mod g711;
-mod ids;
 mod items;
-mod narrow;
 mod outgoing;
 mod response;
 mod server;
@@ -34,7 +32,6 @@ use axum::routing::get;
 
 use super::shared::Shared;
 use ending::Ending;
-use socket::Patience;
 
 /// The subprotocol that browsers name beside their token.
 const PROTOCOL: &str = "realtime";
@@ -55,12 +52,8 @@ async fn upgrade(State(shared): State<Arc<Shared>>, upgrade: WebSocketUpgrade) -
 /// Lets a conversation in, or says why not: at once, as an event, since browsers hide all else.
 async fn converse(socket: WebSocket, shared: Arc<Shared>) {
     match shared.admit() {
-        Ok((_, place)) => {
-            let patience = Patience {
-                alive: shared.settings.limits.idle,
-                idle: shared.settings.limits.quiet,
-            };
-            socket::converse(socket, shared.clone(), patience).await;
+        Ok(place) => {
+            socket::converse(socket, shared.clone(), place.model.clone()).await;
             drop(place);
         }
         Err(refusal) => socket::refuse(socket, Ending::Refused(refusal)).await,

@@ -7,6 +7,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::ending::Ending;
 use super::server::{Numbered, ServerEvent};
+use crate::serve::ids::id;
 
 /// Bytes that may wait: two minutes of an answer's sound.
 const MOST_BYTES: usize = 8 << 20;
@@ -39,14 +40,15 @@ pub fn outgoing() -> (Outgoing, Messages) {
 }
 
 /// An event as a message. It is made of strings and numbers alone, so it can always be written.
-pub fn message(event_id: String, event: &ServerEvent) -> String {
+pub fn message(event: &ServerEvent) -> String {
+    let event_id = id("event_");
     serde_json::to_string(&Numbered { event_id, event }).unwrap_or_default()
 }
 
 impl Outgoing {
     /// Sends an event, without waiting; why not, if the client is gone or takes nothing.
-    pub fn send(&self, event_id: String, event: &ServerEvent) -> Result<(), Ending> {
-        let message = message(event_id, event);
+    pub fn send(&self, event: &ServerEvent) -> Result<(), Ending> {
+        let message = message(event);
         let length = message.len();
         if self.waiting.fetch_add(length, Ordering::AcqRel) + length > MOST_BYTES {
             return Err(Ending::TooSlow);

@@ -4,12 +4,12 @@
 //! first delta and closed behind its last, then `response.done`. An answer that says nothing has no
 //! item.
 
+use mini_omni::audio::Resampler;
 use mini_omni::{Ended, ErrorKind, Trace};
 use serde_json::{Map, Value};
 
 use super::config::{Format, MaxTokens, Modality};
 use super::items::{Item, Role};
-use super::narrow::Narrow;
 use super::server::{
     AudioOut, AudioOutput, ErrorBody, FailedWith, Part, Place, Reason, ResponseObject, ServerEvent,
     Status, StatusDetails, Usage,
@@ -49,7 +49,8 @@ pub struct Record {
 }
 
 impl From<Box<Trace>> for Record {
-    /// Counts columns that were read and ids that were written.
+    /// Counts columns that were read and ids that were written; a frame of sound is one id of seven
+    /// streams and counts as one.
     fn from(trace: Box<Trace>) -> Record {
         // A task's name begins with what it answers: a, sound; t, text.
         let input = match trace.task.starts_with('t') {
@@ -57,7 +58,7 @@ impl From<Box<Trace>> for Record {
             false => [0, trace.prompt_length],
         };
         let (text, audio) = match trace.tokens.split_last() {
-            Some((text, audio)) => (text.len(), audio.iter().map(Vec::len).sum()),
+            Some((text, audio)) => (text.len(), audio.first().map_or(0, Vec::len)),
             None => (0, 0),
         };
         Record {
@@ -68,13 +69,13 @@ impl From<Box<Trace>> for Record {
 }
 
 /// An answer under way.
-#[derive(Debug)]
 pub struct Response {
     outline: Outline,
     text: String,
     /// Samples of its sound so far, at the codec's rate.
     pub samples: u64,
-    narrow: Narrow,
+    /// To the client's rate. A codec's rate was checked with its manifest, so there is one.
+    resampler: Option<Resampler>,
     /// Whether its item was announced.
     begun: bool,
     /// Why it is to end early, once somebody wants that.
@@ -87,7 +88,7 @@ impl Response {
     /// `codec_rate`: Hz of the sound that will come.
     pub fn new(outline: Outline, codec_rate: u32) -> Response {
         Response {
-            narrow: Narrow::new(codec_rate, outline.format.rate()),
+            resampler: Resampler::new(codec_rate, outline.format.rate()).ok(),
             outline,
             text: String::new(),
             samples: 0,
@@ -194,8 +195,8 @@ impl Response {
     /// Its next samples, in pieces that a client takes.
     pub fn audio(&mut self, samples: &[f32]) -> Vec<ServerEvent> {
         self.samples += samples.len() as u64;
-        let samples = self.narrow.push(samples);
-        self.deltas(&samples)
+        let resampled = self.resampler.as_mut().map(|r| r.push(samples));
+        self.deltas(&resampled.unwrap_or_default())
     }
 
     fn deltas(&self, samples: &[f32]) -> Vec<ServerEvent> {
@@ -214,8 +215,8 @@ impl Response {
         let place = self.place();
         let mut events = Vec::new();
         if self.is_spoken() {
-            let rest = self.narrow.finish();
-            events.extend(self.deltas(&rest));
+            let rest = self.resampler.as_mut().map(Resampler::finish);
+            events.extend(self.deltas(&rest.unwrap_or_default()));
             events.push(ServerEvent::AudioDone {
                 place: place.clone(),
             });

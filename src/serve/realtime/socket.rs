@@ -18,7 +18,7 @@ use super::ending::Ending;
 use super::outgoing::{Messages, Outgoing, message, outgoing};
 use super::server::ServerEvent;
 use super::worker::{Input, Worker};
-use crate::serve::shared::Shared;
+use crate::serve::shared::{Model, Shared};
 
 /// Bytes of a message that is taken: 16 MiB of event around its sound.
 pub const MOST_BYTES: usize = (16 << 20) + (64 << 10);
@@ -26,6 +26,8 @@ pub const MOST_BYTES: usize = (16 << 20) + (64 << 10);
 const MOST_WAITING: usize = 2 * MOST_BYTES;
 /// What a message takes beside its bytes, so that a flood of short ones is bounded, too.
 const OVERHEAD: usize = 256;
+/// A client that answers pings may say nothing for so many times as long.
+const QUIET: u32 = 10;
 /// Pings within the time after which a client that says nothing is taken to be gone.
 const PINGS: u32 = 3;
 /// How long a client is given to take the last message.
@@ -33,22 +35,32 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// How patient the socket is.
 #[derive(Debug, Clone, Copy)]
-pub struct Patience {
+struct Patience {
     /// With a client that neither sends nor takes anything, not even a ping.
-    pub alive: Duration,
-    /// With a client that is there and asks nothing.
-    pub idle: Duration,
+    alive: Duration,
+    /// With a client that is there and says nothing.
+    quiet: Duration,
+}
+
+impl Patience {
+    fn new(alive: Duration) -> Patience {
+        Patience {
+            alive,
+            quiet: alive * QUIET,
+        }
+    }
 }
 
 /// Holds a conversation until one of its ends.
-pub async fn converse(socket: WebSocket, shared: Arc<Shared>, patience: Patience) {
+pub async fn converse(socket: WebSocket, shared: Arc<Shared>, model: Arc<Model>) {
+    let patience = Patience::new(shared.settings.limits.idle);
     let stopping = shared.stopping();
     let (sink, stream) = socket.split();
     let (inputs, received) = std::sync::mpsc::channel();
     let (outgoing, messages) = outgoing();
     let worker = {
         let inputs = inputs.clone();
-        move || work(&shared, inputs, &received, outgoing)
+        move || work((&shared, &model), inputs, &received, outgoing)
     };
     let spawned = std::thread::Builder::new()
         .name("conversation".into())
@@ -65,11 +77,16 @@ pub async fn converse(socket: WebSocket, shared: Arc<Shared>, patience: Patience
 }
 
 /// The worker's thread.
-fn work(shared: &Shared, inputs: Sender<Input>, received: &Receiver<Input>, outgoing: Outgoing) {
-    let ended = Worker::new(shared, inputs, outgoing.clone()).map(|worker| worker.run(received));
+fn work(
+    server: (&Arc<Shared>, &Model),
+    inputs: Sender<Input>,
+    received: &Receiver<Input>,
+    outgoing: Outgoing,
+) {
+    let ended = Worker::new(server, inputs, outgoing.clone()).map(|worker| worker.run(received));
     outgoing.end(match ended {
         Ok(ending) => ending,
-        Err(refusal) => Ending::Refused(refusal),
+        Err(error) => Ending::Failed(error.to_string()),
     });
 }
 
@@ -94,7 +111,7 @@ async fn read(
         };
         match take(message, &room, &inputs).await {
             ControlFlow::Continue(true) => asked = Instant::now(),
-            ControlFlow::Continue(false) if asked.elapsed() > patience.idle => break Ending::Idle,
+            ControlFlow::Continue(false) if asked.elapsed() > patience.quiet => break Ending::Idle,
             ControlFlow::Continue(false) => {}
             ControlFlow::Break(()) => break Ending::Gone,
         }
@@ -161,7 +178,7 @@ async fn say_goodbye(mut sink: SplitSink<WebSocket, Message>, ending: &Ending) {
         code: ending.code(),
         reason: Utf8Bytes::from_static(reason),
     }));
-    let last = event.map(|event| Message::Text(message("event_last".into(), &event).into()));
+    let last = event.map(|event| Message::Text(message(&event).into()));
     for message in last.into_iter().chain([close]) {
         let Ok(Ok(())) = timeout(LAST_WORDS, sink.send(message)).await else {
             return;

@@ -14,8 +14,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use axum::extract::ws::Utf8Bytes;
-use mini_omni::session::{AnswerEnd, Event, Reply, Session, Settings};
-use mini_omni::{Options, Pcm, Question, Request, Scheduler, Source, Task};
+use mini_omni::session::{AnswerEnd, Event, Session, Settings};
+use mini_omni::{Options, Pcm, Question, Request, Scheduler, Task};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::beside::{Beside, News};
@@ -26,7 +26,7 @@ use super::outgoing::Outgoing;
 use super::response::{End, error_body};
 use super::server::ErrorBody;
 use super::sound;
-use crate::serve::shared::Shared;
+use crate::serve::shared::{Model, Shared};
 
 /// The session's clock moves at least so often.
 const TICK: Duration = Duration::from_millis(50);
@@ -69,6 +69,11 @@ struct Transcribing {
 
 /// One conversation.
 pub struct Worker {
+    shared: Arc<Shared>,
+    /// Hz of the answers' sound.
+    codec_rate: u32,
+    /// Prepared answers that were discarded, as far as they were counted.
+    discarded: u64,
     scheduler: Arc<Scheduler>,
     session: Session,
     dialogue: Dialogue,
@@ -88,26 +93,25 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A conversation that begins. Fails if the model is gone, or a graph cannot be opened.
+    /// A conversation that begins. Fails if a graph cannot be opened.
     pub fn new(
-        shared: &Shared,
+        (shared, model): (&Arc<Shared>, &Model),
         inputs: Sender<Input>,
         outgoing: Outgoing,
-    ) -> Result<Worker, crate::serve::refusal::Refusal> {
-        let model = shared.model()?;
+    ) -> mini_omni::Result<Worker> {
         let mut settings = Settings::default();
         settings.turns = shared.settings.turns;
         settings.reply.options.window = shared.settings.window;
-        let dialogue = Dialogue::new(
-            shared.settings.model.clone(),
-            settings,
-            model.manifest.codec.sample_rate,
-        );
+        let codec_rate = model.manifest.codec.sample_rate;
+        let dialogue = Dialogue::new(shared.settings.model.clone(), settings, codec_rate);
         let woken = Arc::new(AtomicBool::new(false));
         let wake = wake(inputs.clone(), woken.clone());
         let scheduler = model.scheduler.clone();
         let session = Session::new(scheduler.clone(), &model.runtime, dialogue.settings(), wake)?;
         Ok(Worker {
+            shared: shared.clone(),
+            codec_rate,
+            discarded: 0,
             scheduler,
             session,
             dialogue,
@@ -161,8 +165,7 @@ impl Worker {
     /// Sends what the client is to hear.
     fn send(&mut self) -> Result<(), Ending> {
         for event in self.dialogue.take() {
-            let event_id = self.dialogue.event_id();
-            self.outgoing.send(event_id, &event)?;
+            self.outgoing.send(&event)?;
         }
         Ok(())
     }
@@ -181,7 +184,7 @@ impl Worker {
             ClientEvent::Append { audio } => self.append(&audio),
             ClientEvent::Commit {} => self.commit(),
             ClientEvent::Clear {} => {
-                self.session.clear();
+                self.session.clear(Instant::now());
                 self.dialogue.cleared();
                 Ok(())
             }
@@ -237,7 +240,9 @@ impl Worker {
 
     fn truncate(&mut self, item_id: String, index: u32, audio_end_ms: f64) -> Result<(), Refusal> {
         let cut = self.dialogue.cut(&item_id, audio_end_ms)?;
-        let heard = self.session.truncate(cut.answer, cut.samples);
+        let heard = self
+            .session
+            .truncate(cut.answer, cut.samples, Instant::now());
         self.dialogue.truncated((item_id, index), &cut, heard);
         Ok(())
     }
@@ -267,10 +272,8 @@ impl Worker {
             self.dialogue.failed(plan.outline, no_question());
             return;
         };
-        match self.session.ask(question, &plan.reply, Instant::now()) {
-            Ok(answer) => self.dialogue.started(Key::Session(answer), plan.outline),
-            Err(error) => self.dialogue.failed(plan.outline, error_body(&error)),
-        }
+        let answer = self.session.ask(question, &plan.reply, Instant::now());
+        self.dialogue.started(Key::Session(answer), plan.outline);
     }
 
     /// Asks what is no part of the conversation.
@@ -285,8 +288,7 @@ impl Worker {
                 .failed(plan.outline, ErrorBody::server("busy", sentence));
             return;
         }
-        let mut options = plan.reply.options.clone();
-        options.task = task(&plan.reply, question.source());
+        let options = plan.reply.options_for(&question);
         match self.beside(Request::new(question, options)) {
             Ok((key, beside)) => {
                 self.beside.insert(key, beside);
@@ -308,7 +310,7 @@ impl Worker {
 
     fn cancel(&mut self, response_id: Option<&str>) -> Result<(), Refusal> {
         match self.dialogue.cancel(response_id)? {
-            Key::Session(answer) => self.session.cancel(answer),
+            Key::Session(answer) => self.session.cancel(answer, Instant::now()),
             Key::Beside(key) => {
                 if let Some(beside) = self.beside.get(&key) {
                     beside.cancel();
@@ -322,6 +324,21 @@ impl Worker {
     fn listen(&mut self) {
         while let Some(event) = self.session.poll(Instant::now()) {
             self.heard(event);
+        }
+        let discarded = self.session.speculation().discarded;
+        for _ in self.discarded..discarded {
+            self.shared.metrics.discarded_speculation();
+        }
+        self.discarded = discarded;
+    }
+
+    /// Counts an answer that ended.
+    fn count(&self, end: &AnswerEnd) {
+        let metrics = &self.shared.metrics;
+        match end {
+            AnswerEnd::Done(trace) => metrics.answered(trace, self.codec_rate),
+            AnswerEnd::Failed(_) => metrics.failed(),
+            _ => metrics.cancelled(),
         }
     }
 
@@ -339,6 +356,7 @@ impl Worker {
             Event::Audio { answer, samples } => dialogue.audio(Key::Session(answer), &samples),
             Event::Interrupted { answer, text, .. } => dialogue.interrupted(answer, text),
             Event::AnswerEnded { answer, end } => {
+                self.count(&end);
                 let end = match end {
                     AnswerEnd::Done(trace) => End::Done(trace.into()),
                     AnswerEnd::Interrupted(trace) | AnswerEnd::Cancelled(trace) => {
@@ -347,7 +365,7 @@ impl Worker {
                     AnswerEnd::Failed(error) => End::Failed(error_body(&error)),
                     _ => return,
                 };
-                dialogue.ended(Key::Session(answer), end);
+                self.dialogue.ended(Key::Session(answer), end);
             }
             // A client lowers its own sound, and measures its own delays.
             _ => {}
@@ -472,17 +490,6 @@ fn wake(inputs: Sender<Input>, woken: Arc<AtomicBool>) -> impl Fn() + Send + Syn
 /// An error of the library about what a client sent.
 fn refused(error: mini_omni::Error) -> Refusal {
     Box::new(error_body(&error))
-}
-
-/// What to do with a question beside the conversation.
-fn task(reply: &Reply, source: Source) -> Task {
-    match (source, reply.spoken) {
-        (Source::Audio, true) if reply.batch => Task::A1A2_BATCH,
-        (Source::Audio, true) => Task::A1A2,
-        (Source::Audio, false) => Task::A1T2,
-        (Source::Text, true) => Task::T1A2,
-        (Source::Text, false) => Task::T1T2,
-    }
 }
 
 fn no_question() -> ErrorBody {

@@ -129,7 +129,13 @@ mod tests {
         told.write("Paris, it is.");
         assert_eq!(told.text(0), "", "nothing was heard yet");
         told.speak(1300);
-        let cuts = [(0, ""), (590, ""), (600, "Paris,"), (850, "Paris,"), (900, "Paris, it")];
+        let cuts = [
+            (0, ""),
+            (590, ""),
+            (600, "Paris,"),
+            (850, "Paris,"),
+            (900, "Paris, it"),
+        ];
         for (samples, text) in cuts {
             assert_eq!(told.text(samples), text, "{samples}");
         }

@@ -10,6 +10,8 @@ use crate::serve::realtime::items::Item;
 use crate::serve::realtime::response::Response;
 use crate::serve::realtime::server::ServerEvent;
 
+use crate::serve::ids::id;
+
 impl Dialogue {
     /// A client makes an item; its id and its sound, if it has some.
     pub fn create_item(
@@ -17,7 +19,7 @@ impl Dialogue {
         new: NewItem,
         previous: Option<&str>,
     ) -> Result<(String, Option<Arc<Pcm>>), Refusal> {
-        let id = self.ids.next("item");
+        let id = id("item_");
         let item = Item::of_client(new, id, self.session.audio.input.format)?;
         let previous = self.items.insert(item.clone(), previous)?;
         let made = (item.id.clone(), item.sound.clone());

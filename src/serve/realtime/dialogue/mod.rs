@@ -17,10 +17,10 @@ use serde_json::Value;
 
 use super::client::Refusal;
 use super::config::SessionObject;
-use super::ids::Ids;
 use super::items::Items;
 use super::response::Response;
 use super::server::{ErrorBody, ServerEvent};
+use crate::serve::ids::id;
 
 pub use plan::Plan;
 
@@ -54,7 +54,6 @@ pub struct Dialogue {
     /// Hz of the answers' sound.
     codec_rate: u32,
     conversation_id: String,
-    ids: Ids,
     items: Items,
     /// Items of turns that have begun.
     turns: HashMap<TurnId, String>,
@@ -66,8 +65,7 @@ pub struct Dialogue {
 impl Dialogue {
     /// A conversation that begins; `base`: what the server's owner chose.
     pub fn new(model: String, base: Settings, codec_rate: u32) -> Dialogue {
-        let mut ids = Ids::new();
-        let session = SessionObject::new(ids.next("sess"), model);
+        let session = SessionObject::new(id("sess_"), model);
         let created = ServerEvent::SessionCreated {
             session: session.clone(),
         };
@@ -75,8 +73,7 @@ impl Dialogue {
             session,
             base,
             codec_rate,
-            conversation_id: ids.next("conv"),
-            ids,
+            conversation_id: id("conv_"),
             items: Items::default(),
             turns: HashMap::new(),
             responses: BTreeMap::new(),
@@ -88,11 +85,6 @@ impl Dialogue {
     /// What the client is to hear since the last call.
     pub fn take(&mut self) -> Vec<ServerEvent> {
         std::mem::take(&mut self.events)
-    }
-
-    /// A name for an event.
-    pub fn event_id(&mut self) -> String {
-        self.ids.next("event")
     }
 
     /// The session as it is.

@@ -21,6 +21,8 @@ pub struct Plan {
     pub reply: Reply,
 }
 
+use crate::serve::ids::id;
+
 impl Dialogue {
     /// What a `response.create` asks for.
     pub fn plan(&mut self, params: ResponseParams) -> Result<Plan, Refusal> {
@@ -62,13 +64,13 @@ impl Dialogue {
     ) -> Result<Option<Question>, Refusal> {
         let mut items = Vec::new();
         for new in input {
-            let id = new.id.clone().unwrap_or_default();
+            let named = new.id.clone().unwrap_or_default();
             items.push(match &*new.kind {
                 "item_reference" => {
-                    let known = self.items.get(&id).cloned();
-                    known.ok_or_else(|| unknown_item("invalid_item_reference", &id))?
+                    let known = self.items.get(&named).cloned();
+                    known.ok_or_else(|| unknown_item("invalid_item_reference", &named))?
                 }
-                _ => Item::of_client(new, self.ids.next("item"), format)?,
+                _ => Item::of_client(new, id("item_"), format)?,
             });
         }
         Ok(question_of(&items).and_then(question))
@@ -77,8 +79,8 @@ impl Dialogue {
     /// An answer as the session has them.
     pub(super) fn outline(&mut self, in_conversation: bool) -> Outline {
         Outline {
-            response_id: self.ids.next("resp"),
-            item_id: self.ids.next("item"),
+            response_id: id("resp_"),
+            item_id: id("item_"),
             conversation_id: in_conversation.then(|| self.conversation_id.clone()),
             modalities: self.session.output_modalities.clone(),
             max_tokens: self.session.max_output_tokens,

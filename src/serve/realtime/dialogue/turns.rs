@@ -9,10 +9,12 @@ use super::Dialogue;
 use crate::serve::realtime::items::Item;
 use crate::serve::realtime::server::{Duration, ErrorBody, ServerEvent};
 
+use crate::serve::ids::id;
+
 impl Dialogue {
     /// The person has begun to speak.
     pub fn speech_started(&mut self, turn: TurnId, at: Millis) {
-        let item_id = self.ids.next("item");
+        let item_id = id("item_");
         self.turns.insert(turn, item_id.clone());
         self.events.push(ServerEvent::SpeechStarted {
             audio_start_ms: at as u64,
@@ -38,7 +40,7 @@ impl Dialogue {
 
     fn turn_item(&mut self, turn: TurnId) -> String {
         let begun = self.turns.remove(&turn);
-        begun.unwrap_or_else(|| self.ids.next("item"))
+        begun.unwrap_or_else(|| id("item_"))
     }
 
     fn commit(&mut self, item_id: String, question: Arc<Pcm>) -> String {

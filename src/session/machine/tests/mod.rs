@@ -1,0 +1,445 @@
+//! Scripts: what is heard and answered, and what the owner is told.
+
+use std::time::Duration;
+
+use super::*;
+use crate::ask;
+use crate::decoding::generation::Ended;
+use crate::error::{Error, ErrorKind, Result};
+use crate::hearing::Heard;
+use crate::session::event::AnswerEnd;
+use crate::trace::Trace;
+
+mod any_order;
+
+const RATE: u32 = 24_000;
+/// Samples of a frame of sound.
+const FRAME: usize = 2048;
+
+/// A machine, its clock in milliseconds, and all it has said.
+struct Play {
+    machine: Machine,
+    start: Instant,
+    ms: u64,
+    told: Vec<Event>,
+    orders: Vec<Order>,
+    /// The last question that the scheduler was asked.
+    asked: Option<RunId>,
+}
+
+impl Play {
+    fn new() -> Play {
+        Play::with(|_| ())
+    }
+
+    fn with(change: impl FnOnce(&mut Rules)) -> Play {
+        let mut rules = Rules {
+            answer: true,
+            interrupt: true,
+            reply: Reply::default(),
+            codec_rate: RATE,
+            streams: 8,
+        };
+        change(&mut rules);
+        Play {
+            machine: Machine::new(rules),
+            start: Instant::now(),
+            ms: 0,
+            told: Vec::new(),
+            orders: Vec::new(),
+            asked: None,
+        }
+    }
+
+    fn now(&self) -> Instant {
+        self.start + Duration::from_millis(self.ms)
+    }
+
+    fn hear(&mut self, heard: Heard) -> &mut Play {
+        let sound = |span: Range<u64>| vec![0.1; (span.end - span.start) as usize];
+        let moment = Moment {
+            now: self.now(),
+            position: self.ms * 16,
+            sound: &sound,
+        };
+        self.machine.heard(heard, &moment);
+        self.take()
+    }
+
+    fn start(&mut self) -> &mut Play {
+        self.hear(Heard::Start { at: self.ms * 16 })
+    }
+
+    fn pause(&mut self) -> &mut Play {
+        self.hear(Heard::Pause { speech: 0..1600 })
+    }
+
+    fn end(&mut self) -> &mut Play {
+        let silent_since = (self.ms * 16).saturating_sub(8000);
+        self.hear(Heard::End {
+            speech: 0..3200,
+            silent_since,
+        })
+    }
+
+    /// The scheduler's answer to the last question says something.
+    fn say(&mut self, event: ask::Event) -> &mut Play {
+        let run = self.asked();
+        self.machine.event(run, event);
+        self.take()
+    }
+
+    fn text(&mut self, text: &str) -> &mut Play {
+        self.say(ask::Event::Text(text.into()))
+    }
+
+    fn audio(&mut self, frames: usize) -> &mut Play {
+        self.say(ask::Event::Audio(vec![0.0; frames * FRAME]))
+    }
+
+    fn done(&mut self) -> &mut Play {
+        self.ends(Ok(trace(Ended::Eoa)))
+    }
+
+    fn ends(&mut self, end: Result<Box<Trace>>) -> &mut Play {
+        let run = self.asked();
+        self.machine.ended(run, end, self.now());
+        self.take()
+    }
+
+    fn after(&mut self, ms: u64) -> &mut Play {
+        self.ms += ms;
+        self
+    }
+
+    fn asked(&self) -> RunId {
+        self.asked.expect("a question")
+    }
+
+    fn take(&mut self) -> &mut Play {
+        let now = self.now();
+        while let Some(order) = self.machine.next_order() {
+            if let Order::Ask { run, .. } = &order {
+                self.asked = Some(*run);
+            }
+            self.orders.push(order);
+        }
+        while let Some(event) = self.machine.next_event(now) {
+            self.told.push(event);
+        }
+        self
+    }
+
+    /// What was told since the last look, in short.
+    fn told(&mut self) -> String {
+        let told: Vec<_> = self.told.drain(..).map(|event| short(&event)).collect();
+        told.join(" ")
+    }
+
+    fn ordered(&mut self) -> String {
+        let short = |order| match order {
+            Order::Ask { run, held, .. } => {
+                format!("{}{}", if held { "hold" } else { "ask" }, run.0)
+            }
+            Order::Release(run) => format!("release{}", run.0),
+            Order::Cancel(run) => format!("cancel{}", run.0),
+            Order::Cut { answer, samples } => format!("cut{}:{samples}", answer.0),
+        };
+        let orders = std::mem::take(&mut self.orders);
+        orders.into_iter().map(short).collect::<Vec<_>>().join(" ")
+    }
+}
+
+fn short(event: &Event) -> String {
+    let end = |end: &AnswerEnd| match end {
+        AnswerEnd::Done(_) => "done",
+        AnswerEnd::Interrupted(_) => "interrupted",
+        AnswerEnd::Cancelled(_) => "cancelled",
+        AnswerEnd::Failed(_) => "failed",
+    };
+    match event {
+        Event::SpeechStarted { turn, .. } => format!("start{}", turn.0),
+        Event::SpeechStopped { turn, .. } => format!("stop{}", turn.0),
+        Event::AnswerStarted { answer, turn } => {
+            format!(
+                "answer{}{}",
+                answer.0,
+                turn.map_or(String::new(), |t| format!("to{}", t.0))
+            )
+        }
+        Event::Text { text, .. } => format!("{text:?}"),
+        Event::Audio { samples, .. } => format!("sound{}", samples.len()),
+        Event::AnswerEnded { answer, end: how } => format!("{}{}", end(how), answer.0),
+        Event::Hold => "hold".into(),
+        Event::Resume => "resume".into(),
+        Event::Interrupted {
+            answer,
+            samples,
+            text,
+        } => {
+            format!("cut{}:{samples}:{text:?}", answer.0)
+        }
+        Event::Latency(_) => "latency".into(),
+    }
+}
+
+fn trace(ended: Ended) -> Box<Trace> {
+    let mut trace = Trace::new("a1a2", 9, 8);
+    trace.ended = ended;
+    Box::new(trace)
+}
+
+fn failure(kind: ErrorKind) -> Result<Box<Trace>> {
+    Err(Error::new(kind, "as a test"))
+}
+
+#[test]
+fn a_turn_is_answered_when_it_is_over() {
+    let mut play = Play::new();
+    play.start().end();
+    assert_eq!(play.told(), "start1 stop1");
+    play.text("Hi.").audio(1).done();
+    let told = format!("answer1to1 \"Hi.\" sound{FRAME} latency done1");
+    assert_eq!((play.told(), play.ordered()), (told, "ask1".into()));
+}
+
+#[test]
+fn an_answer_that_was_prepared_is_told_once_the_turn_is_over() {
+    let mut play = Play::new();
+    play.start().pause();
+    assert_eq!(
+        (play.told(), play.ordered()),
+        ("start1".into(), "hold1".into())
+    );
+    play.after(340).end();
+    assert_eq!(
+        (play.told(), play.ordered()),
+        ("stop1".into(), "release1".into())
+    );
+    play.machine
+        .event(RunId(1), ask::Event::Audio(vec![0.0; 9]));
+    play.after(10).take();
+    let latency = play.told.iter().find_map(|event| match event {
+        Event::Latency(latency) => Some(*latency),
+        _ => None,
+    });
+    let latency = latency.expect("it sounded");
+    assert_eq!((latency.turn_end, latency.request), (Some(10.0), 350.0));
+    assert!(latency.speculative && latency.speech_end > latency.turn_end);
+    assert_eq!(play.machine.speculation().used, 1);
+}
+
+#[test]
+fn the_question_that_was_asked_is_the_one_that_is_told() {
+    let lengths = [(true, 1600), (false, 3200)];
+    for (prepared, length) in lengths {
+        let mut play = Play::new();
+        play.start();
+        if prepared {
+            play.pause();
+        }
+        play.end();
+        let question = play.told.iter().find_map(|event| match event {
+            Event::SpeechStopped { question, at, .. } => Some((question.samples().len(), *at)),
+            _ => None,
+        });
+        assert_eq!(question, Some((length, length as f64 / 16.0)));
+    }
+}
+
+#[test]
+fn what_was_prepared_for_a_turn_that_goes_on_leaves_no_trace() {
+    let mut play = Play::new();
+    play.start().pause().hear(Heard::Resume);
+    assert_eq!(play.ordered(), "hold1 cancel1");
+    play.machine
+        .event(RunId(1), ask::Event::Text("never".into()));
+    // The next is asked only once the first has ended: its place is free then.
+    play.pause().end();
+    play.orders.clear();
+    play.machine
+        .ended(RunId(1), Ok(trace(Ended::Cancelled)), play.now());
+    play.take();
+    assert_eq!(play.ordered(), "ask2");
+    assert_eq!(play.told(), "start1 stop1");
+    let speculation = play.machine.speculation();
+    assert_eq!(
+        (speculation.begun, speculation.discarded, speculation.used),
+        (2, 1, 1)
+    );
+}
+
+#[test]
+fn what_could_not_be_prepared_is_asked_again() {
+    let mut play = Play::new();
+    play.start().pause().ends(failure(ErrorKind::Busy)).end();
+    assert_eq!(play.ordered(), "hold1 ask2");
+    // Held, it ended with an error that is known at its release alone.
+    let mut play = Play::new();
+    play.start().pause();
+    let held = play.asked();
+    play.end();
+    play.machine
+        .ended(held, failure(ErrorKind::Graph), play.now());
+    play.take();
+    assert_eq!(play.ordered(), "hold1 release1 ask2");
+    assert_eq!(play.told(), "start1 stop1");
+}
+
+#[test]
+fn an_answer_that_fails_says_so() {
+    let mut play = Play::new();
+    play.start().end().ends(failure(ErrorKind::Busy));
+    assert_eq!(play.told(), "start1 stop1 answer1to1 failed1");
+}
+
+#[test]
+fn a_turn_without_speech_gets_no_answer_and_one_by_hand_gets_its_end() {
+    let mut play = Play::new();
+    play.start().end();
+    play.say(ask::Event::NoSpeech)
+        .ends(Ok(trace(Ended::NoSpeech)));
+    assert_eq!(play.told(), "start1 stop1");
+    let question = Question::Text("?".into());
+    play.machine.ask(question, Reply::default(), play.now());
+    play.take().ends(Ok(trace(Ended::NoSpeech)));
+    assert_eq!(play.told(), "answer1 done1");
+}
+
+#[test]
+fn a_murmur_holds_the_answer_and_speech_ends_it_where_it_was_heard() {
+    let mut play = Play::new();
+    play.start().end().text("One two").audio(10);
+    play.told();
+    play.after(100)
+        .hear(Heard::Overlap)
+        .after(200)
+        .hear(Heard::OverlapOver);
+    assert_eq!(play.told(), "hold resume");
+    play.after(100)
+        .hear(Heard::Overlap)
+        .after(300)
+        .hear(Heard::Interruption { at: 9600 });
+    let heard = 200 * RATE / 1000;
+    assert_eq!(play.told(), format!("hold cut1:{heard}:\"\" start2"));
+    assert_eq!(play.ordered(), format!("ask1 cut1:{heard} cancel1"));
+    play.machine
+        .event(RunId(1), ask::Event::Text("never".into()));
+    play.machine
+        .ended(RunId(1), Ok(trace(Ended::Cancelled)), play.now());
+    play.take();
+    assert_eq!(play.told(), "interrupted1");
+}
+
+#[test]
+fn an_answer_that_is_written_and_still_sounds_is_cut_without_another_end() {
+    let mut play = Play::new();
+    play.start().end().text("One two").audio(10).done();
+    play.told();
+    play.after(850).hear(Heard::Interruption { at: 9600 });
+    let heard = 850 * RATE / 1000;
+    assert_eq!(play.told(), format!("cut1:{heard}:\"One\" start2"));
+}
+
+#[test]
+fn an_answer_that_was_heard_out_is_not_cut() {
+    let mut play = Play::new();
+    play.start().end().audio(10).done();
+    play.told();
+    play.after(5000).start();
+    assert_eq!(play.told(), "start2");
+}
+
+#[test]
+fn what_was_not_taken_of_an_answer_is_dropped_with_it() {
+    let mut play = Play::new();
+    play.start().end().audio(1);
+    play.told();
+    let run = play.asked();
+    play.machine.event(run, ask::Event::Text("never".into()));
+    play.machine.event(run, ask::Event::Audio(vec![0.0; FRAME]));
+    play.after(10).hear(Heard::Interruption { at: 160 });
+    assert_eq!(play.told(), "cut1:240:\"\" start2");
+}
+
+#[test]
+fn where_speech_must_not_interrupt_the_next_turn_does() {
+    let mut play = Play::with(|rules| rules.interrupt = false);
+    play.start().end().audio(10).done();
+    play.told();
+    play.after(100)
+        .hear(Heard::Overlap)
+        .hear(Heard::Interruption { at: 160 });
+    play.pause();
+    assert_eq!(
+        play.told(),
+        "start2",
+        "nothing is prepared while an answer sounds"
+    );
+    play.after(100).end();
+    assert_eq!(play.told(), "stop2 cut1:4800:\"\"");
+    assert_eq!(play.ordered(), "ask1 cut1:4800 ask2");
+}
+
+#[test]
+fn a_player_that_reports_says_what_was_heard() {
+    let mut play = Play::new();
+    play.start().end().audio(10).done();
+    play.told();
+    play.after(200);
+    play.machine.played(AnswerId(1), 1000, play.now());
+    play.after(50).hear(Heard::Interruption { at: 160 });
+    assert!(play.told().starts_with("cut1:1000:"));
+}
+
+#[test]
+fn a_question_by_hand_takes_the_place_of_what_is_under_way() {
+    let mut play = Play::new();
+    let ask = |play: &mut Play| {
+        let question = Question::Text("?".into());
+        play.machine.ask(question, Reply::default(), play.now());
+        play.take();
+    };
+    ask(&mut play);
+    ask(&mut play);
+    ask(&mut play);
+    let told = "answer1 cut1:0:\"\" answer2 cut2:0:\"\" cancelled2 answer3";
+    assert_eq!(
+        (play.told(), play.ordered()),
+        (told.into(), "ask1 cut1:0 cancel1 cut2:0".into())
+    );
+    play.machine
+        .ended(RunId(1), Ok(trace(Ended::Cancelled)), play.now());
+    play.take();
+    assert_eq!(
+        (play.told(), play.ordered()),
+        ("cancelled1".into(), "ask3".into())
+    );
+}
+
+#[test]
+fn a_cancelled_answer_sounds_no_further_than_was_taken() {
+    let mut play = Play::new();
+    play.start().end().audio(1);
+    let run = play.asked();
+    play.machine.event(run, ask::Event::Audio(vec![0.0; FRAME]));
+    play.machine.cancel(AnswerId(1));
+    play.machine.event(run, ask::Event::Audio(vec![0.0; FRAME]));
+    play.take().ends(Ok(trace(Ended::Cancelled)));
+    assert!(play.told().ends_with("latency cancelled1"));
+    assert_eq!(play.ordered(), format!("ask1 cancel1 cut1:{FRAME}"));
+    assert_eq!(play.machine.truncate(AnswerId(1), 9), Some(String::new()));
+    assert_eq!(play.machine.truncate(AnswerId(7), 9), None);
+}
+
+#[test]
+fn a_turn_that_is_ended_by_hand_is_not_answered_by_itself() {
+    let mut play = Play::new();
+    play.start().pause();
+    assert_eq!(play.machine.commit(), TurnId(1));
+    play.take();
+    assert_eq!(play.ordered(), "hold1 cancel1");
+    assert_eq!(play.machine.commit(), TurnId(2), "speech or not");
+    play.end();
+    assert_eq!(play.told(), "start1");
+}
