@@ -30,8 +30,8 @@ function microphone(name, ...parts) {
   return path;
 }
 
-async function withPage({ expected = [], ...options }, use) {
-  const opened = await openPage(server.address, options);
+async function withPage({ at = server, expected = [], ...options }, use) {
+  const opened = await openPage(at.address, options);
   try {
     await use(opened);
     const faults = opened.faults.filter((fault) => !expected.some((pattern) => pattern.test(fault)));
@@ -151,8 +151,7 @@ test("a denied microphone is told in a sentence, and a written question is answe
 
 test("a lost connection is told, and comes back by itself", async () => {
   const silence = microphone("silence", 30);
-  const expected = [/WebSocket|ERR_/];
-  await withPage({ microphone: silence, expected }, async ({ page }) => {
+  await withPage({ microphone: silence }, async ({ page }) => {
     let cut;
     await page.routeWebSocket("**/v1/realtime", (socket) => {
       socket.connectToServer();
@@ -180,4 +179,24 @@ test("a server that is full says so, and is asked again", async () => {
     await inState(page, "listening");
     assert.equal(await page.textContent("#note"), "");
   });
+});
+
+test("a server with a token asks for it, and says where it is wrong", async () => {
+  const guarded = await startServer("secret");
+  const expected = [/401/, /WebSocket connection/]; // the browser's own words for a refusal
+  try {
+    await withPage({ at: guarded, microphone: microphone("silence", 30), expected }, async ({ page }) => {
+      await page.click("#key");
+      for (const [token, sentence] of [["a/b", /cannot send this token/], ["guess", /did not accept/]]) {
+        await page.fill("dialog[open] input", token);
+        await page.press("dialog input", "Enter");
+        await page.waitForFunction((text) => new RegExp(text).test(document.getElementById("wrong").textContent), sentence.source);
+      }
+      await page.fill("dialog[open] input", "secret");
+      await page.press("dialog input", "Enter");
+      await inState(page, "listening");
+    });
+  } finally {
+    await guarded.stop();
+  }
 });

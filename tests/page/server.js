@@ -5,10 +5,12 @@ import { once } from "node:events";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 
-export async function startServer(model = "onnx/mini-omni-small") {
-  if (process.env.PAGE_AT) return { address: process.env.PAGE_AT, stop: async () => {} };
-  const binary = `${ROOT}target/release/mini-omni`;
-  const server = spawn(binary, ["serve", `${ROOT}${model}`, "--listen", "127.0.0.1:0"], { stdio: ["ignore", "pipe", "pipe"] });
+/** `token`: what clients must know, if anything. */
+export async function startServer(token) {
+  if (process.env.PAGE_AT && !token) return { address: process.env.PAGE_AT, stop: async () => {} };
+  const arguments_ = ["serve", `${ROOT}onnx/mini-omni-small`, "--listen", "127.0.0.1:0"];
+  const env = token ? { ...process.env, MINI_OMNI_TOKEN: token } : process.env;
+  const server = spawn(`${ROOT}target/release/mini-omni`, arguments_, { env, stdio: ["ignore", "pipe", "pipe"] });
   const address = await listening(server);
   return {
     address,
