@@ -19,7 +19,7 @@ const folder = process.env.SCREENSHOTS ?? mkdtempSync(join(tmpdir(), "page-"));
 mkdirSync(folder, { recursive: true });
 const { rate, samples: question } = readWav(QUESTION);
 const spoken = join(mkdtempSync(join(tmpdir(), "page-")), "twice.wav");
-writeWav(spoken, strung(rate, [2.5, question, 1.6, question, 8]));
+writeWav(spoken, strung(rate, [2.5, question, 2, question, 8]));
 let server;
 
 before(async () => (server = await startServer()));

@@ -12,7 +12,7 @@ import { likeness, readWav, spans, strung, writeWav } from "./sound.js";
 const QUESTION = new URL("../fixtures/audio/capital.wav", import.meta.url).pathname; // the capital of France
 const AUDIBLE = 0.005; // rms
 const LIKENESS = 0.9; // of what is played to what was sent, where both are the same sound
-const SECOND_QUESTION = 1.6; // seconds behind the first: into its answer
+const INTO = 2; // seconds behind the first question: into its answer
 const LONGEST_OVERLAP = 1; // seconds of an interrupted answer behind the first word spoken into it
 const SILENCE_AROUND = 300; // ms of an answer in which nothing is audible, before its first word and in a pause
 
@@ -79,7 +79,7 @@ test("a spoken question is answered aloud and in writing", async () => {
 });
 
 test("a second question, spoken into the answer, interrupts it and is answered", async () => {
-  const spoken = microphone("twice", 1, question, SECOND_QUESTION, question, 8);
+  const spoken = microphone("twice", 1, question, INTO, question, 8);
   await withPage({ microphone: spoken }, async ({ page, sent, received }) => {
     await page.click("#key");
     await inState(page, "interrupted");
@@ -96,6 +96,26 @@ test("a second question, spoken into the answer, interrupts it and is answered",
     assert.ok(Math.abs(truncate.audio_end_ms - heard) < SILENCE_AROUND, `${truncate.audio_end_ms} of ${heard} ms`);
     assert.ok(types(received).includes("conversation.item.truncated"));
     assert.equal((await words(page)).length, 2);
+  });
+});
+
+test("a murmur into the answer silences it for a moment and ends nothing", async () => {
+  const murmur = question.subarray(0.4 * rate, 0.6 * rate);
+  const spoken = microphone("murmur", 1, question, INTO, murmur, 8);
+  await withPage({ microphone: spoken }, async ({ page, sent, received }) => {
+    await page.click("#key");
+    await inState(page, "held");
+    await inState(page, "answering"); // again
+    await inState(page, "listening");
+    assert.ok(!types(sent).includes("conversation.item.truncate"));
+    const answer = received.find((event) => event.type === "response.done").response;
+    assert.equal(answer.status, "completed");
+    const length = sound(received, answer.id).length; // at the recording's rate
+    const { played } = await recording(page);
+    const from = spans(played, AUDIBLE)[0].start;
+    const to = spans(played, AUDIBLE).at(-1).end;
+    assert.ok((to - from) * played.rate > length - SILENCE_AROUND * played.rate / 1000, "all of it was heard");
+    assert.match((await words(page)).join(), /Paris/);
   });
 });
 
