@@ -155,6 +155,17 @@ test("a sound file that is dropped is answered aloud", async () => {
   });
 });
 
+test("a file that is no sound, or too long a sound, is refused in a sentence", async () => {
+  await withPage({ microphone: null }, async ({ page, received }) => {
+    await page.setInputFiles("#file input", { name: "notes.txt", mimeType: "text/plain", buffer: Buffer.from("no sound") });
+    await page.waitForFunction(() => /notes.txt could not be read/.test(document.getElementById("note").textContent));
+    await page.setInputFiles("#file input", microphone("long", question, 40));
+    await page.waitForFunction(() => /30 s/.test(document.getElementById("note").textContent));
+    await inState(page, "paused");
+    assert.ok(!types(received).includes("response.output_audio.delta"));
+  });
+});
+
 test("a denied microphone is told in a sentence, and a written question is answered", async () => {
   await withPage({ microphone: null }, async ({ page }) => {
     await page.click("#key");

@@ -6,6 +6,7 @@ import { decode, encode, RATE } from "./pcm.js";
 
 const PRE_ROLL = 10; // ticks of 20 ms that are sent from before the key went down
 const SHORTEST_MS = 250; // that the key is held for
+const TAIL_MS = 100; // of sound that is still on its way as the key goes up
 const HARMLESS = "response_cancel_not_active"; // the answer ended while it was being stopped
 
 /** Events: `state`, `question`, `heard`, `answer`, `words`, `cut`, `answered`, `latency`, `problem`. */
@@ -55,8 +56,8 @@ export class Conversation extends EventTarget {
 
   /** The connection is gone, and with it what the server knew. */
   forget() {
-    this.answer = this.turn = null;
-    this.pressed = false;
+    this.answer = this.turn = this.asked = null;
+    this.letGo();
     this.line?.drop();
   }
 
@@ -79,17 +80,25 @@ export class Conversation extends EventTarget {
   }
 
   release() {
-    if (!this.pressed) return;
-    const long = performance.now() - this.pressed >= SHORTEST_MS;
-    this.pressed = false;
-    this.settle(long ? "thinking" : "listening");
-    if (!long) {
+    if (!this.pressed || this.releasing) return;
+    if (performance.now() - this.pressed < SHORTEST_MS) {
+      this.letGo();
       this.send("input_audio_buffer.clear");
+      this.rest();
       return this.tell("problem", { message: "Hold the key for as long as you speak." });
     }
+    this.releasing = setTimeout(() => this.commit(), TAIL_MS);
+  }
+
+  commit() {
+    this.letGo();
     this.decide();
     this.send("input_audio_buffer.commit");
-    this.send("response.create");
+  }
+
+  letGo() {
+    clearTimeout(this.releasing);
+    this.pressed = this.releasing = null;
   }
 
   askInWriting(text) {
@@ -103,11 +112,17 @@ export class Conversation extends EventTarget {
   ask(content, caption) {
     this.stop();
     this.turn = { asked: performance.now() };
-    const id = `question_${Math.round(this.turn.asked)}`;
-    this.tell("question", { id, text: caption });
-    this.send("conversation.item.create", { item: { id, type: "message", role: "user", content: [content] } });
-    this.send("response.create");
+    this.asked = `question_${Math.round(this.turn.asked)}`;
+    this.tell("question", { id: this.asked, text: caption });
+    const item = { id: this.asked, type: "message", role: "user", content: [content] };
+    this.send("conversation.item.create", { item });
     this.settle("thinking");
+  }
+
+  /** The server has the question. */
+  request() {
+    this.asked = null;
+    this.send("response.create");
   }
 
   /** Ends the answer under way, if there is one. */
@@ -221,6 +236,10 @@ const HANDLERS = {
   },
   "input_audio_buffer.committed"({ item_id }) {
     this.tell("question", { id: item_id, text: "" });
+    if (!this.handsFree) this.request();
+  },
+  "conversation.item.added"({ item }) {
+    if (item.id === this.asked) this.request();
   },
   "conversation.item.input_audio_transcription.completed"({ item_id, transcript }) {
     this.tell("heard", { id: item_id, text: transcript });
@@ -256,7 +275,10 @@ const HANDLERS = {
     else this.line.end(response.id);
   },
   error({ error }) {
-    if (error.code !== HARMLESS) this.tell("problem", { message: error.message });
+    if (error.code === HARMLESS) return;
+    this.asked = null;
+    this.tell("problem", { message: error.message });
+    if (!this.answer && !this.pressed) this.rest();
   },
 };
 
