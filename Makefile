@@ -68,7 +68,7 @@ eval: release $(EVAL_VENV)/.done ## the model's figures, by a speech recogniser 
 lint: $(TEST_VENV)/.done ## formatting and warnings, as CI has them
 	cargo fmt --check
 	cargo clippy --release --all-targets -- -D warnings
-	$(TEST_VENV)/bin/python -m ruff check export training benches
+	$(TEST_VENV)/bin/python -m ruff check export training benches tests/clients
 
 doc: ## the library's documentation, without a warning
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps

@@ -71,7 +71,8 @@ pub struct Request {
     pub start: Instant,
     /// What the conversation has read before, if the question follows an answer.
     pub memory: Option<Memory>,
-    /// Whether [`Answer::finish_with_memory`] gives the conversation's memory back.
+    /// Whether [`Answer::finish_with_memory`] gives the conversation's memory back, unless the answer
+    /// is held and discarded.
     pub keep_memory: bool,
     /// Whether the events wait until [`Answer::release`] or [`Answer::cancel`].
     pub held: bool,

@@ -55,14 +55,11 @@ fn a_token_is_asked_for_where_there_is_one() {
 
 #[test]
 fn a_server_that_others_reach_asks_for_a_token_or_is_told_not_to() {
+    let model = model();
     let run = |options: &[&str]| {
-        let mut args = vec!["serve", "onnx/none", "--listen", "0.0.0.0:0"];
-        args[1] = Box::leak(model().display().to_string().into_boxed_str());
-        args.extend(options);
-        command(&args)
-            .env_remove("MINI_OMNI_TOKEN")
-            .output()
-            .expect("the binary runs")
+        let mut command = command(&["serve", text(&model), "--listen", "0.0.0.0:0"]);
+        let command = command.args(options).env_remove("MINI_OMNI_TOKEN");
+        command.output().expect("the binary runs")
     };
     assert_refused(&run(&[]), "--allow-anyone");
     let folder = tempfile::tempdir().expect("a folder");

@@ -168,6 +168,7 @@ impl<'a> Batch<'a> {
     fn finish(&mut self, ended: Vec<Slot<'a>>) {
         for slot in ended {
             if let Some(reading) = slot.reading
+                && !slot.writer.sink().is_discarded()
                 && let (SlotRows::From(first), Some(rows)) = (&slot.rows, &self.rows)
                 && let Ok(row) = rows.cache.row(first + slot.writer.kept_row())
             {

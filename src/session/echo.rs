@@ -66,3 +66,36 @@ impl Echo {
         Some(played)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_played_ends_where_the_player_is() {
+        let mut echo = Echo::new(24_000).expect("a usual rate");
+        // A ramp, so that a sample tells its position.
+        let ramp: Vec<f32> = (0..24_000).map(|i| i as f32 / 24_000.0).collect();
+        let answer = AnswerId(1);
+        ramp.chunks(700)
+            .for_each(|piece| echo.hand_over(answer, piece));
+        for second in [0.25, 0.5, 0.75] {
+            let position = (24_000.0 * second) as u64;
+            let played = echo.played((answer, position), 320).expect("it is played");
+            assert_eq!(played.len(), 320);
+            assert!(
+                (played[319] - second as f32).abs() < 1e-3,
+                "{second}: {}",
+                played[319]
+            );
+        }
+        assert_eq!(echo.played((AnswerId(2), 9), 320), None);
+        echo.hand_over(AnswerId(2), &ramp[..2400]);
+        let begins = echo.played((AnswerId(2), 240), 320).expect("it is played");
+        assert!(
+            begins[..160].iter().all(|&x| x == 0.0),
+            "silence before the sound"
+        );
+        assert_eq!(echo.played((answer, 9), 320), None);
+    }
+}

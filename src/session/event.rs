@@ -33,7 +33,8 @@ pub enum Event {
         /// The sound of the turn, at 16 kHz, pre-roll included.
         question: Pcm,
     },
-    /// An answer begins: by itself behind a turn, or asked for.
+    /// An answer begins: asked for by hand, or by itself behind a turn. Then it is told with the first
+    /// that there is of it, and not at all where the turn holds no speech.
     AnswerStarted {
         /// The answer.
         answer: AnswerId,

@@ -337,7 +337,7 @@ impl Session {
         let request = request
             .sink(move |event| events(Said::Event(event)))
             .at_end(move |end| {
-                ends(Said::End(end));
+                let _ = ends(Said::End(end)); // it is the last thing said, whoever still listens
             });
         self.asked = Some((run, self.scheduler.submit(request)?));
         Ok(())

@@ -27,8 +27,8 @@ pub(super) struct Past {
     asked_at: usize,
     /// The last answer in the memory, and the position of its first step's ids.
     last: Option<(AnswerId, usize)>,
-    /// How much of an answer was heard, if not all.
-    cut: Option<(AnswerId, u64)>,
+    /// How much was heard of the last answer, or of one that has not ended, if not all.
+    cuts: Vec<(AnswerId, u64)>,
 }
 
 impl Past {
@@ -44,7 +44,7 @@ impl Past {
             memory: None,
             asked_at: 0,
             last: None,
-            cut: None,
+            cuts: Vec::new(),
         }
     }
 
@@ -90,7 +90,9 @@ impl Past {
 
     /// Of `answer` so many samples were heard.
     pub fn cut(&mut self, answer: AnswerId, samples: u64) {
-        self.cut = Some((answer, samples));
+        let last = self.last.map_or(AnswerId(0), |(last, _)| last);
+        self.cuts.retain(|&(of, _)| of >= last && of != answer);
+        self.cuts.push((answer, samples));
         self.forget_unheard();
     }
 
@@ -100,8 +102,8 @@ impl Past {
     }
 
     fn forget_unheard(&mut self) {
-        if let (Some((answer, start)), Some((of, samples))) = (self.last, self.cut)
-            && answer == of
+        if let Some((answer, start)) = self.last
+            && let Some(&(_, samples)) = self.cuts.iter().find(|(of, _)| *of == answer)
             && let Some(memory) = &mut self.memory
         {
             memory.truncate(self.dims.heard(start, samples));

@@ -24,7 +24,8 @@ pub struct Settings {
     pub interrupt: bool,
     /// Speech into an answer shorter than this does not interrupt it.
     pub least_interruption: Millis,
-    /// Turns that the model remembers, the present one included.
+    /// Turns that the model remembers, the present one included. The published weights were trained on
+    /// single turns, so the default is 1.
     pub turns: usize,
     /// How turns are answered.
     pub reply: Reply,
@@ -41,7 +42,7 @@ pub enum TurnEnd {
         /// The longest pause that is waited for.
         longest: Millis,
     },
-    /// By [`super::Session::commit`] alone.
+    /// By [`super::Session::commit`] alone, within a minute: that much sound is kept.
     ByHand,
 }
 
@@ -91,9 +92,9 @@ impl Settings {
     }
 }
 
-/// Whole milliseconds; none where `ms` is no number or below 0.
+/// Whole milliseconds, at most the minute that the ears keep; none where `ms` is no number.
 fn whole(ms: Millis) -> usize {
-    ms.round() as usize
+    ms.round().clamp(0.0, 60_000.0) as usize
 }
 
 impl Default for Reply {

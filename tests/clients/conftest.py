@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 import urllib.request
 import wave
 from pathlib import Path
@@ -27,6 +28,7 @@ class Server:
         self.address = self.process.stdout.readline().strip().rpartition("://")[2]
         while not self.is_ready():
             assert self.process.poll() is None, "the server has ended"
+            time.sleep(0.05)
 
     def is_ready(self) -> bool:
         try:

@@ -31,8 +31,10 @@ def words(events):
     histories = [event.history for event in events if event.type == "history_updated"]
     items = [event.item for event in events if event.type == "history_added"]
     items += [item for history in histories for item in history]
-    parts = [part for item in items if getattr(item, "role", "") == "assistant" for part in item.content]
-    return " ".join(getattr(part, "transcript", None) or getattr(part, "text", None) or "" for part in parts)
+    answers = [item for item in items if getattr(item, "role", "") == "assistant"]
+    parts = [part for item in answers for part in item.content]
+    said = [getattr(part, "transcript", None) or getattr(part, "text", None) for part in parts]
+    return " ".join(filter(None, said))
 
 
 def test_a_spoken_turn_is_answered(server, turn):

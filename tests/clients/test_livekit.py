@@ -48,18 +48,19 @@ async def speak(session, pcm, pause=0.0):
         await asyncio.sleep(pause)
 
 
+async def gathered(stream):
+    return [piece async for piece in stream]
+
+
 async def said(generation):
     """The text and the sound of an answer, and its item."""
-    async for message in generation.message_stream:
-
-        async def text():
-            return "".join([piece async for piece in message.text_stream])
-
-        async def sound():
-            return b"".join([bytes(frame.data) async for frame in message.audio_stream])
-
-        return *await asyncio.gather(text(), sound()), message.message_id
-    return "", b"", None
+    messages = aiter(generation.message_stream)
+    message = await anext(messages)
+    text, frames = await asyncio.gather(
+        gathered(message.text_stream), gathered(message.audio_stream)
+    )
+    sound = b"".join(bytes(frame.data) for frame in frames)
+    return "".join(text), sound, message.message_id
 
 
 def test_a_spoken_turn_is_answered(server, turn):

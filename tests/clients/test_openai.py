@@ -35,9 +35,8 @@ def test_a_spoken_turn_is_answered(server, turn):
         async with client(server).realtime.connect(model="mini-omni-small") as connection:
             created = await until(connection, "session.created")
             assert created.session.type == "realtime"
-            await connection.session.update(
-                session={"type": "realtime", "audio": {"input": {"transcription": {"model": "any"}}}}
-            )
+            audio = {"input": {"transcription": {"model": "any"}}}
+            await connection.session.update(session={"type": "realtime", "audio": audio})
             await until(connection, "session.updated")
             for piece in pieces(turn):
                 audio = base64.b64encode(piece).decode()

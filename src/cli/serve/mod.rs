@@ -3,7 +3,7 @@
 mod access;
 mod stop;
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -13,11 +13,17 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use mini_omni::{Manifest, Omni, Runtime};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use super::compute::{Compute, WindowArg};
 use super::terminal::print;
 use crate::serve::{Format, Limits, Model, Settings, Shared, run};
+
+/// Bytes that the system holds for a client that does not read: some seconds of sound, where it would
+/// take megabytes by itself.
+const UNREAD: u32 = 1 << 18;
+/// Connections that wait to be accepted.
+const WAITING: u32 = 1024;
 
 #[derive(Args)]
 pub struct Serve {
@@ -106,7 +112,7 @@ impl Serve {
 
     async fn serve(&self, shared: Arc<Shared>, runtime: Runtime) -> Result<()> {
         let stop = stop::sign().context("cannot wait for signals")?;
-        let listener = self.bind().await?;
+        let listener = self.bind()?;
         let scheme = shared.settings.tls.as_ref().map_or("http", |_| "https");
         print(&format!(
             "listening on {scheme}://{}\n",
@@ -119,15 +125,27 @@ impl Serve {
         serving.await.context("the server failed")
     }
 
-    async fn bind(&self) -> Result<TcpListener> {
-        let listener = TcpListener::bind(self.listen).await;
-        listener.map_err(|error| {
+    fn bind(&self) -> Result<TcpListener> {
+        self.open().map_err(|error| {
             let remedy = match error.kind() {
                 ErrorKind::AddrInUse => "; --listen takes another port, and port 0 any free one",
                 _ => "",
             };
             anyhow::anyhow!("cannot listen on {}: {error}{remedy}", self.listen)
         })
+    }
+
+    fn open(&self) -> io::Result<TcpListener> {
+        let socket = match self.listen {
+            SocketAddr::V4(_) => TcpSocket::new_v4(),
+            SocketAddr::V6(_) => TcpSocket::new_v6(),
+        }?;
+        // A server that was killed is started again at once; on Windows this would share the port.
+        #[cfg(unix)]
+        socket.set_reuseaddr(true)?;
+        socket.set_send_buffer_size(UNREAD)?;
+        socket.bind(self.listen)?;
+        socket.listen(WAITING)
     }
 }
 

@@ -155,6 +155,11 @@ impl Shared {
         self.cancelled.load(Ordering::Acquire)
     }
 
+    /// Whether it was thrown away before anything of it was handed over.
+    pub fn is_discarded(&self) -> bool {
+        self.is_cancelled() && self.lock().held.is_some()
+    }
+
     /// Whether it has ended.
     pub fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)

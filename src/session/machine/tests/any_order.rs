@@ -1,5 +1,7 @@
 //! Inputs in any order: what must hold whatever comes.
 
+use std::time::Duration;
+
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
