@@ -16,6 +16,7 @@ RECORDED    ?=
 BENCH_VENV  := .venv-bench
 CLIENTS_VENV := .venv-clients
 RESULTS     := bench-results
+SCREENSHOTS := $(CURDIR)/build/page
 
 # No path of the machine that builds is left in the binary's messages.
 CARGO_HOME ?= $(HOME)/.cargo
@@ -27,10 +28,10 @@ FUZZ_TIMEOUT ?= 5
 FUZZERS      := audio manifest tokenizer
 HOST       := $(shell rustc -vV | sed -n 's/^host: //p')
 
-.PHONY: help demo test soak clients parity bench recipe eval lint doc shuttle sanitize fuzz fmt onnxruntime release clean
+.PHONY: help demo test clients page-test soak parity bench recipe eval lint doc shuttle sanitize fuzz fmt onnxruntime release clean
 
 help: ## what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 demo: release ## ask a spoken question, hear the answer in answer.wav
 	@echo "question: $(ASK)"
@@ -51,6 +52,10 @@ clients: release $(CLIENTS_VENV)/.done ## the server, spoken to by clients that 
 
 parity: release $(PARITY_VENV)/.done ## against an independent torch implementation, tiny and full size
 	$(PARITY_VENV)/bin/python -m pytest -q -s export/tests/parity
+
+page-test: release ## the page of serve in a headless Chromium, a sound file as its microphone (Node 20)
+	npm ci --silent --prefix tests/page
+	SCREENSHOTS=$(SCREENSHOTS) npm test --silent --prefix tests/page
 
 bench: release $(BENCH_VENV)/.done ## beside torch and llama.cpp in one run: tables and a picture (8 GB of disk)
 	$(BENCH_VENV)/bin/python benches/beside.py --out $(RESULTS)

@@ -7,6 +7,8 @@
 #![cfg(all(feature = "serve", target_os = "linux"))]
 
 mod common;
+#[path = "common/server.rs"]
+mod server;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -16,10 +18,10 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use common::server::Server;
-use common::*;
+use common::{bundled, bundled_question};
 use mini_omni::audio;
 use serde_json::{Value, json};
+use server::Server;
 use tungstenite::Message;
 use tungstenite::stream::MaybeTlsStream;
 

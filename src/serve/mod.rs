@@ -32,6 +32,7 @@ mod chat;
 mod health;
 mod models;
 mod original;
+mod page;
 mod realtime;
 mod transcriptions;
 

@@ -114,7 +114,9 @@ mod tests {
         let given_up = Arc::new(AtomicUsize::new(0));
         let count = given_up.clone();
         let patience = Duration::from_millis(20);
-        let mut near = Patient::new(near, patience, move || drop(count.fetch_add(1, Relaxed)));
+        let mut near = Patient::new(near, patience, move || {
+            count.fetch_add(1, Relaxed);
+        });
         let error = near.write_all(&[0; 9]).await.expect_err("too slow");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert_eq!(given_up.load(Relaxed), 1);

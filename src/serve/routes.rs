@@ -10,7 +10,7 @@ use axum::routing::{any, get, post};
 
 use super::refusal::{Reason, Refusal};
 use super::shared::Shared;
-use super::{access, chat, health, log, metrics, models, original, realtime, transcriptions};
+use super::{access, chat, health, log, metrics, models, original, page, realtime, transcriptions};
 
 /// All routes.
 pub fn routes(shared: Arc<Shared>) -> Router {
@@ -31,6 +31,7 @@ pub fn routes(shared: Arc<Shared>) -> Router {
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .merge(guarded)
+        .merge(page::routes())
         .fallback(no_such_address)
         .method_not_allowed_fallback(no_such_method)
         // Bodies are bounded where they are read.

@@ -58,7 +58,9 @@ mod tests {
     #[test]
     fn a_number_is_counted_in_every_bucket_that_reaches_it() {
         let histogram = Histogram::new(&[0.1, 1.0]);
-        [0.1, 0.25, 7.0].map(|number| histogram.observe(number));
+        [0.1, 0.25, 7.0]
+            .iter()
+            .for_each(|&number| histogram.observe(number));
         let mut text = String::new();
         histogram.write(&mut text, "x", "An x.");
         let lines = "# HELP x An x.\n# TYPE x histogram\nx_bucket{le=\"0.1\"} 1\nx_bucket{le=\"1\"} 2\n\
