@@ -98,10 +98,10 @@ impl Dialogue {
     }
 
     /// An event of the client has no effect.
-    pub fn refuse(&mut self, event_id: Option<String>, refusal: Refusal) {
+    pub fn refuse(&mut self, event_id: Option<String>, refusal: ErrorBody) {
         let error = ErrorBody {
             event_id,
-            ..*refusal
+            ..refusal
         };
         self.events.push(ServerEvent::Error { error });
     }

@@ -537,7 +537,7 @@ fn an_error_names_the_clients_event() {
     let mut dialogue = dialogue();
     let received = Received::read(r#"{"type": "session.explode", "event_id": "e7"}"#);
     let refusal = received.event.expect_err("unknown");
-    dialogue.refuse(received.event_id, refusal);
+    dialogue.refuse(received.event_id, *refusal);
     let events = told(&mut dialogue);
     assert_eq!(events[0]["error"]["event_id"], "e7");
     assert_eq!(events[0]["error"]["type"], "invalid_request_error");

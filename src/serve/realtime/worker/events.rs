@@ -16,7 +16,7 @@ impl Worker {
         let received = Received::read(message);
         let done = received.event.and_then(|event| self.client(event));
         if let Err(refusal) = done {
-            self.dialogue.refuse(received.event_id, refusal);
+            self.dialogue.refuse(received.event_id, *refusal);
         }
     }
 

@@ -132,7 +132,7 @@ impl Worker {
             Ok(Input::Message(message, _place)) => self.message(&message),
             Ok(Input::Binary) => {
                 let refusal = refusal("invalid_json", "an event is a text message");
-                self.dialogue.refuse(None, refusal);
+                self.dialogue.refuse(None, *refusal);
             }
             Ok(Input::Wake) => self.woken.store(false, Ordering::Release),
             Ok(Input::Beside(key, news)) => self.news(key, news),
