@@ -3,7 +3,7 @@
 mod common;
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Output, Stdio};
 
@@ -156,7 +156,7 @@ fn a_signal_ends_the_conversation_and_keeps_what_was_said() {
         folder.path().join("said.wav"),
     );
     let model = bundled();
-    let child = command(&[
+    let mut child = command(&[
         "talk",
         text(&model),
         "--input",
@@ -168,7 +168,10 @@ fn a_signal_ends_the_conversation_and_keeps_what_was_said() {
     .stderr(Stdio::piped())
     .spawn()
     .expect("the binary starts");
-    std::thread::sleep(std::time::Duration::from_secs(8));
+    let mut line = String::new();
+    let stdout = child.stdout.take().expect("a pipe");
+    let read = BufReader::new(stdout).read_line(&mut line);
+    assert!(read.is_ok() && line.contains("Paris"), "{line}");
     let id = child.id().to_string();
     let killed = std::process::Command::new("kill")
         .args(["-INT", &id])

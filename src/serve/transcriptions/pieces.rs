@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn a_short_recording_is_one_piece() {
-        assert_eq!(cut(&[0.5; 30_000], RATE, 30.0), [0..30_000]);
+        assert_eq!(cut(&[0.5; 30_000], RATE, 30.0), vec![0..30_000]);
     }
 
     #[test]

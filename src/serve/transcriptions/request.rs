@@ -44,11 +44,7 @@ impl Form {
                     temperature = text.trim().parse().map_err(|_| error())?;
                 }
                 "timestamp_granularities[]" => {
-                    if field.text().await.map_err(damaged)? == "word" {
-                        let sentence =
-                            "a Mini-Omni does not know where a word is; ask for segments";
-                        return Err(Refusal::unsupported("timestamp_granularities", sentence));
-                    }
+                    check_granularity(&field.text().await.map_err(damaged)?)?
                 }
                 _ => {}
             }
@@ -60,6 +56,14 @@ impl Form {
             stream,
             temperature,
         })
+    }
+}
+
+fn check_granularity(asked: &str) -> Result<(), Refusal> {
+    let sentence = "a Mini-Omni does not know where a word is; ask for segments";
+    match asked {
+        "word" => Err(Refusal::unsupported("timestamp_granularities", sentence)),
+        _ => Ok(()),
     }
 }
 
