@@ -27,7 +27,10 @@ export async function openPage(address, { microphone, width = 1440, height = 900
   const faults = [];
   page.on("pageerror", (error) => faults.push(error.message));
   page.on("console", (message) => message.type() === "error" && faults.push(message.text()));
-  await page.goto(address);
+  await page.goto(address).catch(async (error) => {
+    await browser.close();
+    throw error;
+  });
   return { browser, page, sent, received, faults };
 }
 

@@ -29,8 +29,9 @@ for (const colorScheme of ["light", "dark"]) {
   for (const [width, height] of SIZES) {
     const name = `${colorScheme}-${width}`;
 
-    test(`${name}: fits and is accessible while people talk`, async () => {
+    test(`${name}: fits and is accessible while people talk`, async (t) => {
       const { browser, page } = await openPage(server.address, { microphone: spoken, width, height, colorScheme });
+      t.after(() => browser.close());
       await judge(page, `${name}-off`);
       await page.click("#key");
       let [answers, state] = [0, "off"];
@@ -41,11 +42,11 @@ for (const colorScheme of ["light", "dark"]) {
         await picture(page, `${name}-${answers}-${state}`);
       }
       await judge(page, `${name}-talked`);
-      await browser.close();
     });
 
-    test(`${name}: fits and is accessible without microphone and without server`, async () => {
+    test(`${name}: fits and is accessible without microphone and without server`, async (t) => {
       const { browser, page } = await openPage(server.address, { microphone: null, width, height, colorScheme });
+      t.after(() => browser.close());
       let cut;
       await page.routeWebSocket("**/v1/realtime", (socket) => {
         socket.connectToServer();
@@ -58,7 +59,6 @@ for (const colorScheme of ["light", "dark"]) {
       await cut();
       await inState(page, "lost");
       await judge(page, `${name}-lost`);
-      await browser.close();
     });
   }
 }

@@ -6,7 +6,8 @@ const SLOTS = 256; // bars on the round
 const SLOT_MS = ROUND_MS / SLOTS;
 const SECOND = SLOTS / 16;
 const [QUIET_DB, LOUD_DB] = [-54, -9]; // levels that are drawn as nothing and as a whole bar
-const CALM_MS = 250; // between pictures where less motion is asked for
+const LIVELY_MS = 33; // between pictures while there is sound
+const CALM_MS = 250; // in silence, and where less motion is asked for
 
 const RING = 0.8; // radii, as parts of the dial's
 const INWARD = 0.22;
@@ -20,6 +21,7 @@ export class Dial {
     this.them = new Float32Array(SLOTS);
     this.gaps = [];
     this.slot = 0;
+    this.drawn = 0; // when the last picture was asked for
     this.still = matchMedia("(prefers-reduced-motion: reduce)");
     new ResizeObserver(() => this.resize()).observe(canvas);
     for (const query of ["(prefers-color-scheme: dark)", "(prefers-contrast: more)"]) {
@@ -28,23 +30,23 @@ export class Dial {
     this.recolour();
   }
 
-  /** Lets the hand go round. */
+  /** Lets the hand go round, as sound is fed. */
   run() {
-    if (this.started !== undefined) return;
-    this.started = performance.now();
-    this.drawn = 0;
-    const frame = (now) => {
-      if (!this.still.matches || now - this.drawn > CALM_MS) this.draw(now);
-      requestAnimationFrame(frame);
-    };
-    requestAnimationFrame(frame);
+    this.started ??= performance.now();
   }
 
-  /** Takes the levels of this moment, in dB. */
+  /** Takes the levels of this moment, in dB, and draws if it is time. */
   feed(you, them) {
-    this.advance(performance.now());
-    this.you[this.slot] = Math.max(this.you[this.slot], height(you));
-    this.them[this.slot] = Math.max(this.them[this.slot], height(them));
+    const now = performance.now();
+    this.advance(now);
+    const levels = [height(you), height(them)];
+    this.you[this.slot] = Math.max(this.you[this.slot], levels[0]);
+    this.them[this.slot] = Math.max(this.them[this.slot], levels[1]);
+    const silent = Math.max(...levels) === 0;
+    const wait = silent || this.still.matches ? CALM_MS : LIVELY_MS;
+    if (now - this.drawn < wait) return;
+    this.drawn = now;
+    requestAnimationFrame(() => this.draw(performance.now())); // a hidden page draws nothing
   }
 
   /** Marks what the answer took: from the end of speech to the first sound. */
@@ -68,7 +70,6 @@ export class Dial {
   }
 
   draw(now) {
-    this.drawn = now;
     this.advance(now);
     this.radius = this.canvas.width / 2;
     this.pen.setTransform(1, 0, 0, 1, 0, 0);

@@ -9,6 +9,8 @@ import { PROBLEMS, STATES } from "./sentences.js";
 import { showLatency } from "./waterfall.js";
 import { Words } from "./words.js";
 
+const AT_REST = ["off", "paused", "denied", "lost", "full"]; // the dial stands still
+
 const byId = (id) => document.getElementById(id);
 const key = byId("key");
 const tokenDialog = byId("token");
@@ -110,7 +112,9 @@ async function openLine() {
   if (!Line.possible) return note(PROBLEMS.insecure, true);
   if (!line) {
     line = await Line.open();
-    line.addEventListener("tick", ({ detail }) => dial.feed(detail.heard, detail.playing));
+    line.addEventListener("tick", ({ detail }) => {
+      if (!AT_REST.includes(state)) dial.feed(detail.heard, detail.playing);
+    });
     line.addEventListener("unplugged", () => loseMicrophone("unplugged"));
     conversation.use(line);
   }
