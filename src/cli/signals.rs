@@ -36,8 +36,14 @@ mod unix {
     /// A signal and whether it acts at once. The signal itself sets that, so the second does.
     type Armed = (i32, Arc<AtomicBool>);
 
+    /// Whether signals are told and end nothing by themselves.
+    static TOLD: AtomicBool = AtomicBool::new(false);
+
     /// Does `work`; a signal that comes meanwhile acts right after it.
     pub fn postponed<T>(work: impl FnOnce() -> T) -> T {
+        if TOLD.load(Ordering::SeqCst) {
+            return work();
+        }
         static SIGNALS: OnceLock<Vec<Armed>> = OnceLock::new();
         let signals = SIGNALS.get_or_init(watch);
         for (_, armed) in signals {
@@ -53,8 +59,10 @@ mod unix {
         done
     }
 
-    /// Calls `stop`, on a thread of its own, at the first signal to end; the second acts at once.
+    /// Calls `stop`, on a thread of its own, at the first signal to end; the second acts at once. To be
+    /// called before anything is [`postponed`].
     pub fn told(stop: impl Fn() + Send + 'static) -> io::Result<()> {
+        TOLD.store(true, Ordering::SeqCst);
         let ignored = ignored();
         let wanted = ENDING.into_iter().filter(|s| ignored & (1 << (s - 1)) == 0);
         let armed = Arc::new(AtomicBool::new(false));
