@@ -79,6 +79,11 @@ impl Line {
         })
     }
 
+    /// Whether it is a microphone and a loudspeaker.
+    pub fn is_live(&self) -> bool {
+        !matches!(self.ends, Ends::Files(_))
+    }
+
     /// Ends both; what was played is put in its place. Whoever takes the sound has gone before.
     pub fn finish(self) -> Result<()> {
         match self.ends {

@@ -111,7 +111,7 @@ impl Talk {
         let session = Session::new(scheduler, &runtime, self.settings(line.input_rate), told)?;
         say("listening; Ctrl-C ends the conversation");
         let screen = Screen::new(self.output.as_deref().is_some_and(is_stdout));
-        let talking = Talking::new(session, screen, line.player.clone(), codec_rate);
+        let talking = Talking::new(session, screen, &line, codec_rate);
         let talked = talking.run(&coming);
         drop(coming); // the clock ends with its listener
         line.finish()?;

@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use mini_omni::session::{AnswerEnd, AnswerId, Event, Latency, LatencySummary, Session};
 
-use super::line::Input;
+use super::line::{Input, Line};
 use super::player::Player;
 use super::screen::Screen;
 
 /// Looks at the player this often, even if nothing comes.
 const TICK: Duration = Duration::from_millis(20);
+/// A microphone that gives no sample for so long is gone: not every system says so.
+const UNPLUGGED: Duration = Duration::from_secs(2);
 /// Silence behind a recording within which nothing more is expected.
 const SILENCE: Duration = Duration::from_secs(1);
 
@@ -30,20 +32,19 @@ pub struct Talking {
     /// Since when the recording is over and nothing happens.
     silent_since: Option<Instant>,
     recording_over: bool,
+    /// When the microphone gave its last samples; `None` where a file or a pipe is in its place, which
+    /// may take its time.
+    heard: Option<Instant>,
 }
 
 impl Talking {
-    pub fn new(
-        session: Session,
-        screen: Screen,
-        player: Arc<Mutex<Player>>,
-        codec_rate: u32,
-    ) -> Talking {
+    pub fn new(session: Session, screen: Screen, line: &Line, codec_rate: u32) -> Talking {
         Talking {
             session,
-            player,
+            player: line.player.clone(),
             screen,
             codec_rate,
+            heard: line.is_live().then(Instant::now),
             answer: None,
             complete: false,
             latencies: LatencySummary::default(),
@@ -60,7 +61,7 @@ impl Talking {
                 Ok(Input::Sound(samples)) => self.hear(&samples)?,
                 Ok(Input::Over) => self.recording_over = true,
                 Ok(Input::Lost(why)) => bail!("{why}"),
-                Ok(Input::Told) | Err(RecvTimeoutError::Timeout) => {}
+                Ok(Input::Told) | Err(RecvTimeoutError::Timeout) => self.check_microphone()?,
                 Ok(Input::Stop) | Err(RecvTimeoutError::Disconnected) => break,
             }
             while let Some(event) = self.session.poll(Instant::now()) {
@@ -75,13 +76,22 @@ impl Talking {
         Ok(())
     }
 
+    fn check_microphone(&self) -> Result<()> {
+        match self.heard.is_some_and(|heard| heard.elapsed() > UNPLUGGED) {
+            true => bail!("the microphone gives no sound any more; it may be unplugged"),
+            false => Ok(()),
+        }
+    }
+
     fn hear(&mut self, samples: &[f32]) -> Result<()> {
+        let now = Instant::now();
+        self.heard = self.heard.map(|_| now);
         let state = match self.answer {
             Some(_) => "answering",
             None => "listening",
         };
         self.screen.meter(samples, state);
-        Ok(self.session.hear(samples, Instant::now())?)
+        Ok(self.session.hear(samples, now)?)
     }
 
     fn take(&mut self, event: Event) -> Result<()> {
