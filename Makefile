@@ -41,7 +41,7 @@ demo: release ## ask a spoken question, hear the answer in answer.wav
 test: onnxruntime $(TEST_VENV)/.done release ## everything that needs no torch
 	cargo test --release --all-targets
 	ORT_DYLIB_PATH="$$(ls $(CURDIR)/$(ORT)/libonnxruntime*.* | head -n 1)" cargo test --release --doc
-	for example in answer stream conversations cancel; do cargo run --quiet --release --example $$example || exit 1; done
+	for example in answer stream conversations cancel conversation; do cargo run --quiet --release --example $$example || exit 1; done
 	$(TEST_VENV)/bin/python -m pytest -q export/tests --ignore export/tests/parity
 
 soak: release ## eight people talk with the server while others misuse it; SOAK_SECONDS=3600 for an hour
