@@ -47,8 +47,10 @@ test: onnxruntime $(TEST_VENV)/.done release ## everything that needs no torch
 soak: release ## eight people talk with the server while others misuse it; SOAK_SECONDS=3600 for an hour
 	SOAK_SECONDS=$(SOAK_SECONDS) cargo test --release --test soak -- --nocapture
 
-clients: release $(CLIENTS_VENV)/.done ## the server, spoken to by clients that nobody here wrote
+clients: release $(CLIENTS_VENV)/.done ## the server, spoken to by clients that nobody here wrote (Python, Node 20)
 	$(CLIENTS_VENV)/bin/python -m pytest -q tests/clients
+	npm ci --silent --prefix tests/clients/js
+	npm test --silent --prefix tests/clients/js
 
 parity: release $(PARITY_VENV)/.done ## against an independent torch implementation, tiny and full size
 	$(PARITY_VENV)/bin/python -m pytest -q -s export/tests/parity

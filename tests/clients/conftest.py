@@ -20,10 +20,10 @@ KEY = "s3cret"
 class Server:
     """The server's process and where it listens."""
 
-    def __init__(self, model: str, *options: str):
+    def __init__(self, model: str, *options: str, key: str | None = KEY):
         binary = os.environ.get("MINI_OMNI", ROOT / "target/release/mini-omni")
         command = [binary, "serve", ROOT / "onnx" / model, "--listen", "127.0.0.1:0", *options]
-        environment = os.environ | {"MINI_OMNI_TOKEN": KEY}
+        environment = os.environ | ({"MINI_OMNI_TOKEN": key} if key else {})
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
         self.address = self.process.stdout.readline().strip().rpartition("://")[2]
         while not self.is_ready():

@@ -106,7 +106,7 @@ def test_speech_interrupts_an_answer_and_it_is_truncated(talkative, turn):
             answering = asyncio.create_task(said(generation))
             speaking = asyncio.create_task(speak(session, turn, 0.1))
             await until(events, "input_speech_started")
-            text, sound, item = await asyncio.wait_for(answering, PATIENCE)
+            _text, sound, item = await asyncio.wait_for(answering, PATIENCE)
             session.truncate(message_id=item, modalities=["audio"], audio_end_ms=500)
             await until(events, "input_speech_stopped")
             await speaking

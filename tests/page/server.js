@@ -5,10 +5,10 @@ import { once } from "node:events";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 
-/** `token`: what clients must know, if anything. */
-export async function startServer(token) {
+/** `token`: what clients must know, if anything. `options`: more words of its command line. */
+export async function startServer(token, ...options) {
   if (process.env.PAGE_AT && !token) return { address: process.env.PAGE_AT, stop: async () => {} };
-  const arguments_ = ["serve", `${ROOT}onnx/mini-omni-small`, "--listen", "127.0.0.1:0"];
+  const arguments_ = ["serve", `${ROOT}onnx/mini-omni-small`, "--listen", "127.0.0.1:0", ...options];
   const env = token ? { ...process.env, MINI_OMNI_TOKEN: token } : process.env;
   const server = spawn(`${ROOT}target/release/mini-omni`, arguments_, { env, stdio: ["ignore", "pipe", "pipe"] });
   const address = await listening(server);
