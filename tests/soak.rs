@@ -31,6 +31,8 @@ const SECONDS: u64 = 20;
 const RATE: usize = 24_000;
 /// Real time is kept in pieces of 20 ms.
 const PIECE: Duration = Duration::from_millis(20);
+/// What a person's player gathers before it begins, as players do.
+const PLAYER: Duration = Duration::from_millis(200);
 /// An answer that has not begun by then is lost.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Memory is held against what it was by then.
@@ -221,7 +223,8 @@ impl Heard {
         let Some(began) = self.began.filter(|_| !self.done) else {
             return Ok(());
         };
-        let played = (began.elapsed().as_secs_f64() * RATE as f64) as usize;
+        let playing = began.elapsed().saturating_sub(PLAYER);
+        let played = (playing.as_secs_f64() * RATE as f64) as usize;
         match played > self.samples {
             true => Err(format!(
                 "a gap after {:.2} s of sound",
