@@ -163,6 +163,35 @@ fn a_client_that_is_gone_leaves_its_place() {
 }
 
 #[test]
+fn a_client_that_hangs_up_in_mid_answer_is_answered_and_counted() {
+    let server = Server::start(&model(), &[]);
+    let mut client = Client::new(&server);
+    client.write(LONG);
+    client.send(json!({"type": "response.create"}));
+    client.until("response.output_audio.delta");
+    client.socket.close(None).expect("closed");
+    let closed = loop {
+        match client.socket.read() {
+            Ok(Message::Close(_)) => break true,
+            Ok(_) => {}
+            Err(_) => break false,
+        }
+    };
+    assert!(closed, "its close was not answered");
+    server.wait_until("counted", || {
+        server.metric("mini_omni_cancelled_total") == 1.0
+    });
+}
+
+#[test]
+fn what_is_no_upgrade_is_refused_in_a_sentence() {
+    let server = Server::start(&model(), &[]);
+    server
+        .get("/v1/realtime")
+        .assert_refused(400, "invalid_request");
+}
+
+#[test]
 fn what_is_no_websocket_ends_the_conversation_alone() {
     let server = Server::start(&model(), &[]);
     let mut client = Client::new(&server);

@@ -107,6 +107,14 @@ fn a_page_of_another_site_may_not_ask_unless_it_is_named() {
         status(&server, "OPTIONS", "/v1/chat/completions", &preflight),
         204
     );
+    let wanted = ("Access-Control-Request-Headers", "x-stainless-os");
+    let reply = server.ask(
+        "OPTIONS",
+        "/chat",
+        &[preflight[0], preflight[1], wanted],
+        b"",
+    );
+    assert!(reply.head.contains("allow-headers: x-stainless-os"));
     let foreign = [("Origin", "https://evil.example")];
     assert_eq!(
         status(&server, "OPTIONS", "/v1/chat/completions", &foreign),

@@ -8,7 +8,7 @@
 use axum::extract::{Request, State};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    AUTHORIZATION, HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL, VARY,
+    ACCESS_CONTROL_REQUEST_HEADERS, AUTHORIZATION, HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL, VARY,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
@@ -138,7 +138,7 @@ pub async fn check_page(State(shared): SharedState, request: Request, next: Next
     let origin = headers.get(ORIGIN).cloned();
     let foreign = origin.filter(|o| o.to_str().is_ok_and(|o| access.is_allowed(o)));
     let mut response = match (&foreign, request.method() == Method::OPTIONS) {
-        (Some(_), true) => preflight(),
+        (Some(_), true) => preflight(headers),
         _ => next.run(request).await,
     };
     if let Some(origin) = foreign {
@@ -149,11 +149,17 @@ pub async fn check_page(State(shared): SharedState, request: Request, next: Next
     response
 }
 
-/// What a browser asks before it sends a request of another site's page.
-fn preflight() -> Response {
+/// What a browser asks before it sends a request of another site's page. The page is trusted, so any
+/// header is: clients have headers of their own.
+fn preflight(asked: &HeaderMap) -> Response {
+    let usual = HeaderValue::from_static("authorization, content-type");
+    let wanted = asked.get(ACCESS_CONTROL_REQUEST_HEADERS).unwrap_or(&usual);
     let headers = [
-        (ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"),
-        (ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type"),
+        (
+            ACCESS_CONTROL_ALLOW_METHODS,
+            HeaderValue::from_static("GET, POST"),
+        ),
+        (ACCESS_CONTROL_ALLOW_HEADERS, wanted.clone()),
     ];
     (StatusCode::NO_CONTENT, headers).into_response()
 }

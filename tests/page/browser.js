@@ -9,13 +9,13 @@ const FLAGS = [
 ];
 
 /** Opens `address`; `microphone` is a wav, or null for one that is denied. */
-export async function openPage(address, { microphone, width = 1440, height = 900, colorScheme = "light" }) {
+export async function openPage(address, { microphone, width = 1440, height = 900, colorScheme = "light", reducedMotion = "no-preference" }) {
   const sound = microphone
     ? ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream", `--use-file-for-fake-audio-capture=${microphone}%noloop`]
     : ["--use-fake-device-for-media-stream", "--deny-permission-prompts"];
   const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
   const browser = await chromium.launch({ executablePath, args: [...FLAGS, ...sound] });
-  const context = await browser.newContext({ viewport: { width, height }, colorScheme });
+  const context = await browser.newContext({ viewport: { width, height }, colorScheme, reducedMotion });
   const page = await context.newPage();
   await page.addInitScript(tap, RATE);
   const sent = [];

@@ -13,6 +13,8 @@ import { readWav, strung, writeWav } from "./sound.js";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const QUESTION = new URL("../fixtures/audio/capital.wav", import.meta.url).pathname;
+// A colour on its way to another has no contrast to be judged by.
+const reducedMotion = "reduce";
 const SIZES = [[360, 740], [768, 1024], [1440, 900]];
 
 const folder = process.env.SCREENSHOTS ?? mkdtempSync(join(tmpdir(), "page-"));
@@ -30,7 +32,7 @@ for (const colorScheme of ["light", "dark"]) {
     const name = `${colorScheme}-${width}`;
 
     test(`${name}: fits and is accessible while people talk`, async (t) => {
-      const { browser, page } = await openPage(server.address, { microphone: spoken, width, height, colorScheme });
+      const { browser, page } = await openPage(server.address, { microphone: spoken, width, height, colorScheme, reducedMotion });
       t.after(() => browser.close());
       await judge(page, `${name}-off`);
       await page.click("#key");
@@ -45,7 +47,7 @@ for (const colorScheme of ["light", "dark"]) {
     });
 
     test(`${name}: fits and is accessible without microphone and without server`, async (t) => {
-      const { browser, page } = await openPage(server.address, { microphone: null, width, height, colorScheme });
+      const { browser, page } = await openPage(server.address, { microphone: null, width, height, colorScheme, reducedMotion });
       t.after(() => browser.close());
       let cut;
       await page.routeWebSocket("**/v1/realtime", (socket) => {

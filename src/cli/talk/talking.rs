@@ -72,6 +72,7 @@ impl Talking {
                 break;
             }
         }
+        self.screen.end_answer()?;
         self.tell();
         Ok(())
     }

@@ -26,10 +26,12 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use axum::routing::get;
 
+use super::refusal::Refusal;
 use super::shared::Shared;
 use ending::Ending;
 
@@ -41,12 +43,20 @@ pub fn routes() -> Router<Arc<Shared>> {
     Router::new().route("/v1/realtime", get(upgrade))
 }
 
-async fn upgrade(State(shared): State<Arc<Shared>>, upgrade: WebSocketUpgrade) -> Response {
-    upgrade
+async fn upgrade(
+    State(shared): State<Arc<Shared>>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, Refusal> {
+    let upgrade = upgrade.map_err(|refused| {
+        let sentence = format!("this address is a WebSocket's: {refused}");
+        Refusal::bad("upgrade", sentence)
+    })?;
+    let upgraded = upgrade
         .protocols([PROTOCOL])
         .max_message_size(socket::MOST_BYTES)
         .max_frame_size(socket::MOST_BYTES)
-        .on_upgrade(|socket| converse(socket, shared))
+        .on_upgrade(|socket| converse(socket, shared));
+    Ok(upgraded)
 }
 
 /// Lets a conversation in, or says why not: at once, as an event, since browsers hide all else.

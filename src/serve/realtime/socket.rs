@@ -181,9 +181,11 @@ async fn say_goodbye(mut sink: SplitSink<WebSocket, Message>, ending: &Ending) {
     let last = event.map(|event| Message::Text(message(&event).into()));
     for message in last.into_iter().chain([close]) {
         let Ok(Ok(())) = timeout(LAST_WORDS, sink.send(message)).await else {
-            return;
+            break;
         };
     }
+    // Where the client closed first, this sends the answer to its close.
+    let _ = timeout(LAST_WORDS, sink.close()).await;
 }
 
 /// Refuses a conversation that could not begin: an error, and the end.

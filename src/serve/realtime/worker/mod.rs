@@ -110,6 +110,14 @@ impl Worker {
 
     /// Runs until the conversation is to end; an answer under way ends first, if it is still heard.
     pub fn run(mut self, inputs: &Receiver<Input>) -> Ending {
+        let ending = self.talk(inputs);
+        if self.dialogue.is_answering() {
+            self.shared.metrics.cancelled();
+        }
+        ending
+    }
+
+    fn talk(&mut self, inputs: &Receiver<Input>) -> Ending {
         loop {
             self.listen();
             self.advance();
