@@ -7,12 +7,9 @@ mod realtime;
 mod server;
 
 use common::{bundled, bundled_question, model};
-use realtime::{Client, bytes, question, turn};
+use realtime::{Client, LONG, bytes, question, turn};
 use serde_json::{Value, json};
 use server::Server;
-
-/// What the random model talks about for a minute.
-const LONG: &str = "ee";
 
 fn by_hand() -> Value {
     json!({"type": "realtime", "audio": {"input": {"turn_detection": null}}})
@@ -158,10 +155,7 @@ fn nothing_to_answer_is_an_answer_that_failed() {
 #[test]
 fn speech_into_an_answer_ends_it() {
     let server = Server::start(&model(), &[]);
-    let mut client = Client::new(&server);
-    client.write(LONG);
-    client.send(json!({"type": "response.create"}));
-    client.until("response.output_audio.delta");
+    let mut client = Client::in_mid_answer(&server);
     client.speak(&turn(&bundled_question()));
     client.until("input_audio_buffer.speech_started");
     let done = client.until("response.done");
@@ -212,10 +206,7 @@ fn an_answer_is_cut_where_it_was_heard() {
 #[test]
 fn an_answer_is_cancelled_and_the_next_one_waits_for_its_end() {
     let server = Server::start(&model(), &[]);
-    let mut client = Client::new(&server);
-    client.write(LONG);
-    client.send(json!({"type": "response.create"}));
-    client.until("response.output_audio.delta");
+    let mut client = Client::in_mid_answer(&server);
     client.send(json!({"type": "response.create", "event_id": "second"}));
     let error = client.until("error");
     assert_eq!(

@@ -7,13 +7,10 @@ mod realtime;
 mod server;
 
 use common::{bundled, model};
-use realtime::Client;
+use realtime::{Client, LONG};
 use serde_json::json;
 use server::Server;
 use tungstenite::Message;
-
-/// What the random model talks about for a minute.
-const LONG: &str = "ee";
 
 #[test]
 fn what_cannot_be_read_is_an_error_and_the_socket_stays() {
@@ -98,10 +95,7 @@ fn a_message_has_at_most_16_mib() {
 #[test]
 fn pings_are_answered_while_the_model_computes() {
     let server = Server::start(&model(), &[]);
-    let mut client = Client::new(&server);
-    client.write(LONG);
-    client.send(json!({"type": "response.create"}));
-    client.until("response.output_audio.delta");
+    let mut client = Client::in_mid_answer(&server);
     client
         .socket
         .send(Message::Ping("are you there".into()))
@@ -153,11 +147,7 @@ fn a_client_that_is_gone_leaves_its_place() {
     let silent = Client::new(&server);
     server.wait_until("closed", || server.metric("mini_omni_conversations") == 0.0);
     drop(silent);
-    let mut broken = Client::new(&server);
-    broken.write(LONG);
-    broken.send(json!({"type": "response.create"}));
-    broken.until("response.output_audio.delta");
-    drop(broken);
+    drop(Client::in_mid_answer(&server));
     server.wait_until("closed", || server.metric("mini_omni_conversations") == 0.0);
     server.wait_until("cancelled", || server.metric("mini_omni_answers") == 0.0);
 }
@@ -165,10 +155,7 @@ fn a_client_that_is_gone_leaves_its_place() {
 #[test]
 fn a_client_that_hangs_up_in_mid_answer_is_answered_and_counted() {
     let server = Server::start(&model(), &[]);
-    let mut client = Client::new(&server);
-    client.write(LONG);
-    client.send(json!({"type": "response.create"}));
-    client.until("response.output_audio.delta");
+    let mut client = Client::in_mid_answer(&server);
     client.socket.close(None).expect("closed");
     let closed = loop {
         match client.socket.read() {

@@ -48,7 +48,7 @@ fn a_token_is_asked_for_where_there_is_one() {
         assert_eq!(
             server.get("/healthz").status,
             200,
-            "whoever balances has no token"
+            "a load balancer has no token"
         );
     }
 }

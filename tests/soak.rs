@@ -7,6 +7,8 @@
 #![cfg(all(feature = "serve", target_os = "linux"))]
 
 mod common;
+#[path = "common/realtime.rs"]
+mod realtime;
 #[path = "common/server.rs"]
 mod server;
 
@@ -19,7 +21,7 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use common::{bundled, bundled_question};
-use mini_omni::audio;
+use realtime::{pcm16, question};
 use serde_json::{Value, json};
 use server::Server;
 use tungstenite::Message;
@@ -113,19 +115,14 @@ fn people_are_served_whatever_others_do() {
 
 /// The recorded question as the wire has it, in pieces of 20 ms, then silence that ends the turn.
 fn question_pieces() -> Vec<String> {
-    let question = audio::read(&bundled_question()).expect("a question");
-    let question = audio::resample(&question, RATE as u32).expect("its rate");
-    let silence = vec![0.0; RATE];
-    let samples = [question.samples(), &silence].concat();
+    let mut samples = question(&bundled_question(), RATE as u32);
+    samples.resize(samples.len() + RATE, 0.0);
     samples.chunks(RATE / 50).map(piece).collect()
 }
 
 fn piece(samples: &[f32]) -> String {
-    let bytes: Vec<u8> = samples
-        .iter()
-        .flat_map(|&x| ((x * 32767.0) as i16).to_le_bytes())
-        .collect();
-    json!({"type": "input_audio_buffer.append", "audio": BASE64.encode(bytes)}).to_string()
+    let audio = BASE64.encode(pcm16(samples));
+    json!({"type": "input_audio_buffer.append", "audio": audio}).to_string()
 }
 
 fn connect(address: &str) -> Option<Socket> {

@@ -28,6 +28,17 @@ fn talk(args: &[&str]) -> Output {
     mini_omni(&[&["talk"], args].concat())
 }
 
+/// The arguments of a conversation with a model by files.
+fn through<'a>(model: &'a Path, input: &'a Path, output: &'a Path) -> [&'a str; 5] {
+    [
+        text(model),
+        "--input",
+        text(input),
+        "--output",
+        text(output),
+    ]
+}
+
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
@@ -47,13 +58,7 @@ fn a_question_in_a_recording_is_answered_in_real_time() {
     let folder = tempfile::tempdir().expect("a folder");
     let (input, model) = (recording(folder.path(), 0.0), bundled());
     let out = folder.path().join("said.wav");
-    let output = talk(&[
-        text(&model),
-        "--input",
-        text(&input),
-        "--output",
-        text(&out),
-    ]);
+    let output = talk(&through(&model, &input, &out));
     assert!(output.status.success(), "{}", stderr(&output));
     assert!(said(&output).contains("Paris"), "{}", said(&output));
     let told = stderr(&output);
@@ -109,13 +114,7 @@ fn a_recording_without_speech_is_not_answered() {
         .collect();
     write_wav(&input, 16_000, &hum);
     let model = bundled();
-    let output = talk(&[
-        text(&model),
-        "--input",
-        text(&input),
-        "--output",
-        text(&out),
-    ]);
+    let output = talk(&through(&model, &input, &out));
     assert!(output.status.success(), "{}", stderr(&output));
     assert_eq!(said(&output), "");
     let silence = audio::read(&out).expect("a wav");
@@ -156,18 +155,11 @@ fn a_signal_ends_the_conversation_and_keeps_what_was_said() {
         folder.path().join("said.wav"),
     );
     let model = bundled();
-    let mut child = command(&[
-        "talk",
-        text(&model),
-        "--input",
-        text(&input),
-        "--output",
-        text(&out),
-    ])
-    .stdout(Stdio::piped())
-    .stderr(Stdio::piped())
-    .spawn()
-    .expect("the binary starts");
+    let mut child = command(&[&["talk"][..], &through(&model, &input, &out)].concat())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
     let mut line = String::new();
     let stdout = child.stdout.take().expect("a pipe");
     let read = BufReader::new(stdout).read_line(&mut line);

@@ -10,7 +10,7 @@ mod compute;
 mod hints;
 mod inspect;
 mod manual;
-mod output;
+pub mod output;
 mod results;
 #[cfg(feature = "serve")]
 mod serve;

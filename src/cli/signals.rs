@@ -63,31 +63,38 @@ mod unix {
     /// called before anything is [`postponed`].
     pub fn told(stop: impl Fn() + Send + 'static) -> io::Result<()> {
         TOLD.store(true, Ordering::SeqCst);
-        let ignored = ignored();
-        let wanted = ENDING.into_iter().filter(|s| ignored & (1 << (s - 1)) == 0);
         let armed = Arc::new(AtomicBool::new(false));
-        for signal in wanted.clone() {
-            register_conditional_default(signal, armed.clone())?;
-            register(signal, armed.clone())?;
+        for signal in wanted() {
+            arm(signal, &armed)?;
         }
-        let mut signals = Signals::new(wanted)?;
+        let mut signals = Signals::new(wanted())?;
         std::thread::spawn(move || signals.forever().for_each(|_| stop()));
         Ok(())
     }
 
     fn watch() -> Vec<Armed> {
-        let ignored = ignored();
-        ENDING
-            .into_iter()
-            .filter(|signal| ignored & (1 << (signal - 1)) == 0)
+        wanted()
             .filter_map(|signal| {
                 let armed = Arc::new(AtomicBool::new(true));
-                // In this order: a signal acts if one came before it, and then arms the next.
-                register_conditional_default(signal, armed.clone()).ok()?;
-                register(signal, armed.clone()).ok()?;
+                arm(signal, &armed).ok()?;
                 Some((signal, armed))
             })
             .collect()
+    }
+
+    /// Lets `signal` end the program where it is armed; the signal itself arms the next.
+    fn arm(signal: i32, armed: &Arc<AtomicBool>) -> io::Result<()> {
+        // In this order: a signal acts if one came before it, and then arms the next.
+        register_conditional_default(signal, armed.clone())?;
+        register(signal, armed.clone()).map(drop)
+    }
+
+    /// The signals to end that this program was not started to ignore.
+    fn wanted() -> impl Iterator<Item = i32> {
+        let ignored = ignored();
+        ENDING
+            .into_iter()
+            .filter(move |signal| ignored & (1 << (signal - 1)) == 0)
     }
 
     /// Signals that this program was started to ignore, as nohup does, one a bit (Linux).

@@ -1,4 +1,4 @@
-//! `/healthz` and `/readyz`: for whoever starts, stops and balances servers.
+//! `/healthz` and `/readyz`: for programs that start, stop and balance servers.
 
 use std::sync::Arc;
 

@@ -63,7 +63,7 @@ async fn accept(listener: &TcpListener, connections: usize) -> TcpStream {
 }
 
 /// Waits for the sign, then for the conversations under way, as long as they may take. Meanwhile
-/// connections are still accepted, so that whoever balances servers sees that this one is not ready.
+/// connections are still accepted, so that a load balancer sees that this one is not ready.
 async fn drain(shared: &Shared, shutdown: impl Future<Output = ()>) {
     shutdown.await;
     shared.stop();

@@ -8,13 +8,13 @@ use mini_omni::Pcm;
 use mini_omni::audio::Limit;
 
 use super::refusal::{Reason, Refusal};
+use crate::cli::output::wav::to_i16;
 
 /// 16-bit little-endian samples.
 pub fn pcm16(samples: &[f32]) -> Vec<u8> {
-    let sample = |&x: &f32| (x.clamp(-1.0, 1.0) * 32767.0).round() as i16;
     samples
         .iter()
-        .flat_map(|x| sample(x).to_le_bytes())
+        .flat_map(|&x| to_i16(x).to_le_bytes())
         .collect()
 }
 

@@ -343,7 +343,7 @@ impl Session {
         let request = request
             .sink(move |event| events(Said::Event(event)))
             .at_end(move |end| {
-                let _ = ends(Said::End(end)); // it is the last thing said, whoever still listens
+                let _ = ends(Said::End(end)); // the last thing said; nobody may listen any more
             });
         self.asked = Some((run, self.scheduler.submit(request)?));
         Ok(())

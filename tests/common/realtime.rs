@@ -18,6 +18,8 @@ use super::server::Server;
 
 /// How long an event may take before a test fails; nothing is measured by it.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// What the random model talks about for a minute.
+pub const LONG: &str = "ee";
 /// Hz.
 pub const RATE: u32 = 24_000;
 /// Samples that are sent at once: a tenth of a second.
@@ -36,6 +38,15 @@ impl Client {
     pub fn new(server: &Server) -> Client {
         let mut client = Client::with_headers(server, &[]);
         client.until("session.created");
+        client
+    }
+
+    /// A client that hears the random model talk for a minute.
+    pub fn in_mid_answer(server: &Server) -> Client {
+        let mut client = Client::new(server);
+        client.write(LONG);
+        client.send(json!({"type": "response.create"}));
+        client.until("response.output_audio.delta");
         client
     }
 

@@ -7,7 +7,7 @@
 mod claims;
 mod place;
 mod replace;
-mod wav;
+pub mod wav;
 
 pub use claims::Claims;
 pub use wav::WavSink;

@@ -23,7 +23,7 @@ pub struct AccessArgs {
     /// A file with the bearer token that clients must send; else the variable MINI_OMNI_TOKEN
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// Listen beyond this machine without a token: whoever reaches the port may ask
+    /// Listen beyond this machine without a token: anyone who reaches the port may ask
     #[arg(long)]
     allow_anyone: bool,
     /// A page of another site that may ask, as https://example.org; may be repeated

@@ -84,7 +84,7 @@ impl Line {
         !matches!(self.ends, Ends::Files(_))
     }
 
-    /// Ends both; what was played is put in its place. Whoever takes the sound has gone before.
+    /// Ends both; what was played is put in its place. The receiver of the sound must be gone before.
     pub fn finish(self) -> Result<()> {
         match self.ends {
             Ends::Files(thread) => {
