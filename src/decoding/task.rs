@@ -105,9 +105,18 @@ impl Task {
 
     /// The default for a source: speech to speech with the text-only row, or text to speech.
     pub fn default_for(source: Source) -> Task {
-        match source {
-            Source::Audio => Task::A1A2_BATCH,
-            Source::Text => Task::T1A2,
+        Task::answering(source, true, true)
+    }
+
+    /// The task that answers a question of a source: in speech and text or in text alone; with
+    /// `batch` a text-only row lends a spoken answer its words, where there is such a task.
+    pub fn answering(source: Source, spoken: bool, batch: bool) -> Task {
+        match (source, spoken, batch) {
+            (Source::Audio, true, true) => Task::A1A2_BATCH,
+            (Source::Audio, true, false) => Task::A1A2,
+            (Source::Audio, false, _) => Task::A1T2,
+            (Source::Text, true, _) => Task::T1A2,
+            (Source::Text, false, _) => Task::T1T2,
         }
     }
 

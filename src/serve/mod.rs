@@ -14,6 +14,7 @@
 mod access;
 mod answering;
 mod connection;
+mod counts;
 mod ids;
 mod log;
 mod metrics;

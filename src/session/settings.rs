@@ -62,13 +62,7 @@ impl Reply {
     /// The options for `question`, their task included.
     pub fn options_for(&self, question: &Question) -> Options {
         let mut options = self.options.clone();
-        options.task = match (question, self.spoken, self.batch) {
-            (Question::Audio(_), true, true) => Task::A1A2_BATCH,
-            (Question::Audio(_), true, false) => Task::A1A2,
-            (Question::Audio(_), false, _) => Task::A1T2,
-            (Question::Text(_), true, _) => Task::T1A2,
-            (Question::Text(_), false, _) => Task::T1T2,
-        };
+        options.task = Task::answering(question.source(), self.spoken, self.batch);
         options
     }
 }

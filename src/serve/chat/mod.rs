@@ -9,7 +9,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
-use mini_omni::{Event, Source};
+use mini_omni::{Event, Task};
 use serde_json::{Value, json};
 
 use super::SharedState;
@@ -19,7 +19,7 @@ use super::pieces::{Gone, Pieces, written};
 use super::refusal::Refusal;
 use super::sound::{base64, pcm16, wav};
 use super::upload::Upload;
-use request::{Completion, SoundFormat, task};
+use request::{Completion, SoundFormat};
 use usage::{finish_reason, usage};
 
 /// What all objects of an answer have in common.
@@ -28,7 +28,6 @@ struct Head {
     audio_id: String,
     created: u64,
     model: String,
-    source: Source,
     sound: Option<SoundFormat>,
     tells_usage: bool,
 }
@@ -45,11 +44,10 @@ pub async fn completions(State(shared): SharedState, upload: Upload) -> Result<R
         audio_id: id("audio_"),
         created: unix_time(),
         model: shared.settings.model.clone(),
-        source: question.source(),
         sound,
         tells_usage: completion.tells_usage(),
     };
-    let task = task(head.source, sound.is_some());
+    let task = Task::answering(question.source(), sound.is_some(), true);
     let options = completion.sampling.options(task, &shared.settings)?;
     let answering = Answering::begin(&shared, place, question, options).await?;
     if completion.stream {
@@ -93,7 +91,7 @@ impl Head {
                 "logprobs": null,
                 "finish_reason": finish_reason(&whole.trace),
             }],
-            "usage": usage(&whole.trace, self.source),
+            "usage": usage(&whole.trace),
         }))
     }
 
@@ -151,7 +149,7 @@ async fn stream(head: Head, mut answering: Answering, pieces: Pieces) -> Result<
     pieces.event(&head.chunk(end)).await?;
     if head.tells_usage {
         let mut last = head.chunk(json!([]));
-        last["usage"] = usage(&trace, head.source);
+        last["usage"] = usage(&trace);
         pieces.event(&last).await?;
     }
     pieces.send("data: [DONE]\n\n").await

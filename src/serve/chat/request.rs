@@ -4,8 +4,8 @@
 //! and know no system prompt, so what comes before it is not read. Fields that are not named here are
 //! not read either.
 
+use mini_omni::Question;
 use mini_omni::audio::Limit;
-use mini_omni::{Question, Source, Task};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -197,15 +197,5 @@ impl Completion {
             }
             None => Ok(Question::Text(text.join("\n"))),
         }
-    }
-}
-
-/// What the model does with such a question.
-pub fn task(source: Source, speaks: bool) -> Task {
-    match (source, speaks) {
-        (Source::Audio, true) => Task::A1A2_BATCH,
-        (Source::Audio, false) => Task::A1T2,
-        (Source::Text, true) => Task::T1A2,
-        (Source::Text, false) => Task::T1T2,
     }
 }

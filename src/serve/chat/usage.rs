@@ -1,20 +1,15 @@
 //! How much was read and written, in ids.
 
-use mini_omni::{Ended, Source, Trace};
+use mini_omni::{Ended, Trace};
 use serde_json::{Value, json};
 
+use crate::serve::counts;
+
 /// The `usage` of an answer. A frame of sound is one id of seven streams and counts as one token.
-pub fn usage(trace: &Trace, source: Source) -> Value {
+pub fn usage(trace: &Trace) -> Value {
+    let [read, heard] = counts::prompt(trace);
+    let [text, sound] = counts::answer(trace);
     let prompt = trace.prompt_length;
-    let (heard, read) = match source {
-        Source::Audio => (prompt, 0),
-        Source::Text => (0, prompt),
-    };
-    let text = trace.tokens.last().map_or(0, Vec::len);
-    let sound = match trace.tokens.len() {
-        0 | 1 => 0,
-        _ => trace.tokens[0].len(),
-    };
     json!({
         "prompt_tokens": prompt,
         "completion_tokens": text + sound,

@@ -15,6 +15,7 @@ use super::server::{
     Status, StatusDetails, Usage,
 };
 use super::sound;
+use crate::serve::counts;
 
 /// What is known of an answer before it begins.
 #[derive(Debug, Clone)]
@@ -52,18 +53,9 @@ impl From<Box<Trace>> for Record {
     /// Counts columns that were read and ids that were written; a frame of sound is one id of seven
     /// streams and counts as one.
     fn from(trace: Box<Trace>) -> Record {
-        // A task's name begins with what it answers: a, sound; t, text.
-        let input = match trace.task.starts_with('t') {
-            true => [trace.prompt_length, 0],
-            false => [0, trace.prompt_length],
-        };
-        let (text, audio) = match trace.tokens.split_last() {
-            Some((text, audio)) => (text.len(), audio.first().map_or(0, Vec::len)),
-            None => (0, 0),
-        };
         Record {
             ended: trace.ended,
-            usage: Usage::new(input, [text, audio]),
+            usage: Usage::new(counts::prompt(&trace), counts::answer(&trace)),
         }
     }
 }

@@ -16,6 +16,7 @@ use serde_json::json;
 
 use super::SharedState;
 use super::answering::Answering;
+use super::counts;
 use super::pieces::{Gone, Pieces, written};
 use super::refusal::{Reason, Refusal};
 use super::sampling::Sampling;
@@ -146,7 +147,7 @@ impl Transcribing {
         }
         let trace = answering.finish()?;
         self.transcript.tokens.0 += trace.prompt_length;
-        self.transcript.tokens.1 += trace.tokens.last().map_or(0, Vec::len);
+        self.transcript.tokens.1 += counts::answer(&trace)[0];
         Ok(text)
     }
 
