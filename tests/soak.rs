@@ -13,7 +13,7 @@ mod realtime;
 mod server;
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -379,7 +379,7 @@ fn memory(id: u32) -> u64 {
 
 #[test]
 fn a_server_that_was_killed_serves_again_at_once() {
-    let mut server = Server::start(&bundled(), &[]);
+    let mut server = Server::start_at(&bundled(), a_lasting_address(), &[]);
     let mut socket = connect(&server.address.to_string()).expect("it lets in");
     for piece in question_pieces() {
         socket.send(Message::text(piece)).expect("sent");
@@ -394,4 +394,13 @@ fn a_server_that_was_killed_serves_again_at_once() {
     let time = start.elapsed().as_secs_f64();
     println!("serves again {time:.2} s after kill -9");
     assert!(connect(&again.address.to_string()).is_some());
+}
+
+/// A free address that no client's connection is given while the server is down: the kernel gives
+/// those ports from 32768 up.
+fn a_lasting_address() -> SocketAddr {
+    (20_000..30_000)
+        .map(|port| SocketAddr::from(([127, 0, 0, 1], port)))
+        .find(|&address| TcpListener::bind(address).is_ok())
+        .expect("a free port")
 }

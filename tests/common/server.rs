@@ -64,7 +64,10 @@ impl Server {
         let mut line = String::new();
         let stdout = process.stdout.take().expect("a pipe");
         BufReader::new(stdout).read_line(&mut line).expect("a line");
-        let (_, address) = line.trim().split_once("://").expect("an address");
+        let Some((_, address)) = line.trim().split_once("://") else {
+            let output = process.wait_with_output().expect("it has ended");
+            panic!("{line}{}", String::from_utf8_lossy(&output.stderr));
+        };
         let (lines, log) = channel();
         let stderr = BufReader::new(process.stderr.take().expect("a pipe"));
         std::thread::spawn(move || {

@@ -159,11 +159,13 @@ async fn write(mut sink: SplitSink<WebSocket, Message>, mut messages: Messages, 
             },
             _ = pings.tick() => (Message::Ping(Default::default()), 0),
         };
-        // A client that takes nothing has no use for a reason, either.
-        let Ok(Ok(())) = timeout(alive, sink.send(message)).await else {
-            return;
-        };
-        messages.sent(length);
+        match timeout(alive, sink.send(message)).await {
+            Ok(Ok(())) => messages.sent(length),
+            // The client has closed, perhaps while events waited for it.
+            Ok(Err(_)) => return hang_up(sink).await,
+            // A client that takes nothing has no use for a reason, either.
+            Err(_) => return,
+        }
     }
 }
 
@@ -184,7 +186,11 @@ async fn say_goodbye(mut sink: SplitSink<WebSocket, Message>, ending: &Ending) {
             break;
         };
     }
-    // Where the client closed first, this sends the answer to its close.
+    hang_up(sink).await;
+}
+
+/// Ends the connection. Where the client closed first, this sends the answer to its close.
+async fn hang_up(mut sink: SplitSink<WebSocket, Message>) {
     let _ = timeout(LAST_WORDS, sink.close()).await;
 }
 
