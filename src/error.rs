@@ -31,6 +31,8 @@ pub enum ErrorKind {
     TooLong,
     /// Sound could not be read, or is none.
     Audio,
+    /// A label that answers are to be held against cannot be used.
+    Label,
     /// Two models whose ids do not mean the same were to be compared.
     NotComparable,
     /// As many answers are under way as the scheduler takes; ask again later.
