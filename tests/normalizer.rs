@@ -35,7 +35,10 @@ fn corners_are_whispers() {
         ("$20 million", "$20000000"),
         ("two dollars and seven cents", "$2.07"),
         ("five per cent", "5%"),
-        ("the twenty first of May, nineteen ninety", "the 21st of may 1990"),
+        (
+            "the twenty first of May, nineteen ninety",
+            "the 21st of may 1990",
+        ),
         ("the ninth", "the ninth"),
         ("1.5", "one.5"),
         ("I won't, y'all can't", "i will not you all can not"),

@@ -62,16 +62,26 @@ mod tests {
 
     fn is_right(answers: &[&str], pattern: Option<&str>, answer: &str) -> bool {
         let answers: Vec<String> = answers.iter().map(|&answer| answer.into()).collect();
-        Expected::new(&answers, pattern).expect("a label").is_said(answer)
+        Expected::new(&answers, pattern)
+            .expect("a label")
+            .is_said(answer)
     }
 
     #[test]
     fn one_of_the_alternatives_is_enough_and_words_are_whole() {
-        assert!(is_right(&["Paris"], None, "The capital of France is Paris."));
+        assert!(is_right(
+            &["Paris"],
+            None,
+            "The capital of France is Paris."
+        ));
         assert!(is_right(&["twenty one"], None, "It is 21."));
         assert!(is_right(&["no", "colour"], None, "What color?"));
         assert!(!is_right(&["art"], None, "Party!"));
-        assert!(is_right(&[], Some("^the .* paris"), "The capital is Paris."));
+        assert!(is_right(
+            &[],
+            Some("^the .* paris"),
+            "The capital is Paris."
+        ));
         assert!(!is_right(&["Rome"], Some("^paris"), "It is Paris."));
     }
 

@@ -18,7 +18,11 @@ pub struct Errors {
 impl Errors {
     /// Errors in words, between texts whose words stand apart by white space.
     pub fn in_words(label: &str, text: &str) -> Errors {
-        let words = |text: &str| text.split_whitespace().map(String::from).collect::<Vec<_>>();
+        let words = |text: &str| {
+            text.split_whitespace()
+                .map(String::from)
+                .collect::<Vec<_>>()
+        };
         Errors::between(&words(label), &words(text))
     }
 
@@ -55,7 +59,11 @@ impl Errors {
     }
 
     fn fewer(self, other: Errors) -> Errors {
-        if other.total() < self.total() { other } else { self }
+        if other.total() < self.total() {
+            other
+        } else {
+            self
+        }
     }
 
     /// All of them.
@@ -97,7 +105,11 @@ mod tests {
         ] {
             let errors = Errors::in_words(label, text);
             let found = [errors.substitutions, errors.deletions, errors.insertions];
-            assert_eq!(found, [substitutions, deletions, insertions], "{label:?} {text:?}");
+            assert_eq!(
+                found,
+                [substitutions, deletions, insertions],
+                "{label:?} {text:?}"
+            );
             assert_eq!(errors.of, label.split_whitespace().count());
         }
         assert_eq!(Errors::in_characters("kitten", "sitting").total(), 3);

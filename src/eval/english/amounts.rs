@@ -5,8 +5,25 @@ use std::sync::LazyLock;
 
 /// One to nineteen.
 const ONES: [&str; 19] = [
-    "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
-    "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
 ];
 /// Twenty to ninety.
 const TENS: [&str; 8] = [
@@ -121,7 +138,11 @@ static ROLES: LazyLock<HashMap<String, Role>> = LazyLock::new(|| {
 });
 
 fn ones(n: u32, name: &str) -> Vec<(String, Role)> {
-    let plural = if name == "six" { "sixes".into() } else { format!("{name}s") };
+    let plural = if name == "six" {
+        "sixes".into()
+    } else {
+        format!("{name}s")
+    };
     let mut words = vec![
         (name.into(), Role::Amount(n, "")),
         (plural, Role::Amount(n, "s")),

@@ -50,7 +50,11 @@ fn halves(text: &str) -> String {
         said.push(*part);
         if i + 1 < parts.len() {
             let is_number = Role::of(last).is_some_and(|r| r.is_decimal() || r.is_power());
-            said.push(if is_number { "point five" } else { "and a half" });
+            said.push(if is_number {
+                "point five"
+            } else {
+                "and a half"
+            });
         }
     }
     said.join(" ")
@@ -138,7 +142,11 @@ impl Reader<'_> {
             Some(Value::Figures(said)) if said.ends_with('.') => *said += word,
             _ => {
                 self.end();
-                self.sign = word.chars().next().filter(|c| CURRENCIES.contains(c)).or(self.sign);
+                self.sign = word
+                    .chars()
+                    .next()
+                    .filter(|c| CURRENCIES.contains(c))
+                    .or(self.sign);
                 self.value = Some(Value::written(figures));
             }
         }

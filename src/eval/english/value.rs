@@ -93,7 +93,10 @@ pub fn without_leading_zeros(digits: &str) -> String {
 /// Of two numbers in digits.
 fn sum(a: &str, b: &str) -> String {
     let digit = |text: &str, place: usize| {
-        let byte = text.len().checked_sub(place + 1).map(|at| text.as_bytes()[at]);
+        let byte = text
+            .len()
+            .checked_sub(place + 1)
+            .map(|at| text.as_bytes()[at]);
         byte.map_or(0, |byte| byte - b'0')
     };
     let mut carry = 0;

@@ -35,7 +35,10 @@ mod tests {
 
     #[test]
     fn only_words_are_replaced() {
-        assert_eq!(replace("st. stop st", "st", "saint ", true), "saint . stop saint ");
+        assert_eq!(
+            replace("st. stop st", "st", "saint ", true),
+            "saint . stop saint "
+        );
         assert_eq!(replace("don't n'ts", "n't", " not", false), "do not n'ts");
         assert_eq!(replace("mmm mm", "mm", "", true), "mmm ");
     }
