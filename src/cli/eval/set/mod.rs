@@ -59,9 +59,11 @@ pub fn read(path: &Path, task: Option<Task>) -> Result<(Task, Vec<Item>)> {
     let rows = rows(path)?;
     let first = rows.iter().find_map(|row| row.as_ref().ok());
     let task = task.or(first.map(Row::task)).unwrap_or(Task::A1T1);
-    let items = rows.into_iter().map(|row| row.and_then(|row| row.item(task)));
+    let found = rows
+        .into_iter()
+        .map(|row| row.and_then(|row| row.item(task)));
     let (mut items, mut faults) = (Vec::new(), Vec::new());
-    for item in items {
+    for item in found {
         match item {
             Ok(item) => items.push(item),
             Err(fault) => faults.push(fault),
