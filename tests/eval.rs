@@ -58,9 +58,10 @@ fn sound_in_librispeechs_layout_is_transcribed_and_counted_by_both_rules() {
     let found = figures(&output);
     assert_eq!(found["settings"]["task"], "a1t1");
     assert_eq!(found["items"], 6);
-    for rule in ["whisper", "original"] {
+    // Whisper's rule makes "9 +10" of "nine plus ten": a word less.
+    for (rule, n_words) in [("whisper", 32), ("original", 33)] {
         let words = &found["transcription"][rule]["words"];
-        assert_eq!(words["errors"]["of"], 31, "{words}");
+        assert_eq!(words["errors"]["of"], n_words, "{words}");
         let [low, all, high] = [
             &words["interval"]["low"],
             &words["corpus"],
@@ -122,7 +123,10 @@ fn a_judge_hears_a_wav_and_what_it_prints_is_held_against_both_label_and_text() 
         found["voice"]["errors"]["of"], 6,
         "The capital of France is Paris."
     );
-    assert_eq!(found["voice"]["errors"]["deletions"], 4, "It is Paris.");
+    let missing = [("deletions", 3), ("substitutions", 1)];
+    for (kind, n) in missing {
+        assert_eq!(found["voice"]["errors"][kind], n, "It is Paris.");
+    }
     let wav = hound::WavReader::open(&heard).expect("a wav");
     assert_eq!(wav.spec().sample_rate, 24_000);
     assert!(wav.duration() > 24_000, "more than a second of speech");
