@@ -18,6 +18,9 @@ CLIENTS_VENV := .venv-clients
 RESULTS     := bench-results
 SCREENSHOTS := $(CURDIR)/build/page
 
+# llama.cpp as it is on a processor that has AVX2 and no AVX-512.
+NARROW := -DGGML_NATIVE=OFF -DGGML_AVX=ON -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON -DGGML_BMI2=ON
+
 # No path of the machine that builds is left in the binary's messages.
 CARGO_HOME ?= $(HOME)/.cargo
 REMAP      := --remap-path-prefix=$(CARGO_HOME)/registry/src= --remap-path-prefix=$(CURDIR)=.
@@ -133,6 +136,9 @@ $(BENCH_VENV)/.done: export/pyproject.toml benches/requirements.txt benches/requ
 	$(BENCH_VENV)/bin/python -m pip install --quiet --editable export -r benches/requirements.txt
 	$(BENCH_VENV)/bin/python -m pip install --quiet -r benches/requirements-llama.txt \
 		|| echo "llama.cpp cannot be built here; the bench goes on without it"
+	case $(HOST) in x86_64*) CMAKE_ARGS="$(NARROW)" $(BENCH_VENV)/bin/python -m pip install --quiet --no-cache-dir \
+		--target $(BENCH_VENV)/llama-avx2 -r benches/requirements-llama.txt \
+		|| echo "llama.cpp without AVX-512 cannot be built here; the bench goes on without it";; esac
 	touch $@
 
 clean: ## remove what was built and fetched
