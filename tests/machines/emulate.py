@@ -28,19 +28,19 @@ class Machine:
     features: str = ""
 
 
+NOT_EMULATED = "pcid=off,x2apic=off,tsc-deadline=off,invpcid=off"  # of no use to a program
 MACHINES = {
     "dotprod": Machine("aarch64", "cortex-a76", "fp asimd crc32 atomics fphp asimdhp asimddp"),
     # SVE and SME are off: qemu emulates them slowly, and no kernel here is written for them.
     "i8mm": Machine("aarch64", "max,sve=off,sme=off",
                     "fp asimd crc32 atomics fphp asimdhp asimddp i8mm bf16"),
-    "haswell": Machine("x86_64", "Haswell"),
+    "haswell": Machine("x86_64", f"Haswell-noTSX,{NOT_EMULATED}"),
     "nehalem": Machine("x86_64", "Nehalem"),
 }
 
 
 def describe(machine: Machine, folder: Path) -> None:
     """Writes what an ARM program reads of its machine."""
-    (folder / "lib").symlink_to(ARM_LIBRARIES)
     (folder / "proc").mkdir()
     stanza = (f"processor\t: {{}}\nFeatures\t: {machine.features}\nCPU implementer\t: 0x41\n"
               "CPU architecture: 8\nCPU variant\t: 0x4\nCPU part\t: 0xd0b\nCPU revision\t: 1\n\n")
@@ -60,6 +60,7 @@ def run(name: str, command: list[str], **options) -> subprocess.CompletedProcess
         return subprocess.run([*qemu, *command], check=False, **options)
     with tempfile.TemporaryDirectory() as folder:
         describe(machine, Path(folder))
+        (Path(folder) / "lib").symlink_to(ARM_LIBRARIES)
         return subprocess.run([*qemu, "-L", folder, *command], check=False, **options)
 
 
