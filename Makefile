@@ -33,7 +33,8 @@ X86     := x86_64-unknown-linux-gnu
 ARM     := aarch64-unknown-linux-gnu
 TARGETS ?= $(X86) $(ARM)
 GLIBC   := 2.28
-dist machines: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
+export SOURCE_DATE_EPOCH
 
 .PHONY: help demo test clients page-test soak parity bench recipe eval lint doc shuttle sanitize fuzz fmt onnxruntime release dist machines clean always
 
@@ -125,10 +126,11 @@ machines: release target/$(ARM)/release/mini-omni $(TEST_VENV)/.done ## archives
 	$(PYTHON) release/pack.py $(ARM) target/$(ARM)/release/mini-omni target/$(ARM)/$(ORT) build/machines
 	$(TEST_VENV)/bin/python -m pytest -q tests/machines
 
-# Zig is the C compiler and linker of every target, and links against the glibc that is named.
+# Zig is the C compiler and linker of every target, and links against the glibc that is named. CROSS_RUSTC is a compiler
+# that has the target's standard library already.
 target/%/release/mini-omni: $(DIST_VENV)/.done always
-	rustup target add $*
-	PATH="$(CURDIR)/$(DIST_VENV)/bin:$$PATH" cargo zigbuild --release --target $*.$(GLIBC)
+	$(if $(CROSS_RUSTC),,rustup target add $*)
+	$(if $(CROSS_RUSTC),RUSTC=$(CROSS_RUSTC)) PATH="$(CURDIR)/$(DIST_VENV)/bin:$$PATH" cargo zigbuild --release --target $*.$(GLIBC)
 
 $(TEST_VENV)/.done: export/pyproject.toml
 	$(PYTHON) -m venv $(TEST_VENV)

@@ -27,6 +27,10 @@ import get_onnxruntime  # noqa: E402
 
 VERSION = tomllib.loads((ROOT / "Cargo.toml").read_text())["package"]["version"]
 MODEL = "onnx/mini-omni-small"
+OTHERS = {
+    "aarch64-apple-darwin": "macOS 14 or newer",
+    "x86_64-pc-windows-msvc": "Windows 10 or newer with the Visual C++ 2015-2022 runtime",
+}
 DATE = int(os.environ.get("SOURCE_DATE_EPOCH") or 315532800)  # 1980, the first year of zip
 
 
@@ -48,7 +52,7 @@ def contents(target: str, program: Path, onnxruntime: Path) -> dict[str, bytes]:
 def system(target: str, binaries: bytes) -> str:
     """What the program and its library need of a system."""
     if "linux" not in target:
-        return "macOS 14 or newer" if "darwin" in target else "Windows 10 or newer"
+        return OTHERS[target]
     glibc = max(map(int, re.findall(rb"GLIBC_2\.(\d+)\0", binaries)))
     return f"Linux with glibc 2.{glibc} or newer and libstdc++"
 
