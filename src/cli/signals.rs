@@ -23,7 +23,7 @@ pub fn told(_: impl Fn() + Send + 'static) -> std::io::Result<()> {
 #[cfg(unix)]
 mod unix {
     use std::sync::atomic::{AtomicBool, Ordering};
-    use std::sync::{Arc, OnceLock};
+    use std::sync::{Arc, Mutex, OnceLock, PoisonError};
     use std::{fs, io};
 
     use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
@@ -45,6 +45,9 @@ mod unix {
             return work();
         }
         static SIGNALS: OnceLock<Vec<Armed>> = OnceLock::new();
+        // One at a time: the end of one would look like a signal to another.
+        static TURN: Mutex<()> = Mutex::new(());
+        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let signals = SIGNALS.get_or_init(watch);
         for (_, armed) in signals {
             armed.store(false, Ordering::SeqCst);
@@ -150,6 +153,16 @@ mod tests {
             .expect("a process")
             .status;
         (fs::read_to_string(file).ok(), status.signal())
+    }
+
+    #[test]
+    fn several_files_at_once_are_no_signal() {
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                let work = || std::thread::sleep(std::time::Duration::from_micros(200));
+                scope.spawn(move || (0..100).for_each(|_| postponed(work)));
+            }
+        });
     }
 
     #[test]
