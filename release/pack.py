@@ -23,7 +23,7 @@ from crates import licences
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "export"))
-import get_onnxruntime  # noqa: E402
+import get_onnxruntime
 
 VERSION = tomllib.loads((ROOT / "Cargo.toml").read_text())["package"]["version"]
 MODEL = "onnx/mini-omni-small"

@@ -1,5 +1,6 @@
 """Release archives run beside the C and C++ libraries alone, and hold nothing of their builder."""
 
+import hashlib
 import os
 import re
 import shutil
@@ -14,7 +15,7 @@ from emulate import ARM_LIBRARIES, MACHINES, describe
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "release"))
-import pack  # noqa: E402
+import pack
 
 TARGETS = ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"]
 QUESTION, ANSWER = "What is the capital of France?", "The capital of France is Paris."
@@ -99,3 +100,15 @@ def test_licences_and_a_readme_of_ten_lines_lie_beside_the_program(bare):
     assert "symphonia 0." in crates and "Mozilla Public License" in crates
     for name in ("LICENSE", "NOTICE", "licences/onnxruntime/ThirdPartyNotices.txt"):
         assert (bare.home / name).stat().st_size > 1000
+
+
+@pytest.mark.parametrize("write", [pack.tar_gz, pack.zipped])
+def test_the_same_files_give_the_same_bytes(write):
+    files = {"a/README.txt": b"read me", "a/mini-omni": b"program"}
+    assert write(files) == write(dict(reversed(files.items())))
+
+
+def test_an_archive_has_its_sum(bare):
+    sums = archive(bare.target).with_name("SHA256SUMS").read_text().splitlines()
+    (told,) = (line.split()[0] for line in sums if line.endswith(archive(bare.target).name))
+    assert hashlib.sha256(archive(bare.target).read_bytes()).hexdigest() == told

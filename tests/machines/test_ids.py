@@ -46,9 +46,9 @@ def ids(done: subprocess.CompletedProcess) -> list[list[int]]:
 
 @pytest.fixture(scope="session")
 def native():
-    options = {"check": False, "capture_output": True, "text": True}
-    return [ids(subprocess.run(command(BINARIES["x86_64"], question), **options))
-            for question in QUESTIONS]
+    asked = [command(BINARIES["x86_64"], question) for question in QUESTIONS]
+    return [ids(subprocess.run(one, check=False, capture_output=True, text=True))
+            for one in asked]
 
 
 @pytest.mark.parametrize("name", MACHINES)
