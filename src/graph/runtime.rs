@@ -161,8 +161,11 @@ fn compiled(provider: Provider) -> Option<Compiled> {
     match provider {
         #[cfg(feature = "cuda")]
         Provider::Cuda => Some(Compiled::of(ort::ep::CUDA::default())),
+        // The default format takes fewer operators: it would cut the encoder into ten pieces.
         #[cfg(feature = "coreml")]
-        Provider::CoreMl => Some(Compiled::of(ort::ep::CoreML::default())),
+        Provider::CoreMl => Some(Compiled::of(
+            ort::ep::CoreML::default().with_model_format(ort::ep::coreml::ModelFormat::MLProgram),
+        )),
         _ => None,
     }
 }
