@@ -6,6 +6,7 @@ mod common;
 mod server;
 
 use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt;
 
 use common::*;
@@ -121,6 +122,26 @@ fn an_idle_server_ends_when_it_is_told_to() {
         server.signal(signal);
         assert_eq!(server.ended().code(), Some(0));
     }
+}
+
+#[test]
+fn a_server_that_stops_waits_for_no_body_and_lets_nobody_wait() {
+    let mut server = Server::start(&model(), &[]);
+    let mut half = server.connect();
+    half.write_all(&request("POST", "/chat", &[], &[b'x'; 100])[..150])
+        .expect("a part");
+    let mut head = server.connect();
+    head.write_all(b"GET /healthz HTTP/1.1\r\nHo")
+        .expect("a part");
+    // Both have arrived before the signal.
+    assert_eq!(server.get("/healthz").status, 200);
+    server.signal("-TERM");
+    Reply::read(half).assert_refused(503, "server_stopping");
+    server.wait_until("refused by the system", || {
+        TcpStream::connect(server.address).is_err()
+    });
+    drop(head);
+    assert_eq!(server.ended().code(), Some(0));
 }
 
 #[test]
