@@ -79,7 +79,7 @@ fn what_cannot_be_read_is_an_error_and_the_socket_stays() {
         );
         assert_eq!(error["type"], "invalid_request_error");
         let sentence = error["message"].as_str().expect("a sentence");
-        for rust in ["struct", "enum", "f64", "expected", "sequence", "variant"] {
+        for rust in ["struct ", "enum ", "f64", "expected", "sequence", "variant"] {
             assert!(!sentence.contains(rust), "{sentence}");
         }
     }

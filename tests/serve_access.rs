@@ -175,14 +175,14 @@ fn garbage_is_refused_in_a_sentence_and_harms_nobody() {
     assert_eq!(zero.json()["error"]["param"], "max_tokens");
     for (body, sentence) in [
         ("[]", "the JSON is an array, not an object"),
-        ("{}", "messages is missing"),
+        ("{}", "messages is needed and is missing"),
         (
             r#"{"messages":[{"role":"user","content":7}]}"#,
             "messages[0].content is 7, not a string or an array",
         ),
         (
             r#"{"messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{}}]}]}"#,
-            "messages[0].content[0].input_audio.data is missing",
+            "messages[0].content[0].input_audio.data is needed and is missing",
         ),
         (
             r#"{"messages":[],"stream":"yes"}"#,

@@ -243,7 +243,7 @@ fn short(path: &str, what: &str, text: &str, most: usize) -> Result<(), Wrong> {
 }
 
 fn missing(path: &str) -> Wrong {
-    let sentence = format!("{path} is missing");
+    let sentence = format!("{path} is needed and is missing");
     wrong("missing_required_parameter", path, sentence)
 }
 

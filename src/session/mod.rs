@@ -10,6 +10,7 @@
 
 mod echo;
 mod event;
+mod inbox;
 mod latency;
 mod machine;
 mod past;
@@ -20,12 +21,10 @@ pub use event::{AnswerEnd, AnswerId, Event, Latency, TurnId};
 pub use latency::{LatencySummary, Percentiles, Speculation};
 pub use settings::{Reply, Settings, TurnEnd};
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use crate::ask::{self, Millis, Question};
+use crate::ask::{Millis, Question};
 use crate::audio::Pcm;
 use crate::audio::Resampler;
 use crate::engine::{Answer, Memory};
@@ -35,6 +34,7 @@ use crate::hearing::{Heard, Listener, SAMPLE_RATE};
 use crate::scheduler::{Request, Scheduler};
 use crate::trace::Trace;
 use echo::Echo;
+use inbox::{Inbox, Said};
 use machine::{Machine, Moment, Order, Rules, RunId};
 use past::Past;
 
@@ -71,19 +71,6 @@ pub struct Session {
     longest: u64,
 }
 
-/// What the threads that write answers say, by way of a channel.
-struct Inbox {
-    sender: Sender<(RunId, Said)>,
-    receiver: Receiver<(RunId, Said)>,
-    wake: Arc<dyn Fn() + Send + Sync>,
-}
-
-/// What is said of an answer.
-enum Said {
-    Event(ask::Event),
-    End(Result<(Trace, Option<Memory>)>),
-}
-
 impl Session {
     /// A conversation that is answered by `scheduler`. `wake` is called when there is something new
     /// to [`Session::poll`]: from other threads, or within a call of the session. It must not wait,
@@ -95,22 +82,16 @@ impl Session {
         wake: impl Fn() + Send + Sync + 'static,
     ) -> Result<Session> {
         let manifest = scheduler.manifest();
-        let (sender, receiver) = channel();
-        let wake: Arc<dyn Fn() + Send + Sync> = Arc::new(wake);
+        let inbox = Inbox::new(wake);
         let mut listener = Listener::new(runtime, settings.listener_rules(None))?;
-        let judged = wake.clone();
-        listener.on_judged(move || judged());
+        listener.on_judged(inbox.wake());
         Ok(Session {
             resampler: Resampler::new(settings.input_rate, SAMPLE_RATE)?,
             listener,
             machine: Machine::new(rules(&settings, &scheduler)),
             past: Past::new(manifest, settings.turns),
             echo: Echo::new(manifest.codec.sample_rate)?,
-            inbox: Inbox {
-                sender,
-                receiver,
-                wake,
-            },
+            inbox,
             failed: None,
             begins: None,
             asked: None,
@@ -289,7 +270,7 @@ impl Session {
             Ok(heard) => heard.into_iter().for_each(|heard| self.decide(heard, now)),
             Err(error) => self.failed = Some(error),
         }
-        while let Ok((run, said)) = self.inbox.receiver.try_recv() {
+        while let Some((run, said)) = self.inbox.next() {
             match said {
                 Said::Event(event) => self.machine.event(run, event),
                 Said::End(end) => self.ended(run, end, now),
@@ -376,20 +357,6 @@ impl Session {
             });
         self.asked = Some((run, self.scheduler.submit(request)?));
         Ok(())
-    }
-}
-
-impl Inbox {
-    /// Where the threads that write an answer put what they say.
-    fn entrance(&self, run: RunId) -> impl Fn(Said) -> ControlFlow<()> + Send + use<> {
-        let (sender, wake) = (self.sender.clone(), self.wake.clone());
-        move |said| match sender.send((run, said)) {
-            Ok(()) => {
-                wake();
-                ControlFlow::Continue(())
-            }
-            Err(_) => ControlFlow::Break(()),
-        }
     }
 }
 

@@ -83,7 +83,7 @@ fn what_is_wrong_is_named_by_its_path_in_the_words_of_json() {
             json!({}),
             "missing_required_parameter",
             "id",
-            "id is missing",
+            "id is needed and is missing",
         ),
         (
             json!({"id": null}),
@@ -143,7 +143,7 @@ fn what_is_wrong_is_named_by_its_path_in_the_words_of_json() {
             with("turn", json!({})),
             "missing_required_parameter",
             "turn.type",
-            "turn.type is missing",
+            "turn.type is needed and is missing",
         ),
         (
             with("turn", json!({"type": "by_eye"})),
