@@ -131,17 +131,12 @@ fn what_is_no_speech_is_no_turn() {
     }
 }
 
-/// Noise shaped like a cough, made here: a burst of 50 ms, the breath behind it, a short voiced end.
+/// Noise shaped like a cough without a voice, made here: a burst of 50 ms, and the breath behind it.
 fn cough(level: f32) -> Vec<f32> {
-    let burst = noise(level, RATE / 20);
-    let breath = (0..RATE / 6).zip(noise(level * 0.4, RATE / 6));
-    let breath = breath.map(|(i, x)| x * (1.0 - i as f32 / (RATE as f32 / 6.0)));
-    let voiced = (0..RATE / 12).map(|i| {
-        let t = i as f32 / RATE as f32;
-        let glottis = (TAU * 180.0 * t).sin() + 0.5 * (TAU * 360.0 * t).sin();
-        0.3 * level * glottis * (1.0 - 12.0 * t)
-    });
-    burst.into_iter().chain(breath).chain(voiced).collect()
+    let n = RATE / 6;
+    let breath = noise(level * 0.4, n).into_iter().enumerate();
+    let breath = breath.map(|(i, x)| x * (1.0 - i as f32 / n as f32));
+    noise(level, RATE / 20).into_iter().chain(breath).collect()
 }
 
 #[test]
