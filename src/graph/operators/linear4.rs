@@ -9,7 +9,7 @@ use std::sync::Mutex;
 
 use super::guard::{Call, Compute, Node, Operation};
 use super::kernels::products4::{self, Quantized, TILE, Weights};
-use super::kernels::{by_columns, with_room};
+use super::kernels::{by_columns, keep_room, take_room};
 use super::shape::{Dim::*, Input, Sizes};
 use super::vectors::Vectors;
 
@@ -78,7 +78,10 @@ impl<V: Vectors> Compute for Linear4Kernel<V> {
             return Ok(()); // of a head that no row needs
         }
         let (x, y) = (call.data(0)?, y.data()?);
-        with_room(|quantized| multiply(self.v, call, x, &weights, quantized, y))
+        let mut quantized = take_room();
+        let done = multiply(self.v, call, x, &weights, &mut quantized, y);
+        keep_room(quantized);
+        done
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::super::vectors::{LANES, Vectors};
+use super::super::vectors::{LANES, Vectors, vectorized};
 use super::{exp2, first, highest, transpose};
 
 /// Queries at a time.
@@ -117,24 +117,37 @@ pub(in super::super) fn attend_span<V: Vectors>(
     let mut rows = [[0.0; LANES]; ROWS * LARGEST_HEAD / LANES];
     rows.as_flattened_mut()[..queries.rows.len()].copy_from_slice(queries.rows);
     let rows = &rows[..ROWS * group.parts];
-    let mut partial = Partial::new(group.parts);
+    let (mut partial, seen) = (Partial::new(group.parts), &queries.seen);
+    let all = &mut partial;
+    vectorized!(v, attend(
+        group: Group<'_>, rows: &[[f32; LANES]], seen: &[usize; ROWS], span: Range<usize>, all: &mut Partial
+    ) -> ());
+    partial
+}
+
+#[inline(always)]
+fn attend<V: Vectors>(
+    v: V,
+    group: Group,
+    rows: &[[f32; LANES]],
+    seen: &[usize; ROWS],
+    span: Range<usize>,
+    partial: &mut Partial,
+) {
     for start in span.clone().step_by(BLOCK) {
         let block = start..span.end.min(start + BLOCK);
-        v.vectorize(|| {
-            let mut scores = [[[f32::NEG_INFINITY; LANES]; BLOCK / LANES]; ROWS];
-            score(v, group, rows, &queries.seen, &block, &mut scores);
-            weigh(v, &mut scores, &mut partial);
-            let (all, parts) = (&mut partial.mixed, group.parts);
-            let wide = if V::WIDE { parts / 4 * 4 } else { 0 };
-            for part in (0..wide).step_by(4) {
-                mix::<V, 4>(v, group, part, &block, &scores, all);
-            }
-            for part in wide..parts {
-                mix::<V, 1>(v, group, part, &block, &scores, all);
-            }
-        });
+        let mut scores = [[[f32::NEG_INFINITY; LANES]; BLOCK / LANES]; ROWS];
+        score(v, group, rows, seen, &block, &mut scores);
+        weigh(v, &mut scores, partial);
+        let (all, parts) = (&mut partial.mixed, group.parts);
+        let wide = if V::WIDE { parts / 4 * 4 } else { 0 };
+        for part in (0..wide).step_by(4) {
+            mix::<V, 4>(v, group, part, &block, &scores, all);
+        }
+        for part in wide..parts {
+            mix::<V, 1>(v, group, part, &block, &scores, all);
+        }
     }
-    partial
 }
 
 /// Scores of a block's keys; of those that a query may not see, minus infinity.

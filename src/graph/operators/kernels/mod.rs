@@ -15,7 +15,7 @@ mod room;
 pub(super) mod snake;
 
 pub(super) use self::columns::{Columns, by_columns};
-pub(super) use self::room::with_room;
+pub(super) use self::room::{keep_room, take_room};
 
 use super::vectors::{LANES, Vectors};
 

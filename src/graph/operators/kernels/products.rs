@@ -90,9 +90,11 @@ impl<X: Copy, W: Borrow<[[i8; 4]; LANES]>> Product<'_, X, W> {
         let x_of = |row: usize| &self.x[row.min(rows - 1) * self.fours..][..self.fours];
         let x = from_fn(|p| from_fn(|r| x_of(row + 2 * p + r)));
         let weights = from_fn(|t| &self.weights[(tile + t) * self.fours..][..self.fours]);
-        let starts: [V::I; TILES] = from_fn(|t| v.integers(&self.starts[tile + t]));
-        let sums = from_fn(|_| from_fn(|t| [starts[t]; 2]));
-        let sums = tile_sums::<V, B, W, PAIRS, TILES>(v, x, weights, sums);
+        let mut starts = [[v.splat_integer(0); 2]; TILES];
+        for (start, from) in starts.iter_mut().zip(&self.starts[tile..]) {
+            *start = [v.integers(from); 2];
+        }
+        let sums = tile_sums::<V, B, W, PAIRS, TILES>(v, x, weights, [starts; PAIRS]);
         for (p, sums) in sums.into_iter().enumerate() {
             for (t, sums) in sums.into_iter().enumerate() {
                 for (r, sums) in sums.into_iter().enumerate() {
@@ -141,15 +143,23 @@ where
     let mut from = 0;
     while from < fours {
         let end = fours.min(from.saturating_add(B::RUN));
-        let mut found = sums.map(|sums| sums.map(|sums| B::open(v, sums)));
+        let mut found = [[B::open(v, sums[0][0]); TILES]; PAIRS];
+        for (found, sums) in found.iter_mut().zip(&sums) {
+            for (found, sums) in found.iter_mut().zip(sums) {
+                *found = B::open(v, *sums);
+            }
+        }
         let mut at = from;
         while at < end {
             let next = end.min(at + B::FOURS);
-            let w = weights.map(|weights| B::weights(v, &weights[at..next]));
-            for (found, x) in found.iter_mut().zip(&x) {
-                let x = [&x[0][at..next], &x[1][at..next]];
-                for (found, w) in found.iter_mut().zip(w) {
-                    *found = B::dot(v, *found, w, x);
+            let mut w = [B::weights(v, &weights[0][at..next]); TILES];
+            for t in 1..TILES {
+                w[t] = B::weights(v, &weights[t][at..next]);
+            }
+            for p in 0..PAIRS {
+                let x = [&x[p][0][at..next], &x[p][1][at..next]];
+                for t in 0..TILES {
+                    found[p][t] = B::dot(v, found[p][t], w[t], x);
                 }
             }
             at = next;

@@ -6,9 +6,9 @@
 
 use std::array::from_fn;
 
-use super::super::vectors::{Fours, LANES, Vectors};
+use super::super::vectors::{Fours, LANES, Vectors, vectorized};
 use super::products::{pairs, tile_sums};
-use super::room::with_room;
+use super::room::{keep_room, take_room};
 use super::{Columns, LIFT, SMALL, larger, largest, transpose};
 
 /// Weights with one scale.
@@ -128,11 +128,8 @@ impl Row<'_> {
     pub fn fill<V: Vectors>(&mut self, v: V, i: usize, x: &[f32]) {
         let width = self.values.len() * BLOCK;
         let (blocks, _) = x[i * width..(i + 1) * width].as_chunks::<BLOCK>();
-        v.vectorize(|| {
-            for ((x, values), worth) in blocks.iter().zip(&mut *self.values).zip(&mut *self.worth) {
-                *worth = quantize(v, x, values);
-            }
-        });
+        let (values, worth) = (&mut *self.values, &mut *self.worth);
+        vectorized!(v, quantize(blocks: &[[f32; BLOCK]], values: &mut [Block], worth: &mut [Worth]) -> ());
         *self.unit = 1.0;
         if self.worth.iter().any(|worth| worth.scale > HUGE) {
             *self.unit = HUGE;
@@ -141,13 +138,21 @@ impl Row<'_> {
     }
 }
 
+#[inline(always)]
+fn quantize<V: Vectors>(v: V, x: &[[f32; BLOCK]], values: &mut [Block], worth: &mut [Worth]) {
+    for ((x, values), worth) in x.iter().zip(values).zip(worth) {
+        *worth = quantize_block(v, x, values);
+    }
+}
+
 /// Quantises a block. The scale of a block that is not finite is no number.
 #[inline(always)]
-fn quantize<V: Vectors>(v: V, x: &[f32; BLOCK], to: &mut Block) -> Worth {
+fn quantize_block<V: Vectors>(v: V, x: &[f32; BLOCK], to: &mut Block) -> Worth {
     let (x, _) = x.as_chunks::<LANES>();
-    let most = x
-        .iter()
-        .fold(v.splat_integer(0), |most, x| larger(v, most, v.load(x)));
+    let mut most = v.splat_integer(0);
+    for x in x {
+        most = larger(v, most, v.load(x));
+    }
     let most = largest(v, most);
     if most == 0.0 || !most.is_finite() {
         *to = Block([[0; 4]; FOURS]);
@@ -175,15 +180,20 @@ fn quantize<V: Vectors>(v: V, x: &[f32; BLOCK], to: &mut Block) -> Worth {
 }
 
 /// Some columns of y, each weight read once for up to eight rows.
-pub(in super::super) fn few_rows<V: Vectors>(v: V, w: &Weights, x: &Quantized, mut y: Columns) {
+pub(in super::super) fn few_rows<V: Vectors>(v: V, w: &Weights, x: &Quantized, y: Columns) {
     assert!(y.range().end <= w.rows() && x.blocks == w.blocks);
+    vectorized!(v, all_rows(w: &Weights<'_>, x: &Quantized, y: Columns<'_>) -> ());
+}
+
+#[inline(always)]
+fn all_rows<V: Vectors>(v: V, w: &Weights, x: &Quantized, mut y: Columns) {
     let mut row = 0;
     while row < x.rows {
         row += match x.rows - row {
-            8.. => v.vectorize(|| some_rows::<V, 8>(v, w, x, row, &mut y)),
-            4.. => v.vectorize(|| some_rows::<V, 4>(v, w, x, row, &mut y)),
-            2.. => v.vectorize(|| some_rows::<V, 2>(v, w, x, row, &mut y)),
-            _ => v.vectorize(|| some_rows::<V, 1>(v, w, x, row, &mut y)),
+            8.. => some_rows::<V, 8>(v, w, x, row, &mut y),
+            4.. => some_rows::<V, 4>(v, w, x, row, &mut y),
+            2.. => some_rows::<V, 2>(v, w, x, row, &mut y),
+            _ => some_rows::<V, 1>(v, w, x, row, &mut y),
         };
     }
 }
@@ -226,28 +236,32 @@ fn some_rows<V: Vectors, const M: usize>(
 }
 
 /// The same for up to [`TILE`] columns, whose weights are unpacked once for all rows.
-pub(in super::super) fn many_rows<V: Vectors>(v: V, w: &Weights, x: &Quantized, mut y: Columns) {
+pub(in super::super) fn many_rows<V: Vectors>(v: V, w: &Weights, x: &Quantized, y: Columns) {
     let columns = y.range();
     if columns.len() < TILE {
         return few_rows(v, w, x, y);
     }
     assert!(columns.len() == TILE && columns.end <= w.rows() && x.blocks == w.blocks);
-    with_room(|tile: &mut Vec<Unpacked>| {
-        tile.resize(w.blocks, Unpacked::default());
-        v.vectorize(|| {
-            for (b, block) in tile.iter_mut().enumerate() {
-                unpack(v, w, columns.start, b, block);
-            }
-        });
-        let mut row = 0;
-        while row < x.rows {
-            row += match pairs::<V>(x.rows - row) {
-                4.. if V::PAIRS >= 4 => v.vectorize(|| block_rows::<V, 4>(v, tile, x, row, &mut y)),
-                2.. if V::PAIRS >= 2 => v.vectorize(|| block_rows::<V, 2>(v, tile, x, row, &mut y)),
-                _ => v.vectorize(|| block_rows::<V, 1>(v, tile, x, row, &mut y)),
-            };
-        }
-    });
+    let mut room = take_room::<Vec<Unpacked>>();
+    room.resize(w.blocks, Unpacked::default());
+    let tile = &mut room[..];
+    vectorized!(v, tile_rows(w: &Weights<'_>, x: &Quantized, tile: &mut [Unpacked], y: Columns<'_>) -> ());
+    keep_room(room);
+}
+
+#[inline(always)]
+fn tile_rows<V: Vectors>(v: V, w: &Weights, x: &Quantized, tile: &mut [Unpacked], mut y: Columns) {
+    for (b, block) in tile.iter_mut().enumerate() {
+        unpack(v, w, y.range().start, b, block);
+    }
+    let mut row = 0;
+    while row < x.rows {
+        row += match pairs::<V>(x.rows - row) {
+            4.. if V::PAIRS >= 4 => block_rows::<V, 4>(v, tile, x, row, &mut y),
+            2.. if V::PAIRS >= 2 => block_rows::<V, 2>(v, tile, x, row, &mut y),
+            _ => block_rows::<V, 1>(v, tile, x, row, &mut y),
+        };
+    }
 }
 
 /// A block of 16 columns, four weights of each in a vector.
@@ -285,18 +299,27 @@ fn block_rows<V: Vectors, const PAIRS: usize>(
     row: usize,
     y: &mut Columns,
 ) -> usize {
-    let at = |p: usize, r: usize| (row + 2 * p + r).min(x.rows - 1);
-    let rows: [[(&[Block], &[Worth]); 2]; PAIRS] = from_fn(|p| from_fn(|r| x.row(at(p, r))));
+    let mut rows = [[x.row(row); 2]; PAIRS];
+    for p in 0..PAIRS {
+        for r in 0..2 {
+            rows[p][r] = x.row((row + 2 * p + r).min(x.rows - 1));
+        }
+    }
     let mut sums = [[v.splat(0.0); 2]; PAIRS];
     for (b, block) in tile.iter().enumerate() {
-        let values = rows.map(|pair| pair.map(|(values, _)| &values[b].0[..]));
-        let worth = rows.map(|pair| pair.map(|(_, worth)| worth[b]));
-        let offsets = worth.map(|pair| [pair.map(|worth| v.splat_integer(worth.offset))]);
+        let mut values = [[&rows[0][0].0[b].0[..]; 2]; PAIRS];
+        let mut offsets = [[[v.splat_integer(0); 2]; 1]; PAIRS];
+        for p in 0..PAIRS {
+            for r in 0..2 {
+                values[p][r] = &rows[p][r].0[b].0;
+                offsets[p][0][r] = v.splat_integer(rows[p][r].1[b].offset);
+            }
+        }
         let found = tile_sums::<V, V::Small, Fours, PAIRS, 1>(v, values, [&block.weights], offsets);
         let scales = v.load(&block.scales);
         for p in 0..PAIRS {
             for r in 0..2 {
-                let both = v.mul(scales, v.splat(worth[p][r].scale));
+                let both = v.mul(scales, v.splat(rows[p][r].1[b].scale));
                 sums[p][r] = v.fma(v.to_floats(found[p][0][r]), both, sums[p][r]);
             }
         }

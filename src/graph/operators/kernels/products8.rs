@@ -3,9 +3,9 @@
 //! A row of x has its own scale and zero, a column of weights its own scale. With unsigned values u
 //! around a zero z, the sum of `(u - z) w` is the sum of `u w` less z times the column's sum.
 
-use super::super::vectors::{LANES, Multiply, Vectors};
+use super::super::vectors::{LANES, Multiply, Vectors, vectorized};
 use super::products::{FourOf, Product, Sink, column_sums};
-use super::room::with_room;
+use super::room::{keep_room, take_room};
 use super::{LIFT, SMALL, abs, exp2, highest, larger, largest};
 
 /// Columns whose weights lie together.
@@ -69,12 +69,13 @@ impl<'a> Weights<'a> {
 
 /// The sum of each column's values, [n / 16, 16].
 pub(in super::super) fn sums<V: Vectors>(v: V, values: &[i8], width: usize) -> Vec<[i32; TILE]> {
-    let tiles = values.chunks_exact(width * TILE);
-    v.vectorize(|| {
-        tiles
-            .map(|tile| column_sums(tile.as_chunks().0.as_chunks::<TILE>().0))
-            .collect()
-    })
+    vectorized!(v, all_sums(values: &[i8], width: usize) -> Vec<[i32; TILE]>)
+}
+
+#[inline(always)]
+fn all_sums<V: Vectors>(_: V, values: &[i8], width: usize) -> Vec<[i32; TILE]> {
+    let (fours, _) = values.as_chunks().0.as_chunks::<TILE>();
+    fours.chunks_exact(width / 4).map(column_sums).collect()
 }
 
 /// A few rows of x in 8 bits.
@@ -101,35 +102,36 @@ pub(in super::super) fn multiply<V: Vectors>(
     y: &mut [f32],
 ) {
     assert!(y.len() == x.len() / w.width * w.columns());
-    with_room(|quantized: &mut Quantized<FourOf<V>>| {
-        v.vectorize(|| quantized.fill(v, w.width, x));
-        let starts: Vec<_> = w
-            .sums
-            .iter()
-            .map(|sums| sums.map(|sum| V::Full::SHIFT.wrapping_mul(sum)))
-            .collect();
-        let product = Product {
-            x: &quantized.values,
-            weights: w.values,
-            starts: &starts,
-            fours: w.width / 4,
-        };
-        let mut sink = Scaled {
-            w,
-            worth: &quantized.worth,
-            y,
-        };
-        for tile in (0..w.sums.len()).step_by(2) {
-            let tiles = tile..w.sums.len().min(tile + 2);
-            v.vectorize(|| product.sum::<V, V::Full>(v, tiles.clone(), &mut sink));
-            if let Activation::Gelu = activation {
-                let columns = tiles.start * TILE..tiles.end * TILE;
-                for y in sink.y.chunks_exact_mut(w.columns()) {
-                    v.vectorize(|| activate(v, &mut y[columns.clone()]));
-                }
+    vectorized!(v, product(w: &Weights<'_>, x: &[f32], activation: Activation, y: &mut [f32]) -> ());
+}
+
+#[inline(always)]
+fn product<V: Vectors>(v: V, w: &Weights, x: &[f32], activation: Activation, y: &mut [f32]) {
+    let mut room = take_room::<Quantized<FourOf<V>>>();
+    room.fill(v, w.width, x);
+    let starts = w
+        .sums
+        .iter()
+        .map(|sums| sums.map(|sum| V::Full::SHIFT.wrapping_mul(sum)));
+    let product = Product {
+        x: &room.values,
+        weights: w.values,
+        starts: &starts.collect::<Vec<_>>(),
+        fours: w.width / 4,
+    };
+    let worth = &room.worth;
+    let mut sink = Scaled { w, worth, y };
+    for tile in (0..w.sums.len()).step_by(2) {
+        let tiles = tile..w.sums.len().min(tile + 2);
+        product.sum::<V, V::Full>(v, tiles.clone(), &mut sink);
+        if let Activation::Gelu = activation {
+            let columns = tiles.start * TILE..tiles.end * TILE;
+            for y in sink.y.chunks_exact_mut(w.columns()) {
+                activate(v, &mut y[columns.clone()]);
             }
         }
-    });
+    }
+    keep_room(room);
 }
 
 /// Makes numbers of sums.

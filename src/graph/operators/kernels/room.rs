@@ -8,14 +8,14 @@ thread_local! {
     static ROOMS: RefCell<HashMap<TypeId, Box<dyn Any>>> = RefCell::default();
 }
 
-/// Calls `work` with this thread's room of a type, as the last call left it. After a panic the next
-/// call gets a new one.
-pub(in super::super) fn with_room<T: Default + 'static, R>(work: impl FnOnce(&mut T) -> R) -> R {
-    let id = TypeId::of::<T>();
-    let kept = ROOMS.with_borrow_mut(|rooms| rooms.remove(&id));
-    let kept = kept.and_then(|room| room.downcast::<T>().ok());
-    let mut room = kept.unwrap_or_default();
-    let result = work(&mut room);
-    ROOMS.with_borrow_mut(|rooms| rooms.insert(id, room));
-    result
+/// This thread's room of a type, as [`keep_room`] left it; a new one where none was kept.
+pub(in super::super) fn take_room<T: Default + 'static>() -> Box<T> {
+    let kept = ROOMS.with_borrow_mut(|rooms| rooms.remove(&TypeId::of::<T>()));
+    let kept = kept.and_then(|room| room.downcast().ok());
+    kept.unwrap_or_default()
+}
+
+/// Keeps a room for the next run of this thread.
+pub(in super::super) fn keep_room<T: 'static>(room: Box<T>) {
+    ROOMS.with_borrow_mut(|rooms| rooms.insert(TypeId::of::<T>(), room));
 }

@@ -1,6 +1,6 @@
 //! The codec's activation and its depthwise convolution, channels side by side.
 
-use super::super::vectors::{LANES, Vectors};
+use super::super::vectors::{LANES, Vectors, vectorized};
 
 /// π in parts of few bits, so that k π is subtracted without rounding for small whole k.
 const PI: [f32; 3] = [3.140625, 9.675_026e-4, 1.509_958e-7];
@@ -33,12 +33,21 @@ pub(in super::super) struct Convolution<'a> {
 
 /// Snake of the first rows of x, as many as y has.
 pub(in super::super) fn activate<V: Vectors>(v: V, x: &[f32], snake: Snake, y: &mut [f32]) {
+    vectorized!(v, activate_rows(x: &[f32], snake: Snake<'_>, y: &mut [f32]) -> ());
+}
+
+#[inline(always)]
+fn activate_rows<V: Vectors>(v: V, x: &[f32], snake: Snake, y: &mut [f32]) {
     let width = snake.alpha.len();
-    v.vectorize(|| {
-        for (x, y) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)) {
-            channels(v, y, |at, n| apply(v, snake, at, n, some(v, x, at, n)));
+    for (x, y) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)) {
+        for (at, n) in vectors_of(width) {
+            put(
+                v,
+                apply(v, snake, at, n, some(v, x, at, n)),
+                &mut y[at..at + n],
+            );
         }
-    });
+    }
 }
 
 /// Row i of y is Snake of the bias and tap k's weights times what lies k steps behind the i-th row of
@@ -50,31 +59,37 @@ pub(in super::super) fn convolve<V: Vectors>(
     after: Snake,
     y: &mut [f32],
 ) {
-    let width = conv.bias.len();
-    v.vectorize(|| {
-        for (i, y) in y.chunks_exact_mut(width).enumerate() {
-            channels(v, y, |at, n| {
-                let mut sum = some(v, conv.bias, at, n);
-                for (k, weight) in conv.weight.chunks_exact(width).enumerate() {
-                    let x = some(v, x, i * width + k * conv.step + at, n);
-                    sum = v.fma(some(v, weight, at, n), x, sum);
-                }
-                apply(v, after, at, n, sum)
-            });
-        }
-    });
+    vectorized!(v, convolve_rows(x: &[f32], conv: Convolution<'_>, after: Snake<'_>, y: &mut [f32]) -> ());
 }
 
-/// Fills a row: 16 channels at a time, then what is left.
 #[inline(always)]
-fn channels<V: Vectors>(v: V, y: &mut [f32], numbers: impl Fn(usize, usize) -> V::F) {
-    let (whole, rest) = y.as_chunks_mut();
-    for (i, y) in whole.iter_mut().enumerate() {
-        *y = v.array(numbers(i * LANES, LANES));
+fn convolve_rows<V: Vectors>(v: V, x: &[f32], conv: Convolution, after: Snake, y: &mut [f32]) {
+    let width = conv.bias.len();
+    for (i, y) in y.chunks_exact_mut(width).enumerate() {
+        for (at, n) in vectors_of(width) {
+            let mut sum = some(v, conv.bias, at, n);
+            for (k, weight) in conv.weight.chunks_exact(width).enumerate() {
+                let x = some(v, x, i * width + k * conv.step + at, n);
+                sum = v.fma(some(v, weight, at, n), x, sum);
+            }
+            put(v, apply(v, after, at, n, sum), &mut y[at..at + n]);
+        }
     }
-    if !rest.is_empty() {
-        let found = v.array(numbers(whole.len() * LANES, rest.len()));
-        rest.copy_from_slice(&found[..rest.len()]);
+}
+
+/// Where vectors of a row begin and how long they are: the last has what is left.
+fn vectors_of(width: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..width)
+        .step_by(LANES)
+        .map(move |at| (at, LANES.min(width - at)))
+}
+
+#[inline(always)]
+fn put<V: Vectors>(v: V, x: V::F, to: &mut [f32]) {
+    let x = v.array(x);
+    match to.first_chunk_mut() {
+        Some(to) => *to = x,
+        None => to.copy_from_slice(&x[..to.len()]),
     }
 }
 

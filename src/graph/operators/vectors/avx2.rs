@@ -9,7 +9,7 @@ use std::arch::x86_64::*;
 use std::borrow::Borrow;
 use std::marker::PhantomData;
 
-use super::{Bytes, Dot, LANES, Multiply, Vectors, inlined};
+use super::{Bytes, Dot, LANES, Multiply, Vectors, Work, inlined};
 
 type F = [__m256; 2];
 type I = [__m256i; 2];
@@ -20,7 +20,7 @@ pub(in super::super) trait Products: Copy + Send + Sync + 'static {
     type Small: Multiply<Ymm<Self>, Four = [i8; 4]>;
 
     fn detect() -> bool;
-    fn vectorize<R>(v: Ymm<Self>, work: impl FnOnce() -> R) -> R;
+    fn vectorize<W: Work<Ymm<Self>, A>, A>(v: Ymm<Self>, arguments: A) -> W::Output;
     /// As [`Vectors::add_products`], of one register.
     fn add_products(v: Ymm<Self>, to: __m256i, a: [__m256i; 2], b: [__m256i; 2]) -> __m256i;
 }
@@ -77,8 +77,8 @@ unsafe impl<P: Products> Vectors for Ymm<P> {
     }
 
     #[inline(always)]
-    fn vectorize<R>(self, work: impl FnOnce() -> R) -> R {
-        P::vectorize(self, work)
+    fn vectorize<W: Work<Ymm<P>, A>, A>(self, arguments: A) -> W::Output {
+        P::vectorize::<W, A>(self, arguments)
     }
 
     #[inline(always)]
@@ -154,15 +154,9 @@ unsafe impl<P: Products> Vectors for Ymm<P> {
         }
         fn quarters(rows: [I; 4]) -> [I; 4] {
             let [a, b, c, d] = rows;
-            let low = |i: usize| [
-                _mm256_permute2x128_si256::<0x20>(a[i], b[i]),
-                _mm256_permute2x128_si256::<0x20>(c[i], d[i]),
-            ];
-            let high = |i: usize| [
-                _mm256_permute2x128_si256::<0x31>(a[i], b[i]),
-                _mm256_permute2x128_si256::<0x31>(c[i], d[i]),
-            ];
-            [low(0), high(0), low(1), high(1)]
+            let (low, high) = (both!(_mm256_permute2x128_si256::<0x20>, a, b), both!(_mm256_permute2x128_si256::<0x31>, a, b));
+            let (low_cd, high_cd) = (both!(_mm256_permute2x128_si256::<0x20>, c, d), both!(_mm256_permute2x128_si256::<0x31>, c, d));
+            [[low[0], low_cd[0]], [high[0], high_cd[0]], [low[1], low_cd[1]], [high[1], high_cd[1]]]
         }
     }
 }
@@ -197,13 +191,13 @@ impl Products for Maddubs {
     }
 
     #[inline(always)]
-    fn vectorize<R>(_: Avx2, work: impl FnOnce() -> R) -> R {
+    fn vectorize<W: Work<Avx2, A>, A>(v: Avx2, arguments: A) -> W::Output {
         #[target_feature(enable = "avx2,fma")]
-        fn enter<R>(work: impl FnOnce() -> R) -> R {
-            work()
+        fn enter<W: Work<Avx2, A>, A>(v: Avx2, arguments: A) -> W::Output {
+            W::run(v, arguments)
         }
         // SAFETY: the token exists only where `detect` found these features.
-        unsafe { enter(work) }
+        unsafe { enter::<W, A>(v, arguments) }
     }
 
     #[inline(always)]
@@ -349,13 +343,13 @@ macro_rules! vnni {
             }
 
             #[inline(always)]
-            fn vectorize<R>(_: Ymm<$name>, work: impl FnOnce() -> R) -> R {
+            fn vectorize<W: Work<Ymm<$name>, A>, A>(v: Ymm<$name>, arguments: A) -> W::Output {
                 #[target_feature(enable = $features)]
-                fn enter<R>(work: impl FnOnce() -> R) -> R {
-                    work()
+                fn enter<W: Work<Ymm<$name>, A>, A>(v: Ymm<$name>, arguments: A) -> W::Output {
+                    W::run(v, arguments)
                 }
                 // SAFETY: the token exists only where `detect` found these features.
-                unsafe { enter(work) }
+                unsafe { enter::<W, A>(v, arguments) }
             }
 
             #[inline(always)]

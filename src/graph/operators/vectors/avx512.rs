@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Bytes, Dot, LANES, Vectors, inlined};
+use super::{Bytes, Dot, LANES, Vectors, Work, inlined};
 
 #[derive(Debug, Clone, Copy)]
 pub(in super::super) struct Avx512(());
@@ -31,13 +31,13 @@ unsafe impl Vectors for Avx512 {
     }
 
     #[inline(always)]
-    fn vectorize<R>(self, work: impl FnOnce() -> R) -> R {
+    fn vectorize<W: Work<Avx512, A>, A>(self, arguments: A) -> W::Output {
         #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-        fn enter<R>(work: impl FnOnce() -> R) -> R {
-            work()
+        fn enter<W: Work<Avx512, A>, A>(v: Avx512, arguments: A) -> W::Output {
+            W::run(v, arguments)
         }
         // SAFETY: `detect` found these features.
-        unsafe { enter(work) }
+        unsafe { enter::<W, A>(self, arguments) }
     }
 
     inlined! {

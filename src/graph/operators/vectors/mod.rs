@@ -66,8 +66,8 @@ pub(super) unsafe trait Vectors: Copy + Send + Sync + 'static {
 
     /// A token, where this processor has all the instructions.
     fn detect() -> Option<Self>;
-    /// Calls `work` compiled with these instructions. What `work` calls must be inlined into it to be.
-    fn vectorize<R>(self, work: impl FnOnce() -> R) -> R;
+    /// Does the work compiled with these instructions; [`vectorized`] calls it.
+    fn vectorize<W: Work<Self, A>, A>(self, arguments: A) -> W::Output;
 
     #[inline(always)]
     fn load(self, x: &[f32; LANES]) -> Self::F {
@@ -165,6 +165,32 @@ pub(super) unsafe trait Vectors: Copy + Send + Sync + 'static {
     /// Quarters exchanged: the first result has the first quarter of each row.
     fn quarters(self, rows: [Self::I; 4]) -> [Self::I; 4];
 }
+
+/// A function as a type. What it calls is compiled with the instructions of a back end only where it
+/// is inlined, as closures need not be: so `run` and all that it calls with a token always are.
+pub(crate) trait Work<V, A> {
+    type Output;
+
+    fn run(v: V, arguments: A) -> Self::Output;
+}
+
+/// Calls a function that is always inlined, compiled with the instructions of a token, its first
+/// argument.
+macro_rules! vectorized {
+    ($v:ident, $f:ident($($x:ident: $of:ty),*) -> $to:ty) => {{
+        struct Inside;
+        impl<V: Vectors> $crate::graph::operators::vectors::Work<V, ($($of,)*)> for Inside {
+            type Output = $to;
+
+            #[inline(always)]
+            fn run(v: V, ($($x,)*): ($($of,)*)) -> $to {
+                $f(v, $($x),*)
+            }
+        }
+        $v.vectorize::<Inside, _>(($($x,)*))
+    }};
+}
+pub(super) use vectorized;
 
 /// Products of bytes, summed exactly: two rows of x and 16 columns of weights at a time.
 pub(super) trait Multiply<V: Vectors>: 'static {

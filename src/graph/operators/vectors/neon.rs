@@ -8,7 +8,7 @@ use std::arch::asm;
 use std::borrow::Borrow;
 use std::marker::PhantomData;
 
-use super::{Bytes, Dot, LANES, Multiply, Vectors, inlined};
+use super::{Bytes, Dot, LANES, Multiply, Vectors, Work, inlined};
 
 type F = [float32x4_t; 4];
 type I = [int32x4_t; 4];
@@ -19,7 +19,6 @@ pub(in super::super) trait Products: Copy + Send + Sync + 'static {
     type Small: Multiply<Neon<Self>, Four = [i8; 4]>;
 
     fn detect() -> bool;
-    fn vectorize<R>(v: Neon<Self>, work: impl FnOnce() -> R) -> R;
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -52,10 +51,26 @@ instruction!(usmmla, "i8mm", "usmmla {0:v}.4s, {1:v}.16b, {2:v}.16b");
 
 /// An expression of each of the four quarters `i`.
 macro_rules! each {
-    ($i:ident, $of:expr) => {{
-        let of = |$i: usize| $of;
-        [of(0), of(1), of(2), of(3)]
-    }};
+    ($i:ident, $of:expr) => {
+        [
+            {
+                let $i = 0;
+                $of
+            },
+            {
+                let $i = 1;
+                $of
+            },
+            {
+                let $i = 2;
+                $of
+            },
+            {
+                let $i = 3;
+                $of
+            },
+        ]
+    };
 }
 
 // SAFETY: four registers have 16 floats or integers.
@@ -74,8 +89,8 @@ unsafe impl<P: Products> Vectors for Neon<P> {
     }
 
     #[inline(always)]
-    fn vectorize<R>(self, work: impl FnOnce() -> R) -> R {
-        P::vectorize(self, work)
+    fn vectorize<W: Work<Neon<P>, A>, A>(self, arguments: A) -> W::Output {
+        W::run(self, arguments) // NEON itself is everywhere
     }
 
     #[inline(always)]
@@ -139,9 +154,10 @@ unsafe impl<P: Products> Vectors for Neon<P> {
         }
         fn quads(rows: [I; 4]) -> [I; 4] {
             let [a, b, c, d] = rows;
-            let low = |a: I, b: I| each!(i, vreinterpretq_s64_s32(vzip1q_s32(a[i], b[i])));
-            let high = |a: I, b: I| each!(i, vreinterpretq_s64_s32(vzip2q_s32(a[i], b[i])));
-            let (ab, cd, high_ab, high_cd) = (low(a, b), low(c, d), high(a, b), high(c, d));
+            let ab = each!(i, vreinterpretq_s64_s32(vzip1q_s32(a[i], b[i])));
+            let cd = each!(i, vreinterpretq_s64_s32(vzip1q_s32(c[i], d[i])));
+            let high_ab = each!(i, vreinterpretq_s64_s32(vzip2q_s32(a[i], b[i])));
+            let high_cd = each!(i, vreinterpretq_s64_s32(vzip2q_s32(c[i], d[i])));
             [
                 each!(i, vreinterpretq_s32_s64(vzip1q_s64(ab[i], cd[i]))),
                 each!(i, vreinterpretq_s32_s64(vzip2q_s64(ab[i], cd[i]))),
@@ -163,11 +179,6 @@ impl Products for Sdot {
 
     fn detect() -> bool {
         true
-    }
-
-    #[inline(always)]
-    fn vectorize<R>(_: Dotprod, work: impl FnOnce() -> R) -> R {
-        work() // NEON itself is everywhere
     }
 }
 
@@ -191,11 +202,6 @@ impl Products for Mmla {
 
     fn detect() -> bool {
         std::arch::is_aarch64_feature_detected!("i8mm")
-    }
-
-    #[inline(always)]
-    fn vectorize<R>(_: I8mm, work: impl FnOnce() -> R) -> R {
-        work() // NEON itself is everywhere
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::array::from_fn;
 
-use super::{Bytes, Dot, LANES, Vectors, inlined};
+use super::{Bytes, Dot, LANES, Vectors, Work, inlined};
 
 #[derive(Debug, Clone, Copy)]
 pub(in super::super) struct Plain;
@@ -40,8 +40,8 @@ unsafe impl Vectors for Plain {
     }
 
     #[inline(always)]
-    fn vectorize<R>(self, work: impl FnOnce() -> R) -> R {
-        work()
+    fn vectorize<W: Work<Plain, A>, A>(self, arguments: A) -> W::Output {
+        W::run(self, arguments)
     }
 
     inlined! {

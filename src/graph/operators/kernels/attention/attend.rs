@@ -55,8 +55,9 @@ impl Head {
         let mut sums = [v.splat(0.0); ROWS];
         let mut weights = [[FourOf::<V>::default(); BLOCK / 4]; ROWS];
         for block in 0..self.most.len() {
-            let tops = self.most[block].map(|most| highest(v, v.load(&most)));
-            for m in 0..ROWS {
+            let mut tops = [0.0; ROWS];
+            for (m, block) in self.most[block].iter().enumerate() {
+                tops[m] = highest(v, v.load(block));
                 mixed.shares[m] = (tops[m] - most[m]) * scales[m];
             }
             mixed.shares = v.array(exp2(v, v.load(&mixed.shares)));

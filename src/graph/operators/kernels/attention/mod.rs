@@ -10,9 +10,9 @@
 mod attend;
 mod round;
 
-use super::super::vectors::{Fours, LANES, Vectors};
+use super::super::vectors::{Fours, LANES, Vectors, vectorized};
 use super::Columns;
-use super::room::with_room;
+use super::room::{keep_room, take_room};
 
 /// Dimensions of a head.
 pub(in super::super) const HEAD: usize = 64;
@@ -59,14 +59,21 @@ pub(in super::super) fn attend<V: Vectors>(v: V, heads: &Heads, mut y: Columns) 
     let columns = y.range();
     assert!(columns.len() == HEAD && columns.end <= heads.width);
     assert!(heads.keys.len() == heads.values.len() && heads.keys.len() >= heads.width);
-    let of = |rows| Rows::new(rows, heads.width, columns.start);
-    with_room(|room: &mut Head| {
-        v.vectorize(|| room.round(v, of(heads.keys), of(heads.values)));
-        let queries: Vec<_> = of(heads.queries).iter().collect();
-        for (i, queries) in queries.chunks(ROWS).enumerate() {
-            v.vectorize(|| room.attend(v, queries, i * ROWS, &mut y));
-        }
-    });
+    let mut room = take_room::<Head>();
+    let (head, y) = (&mut *room, &mut y);
+    vectorized!(v, attend_head(head: &mut Head, heads: &Heads<'_>, y: &mut Columns<'_>) -> ());
+    keep_room(room);
+}
+
+#[inline(always)]
+fn attend_head<V: Vectors>(v: V, head: &mut Head, heads: &Heads, y: &mut Columns) {
+    let (width, start) = (heads.width, y.range().start);
+    let of = |rows| Rows { rows, width, start };
+    head.round(v, of(heads.keys), of(heads.values));
+    let queries: Vec<_> = of(heads.queries).iter().collect();
+    for (i, queries) in queries.chunks(ROWS).enumerate() {
+        head.attend(v, queries, i * ROWS, y);
+    }
 }
 
 /// A head's columns of [rows, width].
@@ -78,10 +85,6 @@ struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    fn new(rows: &'a [f32], width: usize, start: usize) -> Rows<'a> {
-        Rows { rows, width, start }
-    }
-
     fn len(self) -> usize {
         self.rows.len() / self.width
     }
