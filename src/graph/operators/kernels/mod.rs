@@ -3,6 +3,7 @@
 //! [`products`] sums products of bytes, for [`products4`], [`products8`] and [`attention`]; [`cached`]
 //! attends in float, [`snake`] is the codec's. A function that takes a token enters the code of its
 //! back end once, at its top; what it calls is inlined there.
+#![allow(clippy::needless_range_loop)] // loops over indices are unrolled wherever they stand
 
 pub(super) mod attention;
 pub(super) mod cache;
@@ -72,10 +73,9 @@ const POWER: [f32; 5] = [
     0.013_534_147,
 ];
 
-/// 2^x for x of at most 0, which rounding may have added to; 0 where it would be denormal.
+/// 2^x for x of at most 0; 0 where it would be denormal.
 #[inline(always)]
 fn exp2<V: Vectors>(v: V, x: V::F) -> V::F {
-    let x = v.min(v.splat(0.0), x);
     let whole = v.floor(x);
     let rest = v.sub(x, whole);
     let mut power = v.splat(POWER[4]);

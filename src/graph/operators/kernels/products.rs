@@ -63,22 +63,27 @@ impl<X: Copy, W: Borrow<[[i8; 4]; LANES]>> Product<'_, X, W> {
         V: Vectors,
         B: Multiply<V, Four = X>,
     {
+        let rows = self.x.len() / self.fours;
+        let of = |row: usize| &self.x[row.min(rows - 1) * self.fours..][..self.fours];
+        let x = from_fn(|p| from_fn(|r| of(row + 2 * p + r)));
+        let left = (rows - row).min(2 * PAIRS);
         let mut tile = tiles.start;
         while tile < tiles.end {
             tile += if V::WIDE && tile + 1 < tiles.end {
-                self.part::<V, B, PAIRS, 2>(v, row, tile, to)
+                self.part::<V, B, PAIRS, 2>(v, x, (row, left), tile, to)
             } else {
-                self.part::<V, B, PAIRS, 1>(v, row, tile, to)
+                self.part::<V, B, PAIRS, 1>(v, x, (row, left), tile, to)
             };
         }
     }
 
-    /// The same with `TILES` of them; returns how many.
+    /// The same, of which `left` are there, with `TILES` of them; returns how many.
     #[inline(always)]
     fn part<V, B, const PAIRS: usize, const TILES: usize>(
         &self,
         v: V,
-        row: usize,
+        x: [[&[X]; 2]; PAIRS],
+        (row, left): (usize, usize),
         tile: usize,
         to: &mut impl Sink<V>,
     ) -> usize
@@ -86,9 +91,6 @@ impl<X: Copy, W: Borrow<[[i8; 4]; LANES]>> Product<'_, X, W> {
         V: Vectors,
         B: Multiply<V, Four = X>,
     {
-        let rows = self.x.len() / self.fours;
-        let x_of = |row: usize| &self.x[row.min(rows - 1) * self.fours..][..self.fours];
-        let x = from_fn(|p| from_fn(|r| x_of(row + 2 * p + r)));
         let weights = from_fn(|t| &self.weights[(tile + t) * self.fours..][..self.fours]);
         let mut starts = [[v.splat_integer(0); 2]; TILES];
         for (start, from) in starts.iter_mut().zip(&self.starts[tile..]) {
@@ -98,7 +100,7 @@ impl<X: Copy, W: Borrow<[[i8; 4]; LANES]>> Product<'_, X, W> {
         for (p, sums) in sums.into_iter().enumerate() {
             for (t, sums) in sums.into_iter().enumerate() {
                 for (r, sums) in sums.into_iter().enumerate() {
-                    if row + 2 * p + r < rows {
+                    if 2 * p + r < left {
                         to.take(v, row + 2 * p + r, tile + t, sums);
                     }
                 }

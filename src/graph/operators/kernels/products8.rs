@@ -178,13 +178,12 @@ fn quantize<V: Vectors>(v: V, x: &[f32], to: &mut [FourOf<V>]) -> (f32, f32) {
     let mut last = [0.0; LANES];
     last[..rest.len()].copy_from_slice(rest);
     let zeros = v.splat(0.0);
-    let (mut low, mut high, mut most) = (zeros, zeros, v.splat_integer(0));
-    for x in whole.iter().chain([&last]) {
-        let x = v.load(x);
-        most = larger(v, most, x);
-        low = v.max(low, v.sub(zeros, x));
-        high = v.max(high, x);
+    let mut found = [zeros; 2];
+    let mut most = v.splat_integer(0);
+    for x in whole {
+        (most, found) = extremes(v, x, most, found);
     }
+    let (most, [low, high]) = extremes(v, &last, most, found);
     if !largest(v, most).is_finite() {
         to.fill(FourOf::<V>::default());
         return (f32::NAN, 0.0);
@@ -200,15 +199,39 @@ fn quantize<V: Vectors>(v: V, x: &[f32], to: &mut [FourOf<V>]) -> (f32, f32) {
     };
     let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
     let zero = (-low * inverse).round_ties_even();
-    let (lifted, inverted, zeros) = (v.splat(lift), v.splat(inverse), v.splat(zero));
-    let (least, most) = (v.splat_integer(0), v.splat_integer(255));
-    for (x, to) in whole.iter().chain([&last]).zip(to.chunks_mut(LANES / 4)) {
-        let x = v.mul(v.mul(v.load(x), lifted), inverted);
-        let x = v.nearest(v.add(x, zeros));
-        let x = v.min_integers(v.max_integers(x, least), most);
-        to.copy_from_slice(&V::Full::fours(v, x)[..to.len()]);
+    let factors = [v.splat(lift), v.splat(inverse), v.splat(zero)];
+    let (to, to_last) = to.as_chunks_mut::<{ LANES / 4 }>();
+    for (x, to) in whole.iter().zip(to) {
+        *to = numbers(v, x, factors);
     }
+    to_last.copy_from_slice(&numbers(v, &last, factors)[..to_last.len()]);
     (scale / lift, zero)
+}
+
+/// The largest magnitude, and the largest of what is below zero and above it.
+#[inline(always)]
+fn extremes<V: Vectors>(
+    v: V,
+    x: &[f32; LANES],
+    most: V::I,
+    [low, high]: [V::F; 2],
+) -> (V::I, [V::F; 2]) {
+    let x = v.load(x);
+    let low = v.max(low, v.sub(v.splat(0.0), x));
+    (larger(v, most, x), [low, v.max(high, x)])
+}
+
+/// 16 numbers as bytes.
+#[inline(always)]
+fn numbers<V: Vectors>(
+    v: V,
+    x: &[f32; LANES],
+    [lift, inverse, zero]: [V::F; 3],
+) -> [FourOf<V>; LANES / 4] {
+    let x = v.mul(v.mul(v.load(x), lift), inverse);
+    let x = v.nearest(v.add(x, zero));
+    let x = v.min_integers(v.max_integers(x, v.splat_integer(0)), v.splat_integer(255));
+    V::Full::fours(v, x)
 }
 
 /// x Φ(x), to 1e-6: Φ as by Abramowitz and Stegun, 7.1.26.

@@ -97,7 +97,6 @@ unsafe impl<P: Products> Vectors for Ymm<P> {
         fn div(a: F, b: F) -> F { both!(_mm256_div_ps, a, b) }
         fn fma(a: F, b: F, c: F) -> F { both!(_mm256_fmadd_ps, a, b, c) }
         fn fnma(a: F, b: F, c: F) -> F { both!(_mm256_fnmadd_ps, a, b, c) }
-        fn min(a: F, b: F) -> F { both!(_mm256_min_ps, a, b) }
         fn max(a: F, b: F) -> F { both!(_mm256_max_ps, a, b) }
         fn select(a: F, b: F, x: F, y: F) -> F {
             let there = both!(_mm256_cmp_ps::<_CMP_GT_OQ>, a, b);
@@ -217,13 +216,14 @@ impl Products for Maddubs {
 pub(in super::super) struct Wide;
 
 impl Multiply<Avx2> for Wide {
-    type Four = [[u16; 2]; 2];
+    /// Two numbers of 16 bits in each.
+    type Four = [i32; 2];
     /// Bytes 0 and 2, bytes 1 and 3.
     type Weights = [I; 2];
     type Sums = [I; 2];
 
     #[inline(always)]
-    fn fours(_: Avx2, x: I) -> [[[u16; 2]; 2]; LANES / 4] {
+    fn fours(_: Avx2, x: I) -> [[i32; 2]; LANES / 4] {
         // SAFETY: the token proves AVX2; arrays of as many bytes.
         unsafe {
             let order = _mm256_broadcastsi128_si256(_mm_setr_epi8(
@@ -252,10 +252,10 @@ impl Multiply<Avx2> for Wide {
     }
 
     #[inline(always)]
-    fn dot(v: Avx2, mut sums: [I; 2], w: [I; 2], x: [&[[[u16; 2]; 2]]; 2]) -> [I; 2] {
+    fn dot(v: Avx2, mut sums: [I; 2], w: [I; 2], x: [&[[i32; 2]]; 2]) -> [I; 2] {
         for (sum, x) in sums.iter_mut().zip(x) {
-            for (w, [low, high]) in w.into_iter().zip(x[0]) {
-                let x = v.splat_integer(i32::from(low) | i32::from(high) << 16);
+            for (w, x) in w.into_iter().zip(&x[0]) {
+                let x = v.splat_integer(*x);
                 for i in 0..2 {
                     // SAFETY: the token proves AVX2.
                     sum[i] = unsafe { _mm256_add_epi32(sum[i], _mm256_madd_epi16(w[i], x[i])) };

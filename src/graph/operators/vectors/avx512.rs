@@ -48,7 +48,6 @@ unsafe impl Vectors for Avx512 {
         fn div(a: F, b: F) -> F { _mm512_div_ps(a, b) }
         fn fma(a: F, b: F, c: F) -> F { _mm512_fmadd_ps(a, b, c) }
         fn fnma(a: F, b: F, c: F) -> F { _mm512_fnmadd_ps(a, b, c) }
-        fn min(a: F, b: F) -> F { _mm512_min_ps(a, b) }
         fn max(a: F, b: F) -> F { _mm512_max_ps(a, b) }
         fn select(a: F, b: F, x: F, y: F) -> F {
             _mm512_mask_mov_ps(y, _mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b), x)

@@ -125,8 +125,6 @@ pub(super) unsafe trait Vectors: Copy + Send + Sync + 'static {
     fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
     /// c - a b, rounded once.
     fn fnma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
-    /// a where it is less, else b.
-    fn min(self, a: Self::F, b: Self::F) -> Self::F;
     /// a where it is greater, else b.
     fn max(self, a: Self::F, b: Self::F) -> Self::F;
     /// x where a > b, else y.

@@ -109,7 +109,6 @@ unsafe impl<P: Products> Vectors for Neon<P> {
         fn div(a: F, b: F) -> F { each!(i, vdivq_f32(a[i], b[i])) }
         fn fma(a: F, b: F, c: F) -> F { each!(i, vfmaq_f32(c[i], a[i], b[i])) }
         fn fnma(a: F, b: F, c: F) -> F { each!(i, vfmsq_f32(c[i], a[i], b[i])) }
-        fn min(a: F, b: F) -> F { each!(i, vbslq_f32(vcltq_f32(a[i], b[i]), a[i], b[i])) }
         fn max(a: F, b: F) -> F { each!(i, vbslq_f32(vcgtq_f32(a[i], b[i]), a[i], b[i])) }
         fn select(a: F, b: F, x: F, y: F) -> F {
             each!(i, vbslq_f32(vcgtq_f32(a[i], b[i]), x[i], y[i]))

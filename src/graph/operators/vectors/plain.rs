@@ -52,7 +52,6 @@ unsafe impl Vectors for Plain {
         fn div(a: F, b: F) -> F { each(a, b, |a, b| a / b) }
         fn fma(a: F, b: F, c: F) -> F { from_fn(|i| a[i].mul_add(b[i], c[i])) }
         fn fnma(a: F, b: F, c: F) -> F { from_fn(|i| (-a[i]).mul_add(b[i], c[i])) }
-        fn min(a: F, b: F) -> F { each(a, b, |a, b| if a < b { a } else { b }) }
         fn max(a: F, b: F) -> F { each(a, b, |a, b| if a > b { a } else { b }) }
         fn select(a: F, b: F, x: F, y: F) -> F {
             from_fn(|i| if a[i] > b[i] { x[i] } else { y[i] })

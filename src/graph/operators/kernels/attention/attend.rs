@@ -19,6 +19,9 @@ const ROUNDING: [f32; LANES] = {
     found
 };
 
+/// Scores below this are rounded to less than 2^-3.
+const NEAR: f32 = (1 << 20) as f32;
+
 /// Vectors of a block's keys.
 const TILES: usize = BLOCK / LANES;
 
@@ -119,15 +122,16 @@ impl Head {
         let scores = &self.scores[m * tiles..][..tiles];
         let scores = &scores[block * TILES..tiles.min((block + 1) * TILES)];
         let less = top * scale;
+        // Where the largest score is huge or beyond a float, its distance from the others may not be.
+        let near = less.abs() < NEAR;
         let (most, scale, minus) = (v.splat(top), v.splat(scale), v.splat(-less));
         let zero = v.splat(0.0);
         let mut sum = zero;
         for (i, (scores, weights)) in scores.iter().zip(weights.as_chunks_mut().0).enumerate() {
             let score = v.load(scores);
-            // Where the largest score is beyond a float, its distance from the others may not be.
             let mut weight = exp2(
                 v,
-                if less.is_finite() {
+                if near {
                     v.fma(score, scale, minus)
                 } else {
                     v.mul(v.sub(score, most), scale)
