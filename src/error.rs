@@ -19,6 +19,8 @@ pub enum ErrorKind {
     Runtime,
     /// A provider was asked for that this build or this ONNX Runtime does not have.
     Provider,
+    /// Kernels were asked for whose instructions this processor does not have.
+    Kernels,
     /// The model folder is incomplete, damaged or of another format.
     Model,
     /// The task answers spoken questions and the question is written.

@@ -44,7 +44,7 @@ pub use decoding::sampling::SamplingConfig;
 pub use decoding::task::{Source, Task};
 pub use engine::{Answer, Memory};
 pub use error::{Error, ErrorKind, Result};
-pub use graph::{Provider, Runtime};
+pub use graph::{Kernels, Provider, Runtime};
 pub use model::Manifest;
 pub use omni::Omni;
 pub use scheduler::{Limits, Request, Scheduler};

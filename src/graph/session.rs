@@ -102,9 +102,14 @@ fn builder(runtime: &Runtime, options: SessionOptions) -> ort::Result<SessionBui
     // Elsewhere our kernels would pull their values off the device and back.
     Ok(match runtime.dispatch() {
         Some(provider) => builder.with_execution_providers([provider])?,
-        None => builder
-            .with_execution_providers([CPU::default().with_arena_allocator(options.arena).build()])?
-            .with_operators(operators::domain(&runtime.environment)?)?,
+        None => {
+            let cpu = CPU::default().with_arena_allocator(options.arena).build();
+            let builder = builder.with_execution_providers([cpu])?;
+            match operators::domain(&runtime.environment, runtime.kernels())? {
+                Some(domain) => builder.with_operators(domain)?,
+                None => builder,
+            }
+        }
     })
 }
 

@@ -211,6 +211,7 @@ impl Bench {
             cpu: cpu(),
             threads: runtime.threads(),
             provider: runtime.provider().name().into(),
+            kernels: Some(runtime.kernels().name().into()),
             model: omni.manifest().name.clone(),
             model_hash: omni.manifest().hash(),
             precision: omni.manifest().precision.clone(),

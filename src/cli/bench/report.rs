@@ -19,6 +19,9 @@ pub struct Report {
     pub cpu: String,
     pub threads: usize,
     pub provider: String,
+    /// What computed our own operators; not in reports of before 2026-12.
+    #[serde(default)]
+    pub kernels: Option<String>,
     pub model: String,
     pub model_hash: String,
     pub precision: Precision,
@@ -43,7 +46,7 @@ pub struct Report {
 pub fn table(report: &Report, before: Option<&Report>) -> String {
     let precision = &report.precision;
     let mut text = format!(
-        "{} ({}), encoder {}, decoder {}, codec {}\n{}, {} threads, {}, ONNX Runtime {}\n{:.1} s question, {}, {} encoder window\n\n",
+        "{} ({}), encoder {}, decoder {}, codec {}\n{}, {} threads, {}, {} kernels, ONNX Runtime {}\n{:.1} s question, {}, {} encoder window\n\n",
         report.model,
         &report.model_hash[..12],
         precision.encoder,
@@ -52,6 +55,7 @@ pub fn table(report: &Report, before: Option<&Report>) -> String {
         report.cpu,
         report.threads,
         report.provider,
+        report.kernels.as_deref().unwrap_or("unknown"),
         report.onnxruntime,
         report.question_seconds,
         report.task,

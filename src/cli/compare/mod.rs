@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use mini_omni::compare::{Protocol, Side, check_shapes, compare};
-use mini_omni::{Manifest, Omni, Options, Provider, Runtime, Source, Task};
+use mini_omni::{Kernels, Manifest, Omni, Options, Provider, Runtime, Source, Task};
 
 use self::inputs::{Input, inputs};
 use self::report::{Asked, Model, Report, all, streams, table};
@@ -26,7 +26,7 @@ pub struct Compare {
     /// The model folder in question
     #[arg(value_name = "MODEL")]
     model_dir: PathBuf,
-    /// The model folder it is held against; always computed on the CPU
+    /// The model folder it is held against; always computed on the CPU, by its fastest kernels
     #[arg(long, value_name = "MODEL")]
     reference: PathBuf,
     /// Spoken questions: any that ask reads; a few built-in questions where nothing is given
@@ -119,6 +119,7 @@ impl Compare {
     fn report(&self, inputs: &[Input]) -> Result<Report> {
         let runtime = self.compute.runtime()?;
         let on_cpu = runtime.with_provider(Provider::Cpu)?;
+        let on_cpu = on_cpu.with_kernels(Kernels::best())?;
         let mut reference = side(
             &self.reference,
             &on_cpu,

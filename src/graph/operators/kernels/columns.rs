@@ -1,4 +1,5 @@
 //! A matrix whose columns are written by several threads.
+#![allow(unsafe_code)]
 
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -34,12 +35,15 @@ impl<'a> Columns<'a> {
         self.mine.clone()
     }
 
-    /// Where `columns` of `row` are; a writer stays within them.
-    pub(super) fn at(&mut self, row: usize, columns: &Range<usize>) -> *mut f32 {
-        assert!(row < self.rows && columns.start <= columns.end);
-        assert!(columns.start >= self.mine.start && columns.end <= self.mine.end);
-        // No overflow and within the matrix, as row < rows and columns.start <= width.
-        self.values.wrapping_add(row * self.width + columns.start)
+    /// These columns of some rows, from `first` on.
+    pub(super) fn rows<const N: usize>(&mut self, first: usize) -> [&mut [f32]; N] {
+        assert!(N <= self.rows && first <= self.rows - N);
+        std::array::from_fn(|i| {
+            let at = (first + i) * self.width + self.mine.start;
+            // SAFETY: within the matrix, as the row is and `mine` ends at its width. Rows differ, the
+            // columns are of no other `Columns`, and `self` is borrowed for as long as the slices are.
+            unsafe { std::slice::from_raw_parts_mut(self.values.add(at), self.mine.len()) }
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! The decoder's cache in place: ONNX Runtime gives a node the same memory as its input (past) and
 //! its output (present).
+#![allow(unsafe_code)]
 
 use super::super::guard::{Call, Output};
 
