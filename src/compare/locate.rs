@@ -3,7 +3,9 @@
 //! Both graphs are opened again with some of the values inside them among their outputs, a piece at a
 //! time so that memory stays bounded, and are given what the reference gave its own: its spectrogram,
 //! its prompt and features, its ids, its frames. The engine runs them as it runs any answer. Values
-//! are told apart by their names; what only one of the graphs has is passed over and named.
+//! are matched by the weights of their nodes, and between two such nodes by their names, so that
+//! graphs of two precisions or profiles can be compared, too; what only one of them has is passed over
+//! and named.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
@@ -152,17 +154,17 @@ impl Search<'_> {
     /// The first node of the stage's graph whose output leaves the band.
     fn within(&self, given: &Given) -> Result<Option<Located>> {
         let [ours, theirs] = [self.nodes(0, given)?, self.nodes(1, given)?];
-        let known: HashSet<&str> = outputs(&ours).collect();
-        let shared: Vec<String> = outputs(&theirs)
-            .filter(|name| known.contains(name))
-            .map(str::to_string)
+        let known: HashMap<String, String> = keyed(&ours).collect();
+        let shared: Vec<(String, String)> = keyed(&theirs)
+            .filter_map(|(key, theirs)| Some((known.get(&key)?.clone(), theirs)))
             .collect();
         let mut within = 0;
         for piece in shared.chunks(PIECE) {
-            let [reference, candidate] =
-                [self.values(0, given, piece)?, self.values(1, given, piece)?];
-            for name in piece {
-                let (Some(a), Some(b)) = (reference.get(name), candidate.get(name)) else {
+            let (ours, names): (Vec<String>, Vec<String>) = piece.iter().cloned().unzip();
+            let reference = self.values(0, given, &ours)?;
+            let candidate = self.values(1, given, &names)?;
+            for (our, name) in piece {
+                let (Some(a), Some(b)) = (reference.get(our), candidate.get(name)) else {
                     continue;
                 };
                 let error = error(a, b);
@@ -179,7 +181,7 @@ impl Search<'_> {
                     weights: theirs[at].weights.clone(),
                     error,
                     within,
-                    unmatched: unmatched(&theirs[..at], &known),
+                    unmatched: unmatched(&theirs[..at], &shared),
                 }));
             }
         }
@@ -262,9 +264,28 @@ fn again(prepared: &Prepared) -> Prepared {
     }
 }
 
-fn outputs(nodes: &[GraphNode]) -> impl Iterator<Item = &str> {
-    let outputs = nodes.iter().flat_map(|node| &node.outputs);
-    outputs.map(String::as_str)
+/// Begins the names of the exporter's small constants, which are numbered.
+const CONSTANT: &str = "const_";
+
+/// What each value of a graph is matched by, and its name. A node is known by its weight; one without
+/// by its name, operator and the weight before it: where a graph has more nodes than another their
+/// numbers run apart, and equal names mean nothing.
+fn keyed(nodes: &[GraphNode]) -> impl Iterator<Item = (String, String)> {
+    let (mut anchor, mut seen) = (String::new(), HashMap::<&str, usize>::new());
+    nodes.iter().flat_map(move |node| {
+        let weight = node.weights.iter().find(|name| !name.starts_with(CONSTANT));
+        if let Some(weight) = weight {
+            let nth = seen.entry(weight).or_default();
+            *nth += 1;
+            anchor = format!("{weight} {nth}");
+        }
+        let key = |(i, name): (usize, &String)| match weight {
+            Some(_) => (format!("{anchor} output {i}"), name.clone()),
+            None => (format!("{anchor} {} {name}", node.operator), name.clone()),
+        };
+        let outputs = node.outputs.iter().enumerate();
+        outputs.map(key).collect::<Vec<_>>()
+    })
 }
 
 /// Values of other sizes are as far apart as can be.
@@ -275,11 +296,39 @@ fn error(reference: &[f32], candidate: &[f32]) -> f64 {
     }
 }
 
-/// The nodes at the end of `before` of which the other graph has no output.
-fn unmatched(before: &[GraphNode], known: &HashSet<&str>) -> Vec<String> {
+/// The nodes at the end of `before` that the other graph does not have.
+fn unmatched(before: &[GraphNode], shared: &[(String, String)]) -> Vec<String> {
+    let known: HashSet<&str> = shared.iter().map(|(_, name)| name.as_str()).collect();
     let matched = |node: &&GraphNode| node.outputs.iter().any(|name| known.contains(&**name));
     let last = before.iter().rev().take_while(|node| !matched(node));
     let mut names: Vec<String> = last.map(|node| node.name.clone()).collect();
     names.reverse();
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn graph(profile: &str) -> Vec<GraphNode> {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tiny");
+        let graph = std::fs::read(format!("{folder}/{profile}/decoder.onnx")).expect("a graph");
+        nodes(&graph).expect("nodes")
+    }
+
+    #[test]
+    fn nodes_of_two_profiles_are_matched_by_their_weights() {
+        let (fused, portable) = (graph("fused"), graph("portable"));
+        let known: HashMap<String, String> = keyed(&fused).collect();
+        let pairs = keyed(&portable).filter_map(|(key, b)| Some((known.get(&key)?.clone(), b)));
+        let pairs: HashMap<String, String> = pairs.collect();
+        let product = |nodes: &[GraphNode]| {
+            let weight = "transformer.h.1.mlp.proj.weight".to_string();
+            let node = nodes.iter().find(|node| node.weights.contains(&weight));
+            node.expect("a product").outputs[0].clone()
+        };
+        assert_ne!(product(&fused), product(&portable));
+        assert_eq!(pairs[&product(&fused)], product(&portable));
+        assert!(pairs.len() > 20, "{}", pairs.len());
+    }
 }

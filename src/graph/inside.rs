@@ -39,12 +39,11 @@ impl Inside {
     pub fn keep(&mut self, outputs: &SessionOutputs) {
         let value = |name: &String| {
             let value = outputs.get(name)?;
-            let floats = value.try_extract_tensor::<f32>();
-            let integers = || value.try_extract_tensor::<i64>();
-            let values = match (floats, integers) {
-                (Ok((_, floats)), _) => floats.to_vec(),
-                (_, integers) => integers().ok()?.1.iter().map(|&x| x as f32).collect(),
-            };
+            if let Ok((_, floats)) = value.try_extract_tensor::<f32>() {
+                return Some((name.clone(), floats.to_vec()));
+            }
+            let (_, integers) = value.try_extract_tensor::<i64>().ok()?;
+            let values = integers.iter().map(|&x| x as f32).collect();
             Some((name.clone(), values))
         };
         self.values = self.names.iter().filter_map(value).collect();

@@ -14,7 +14,7 @@ use crate::cli::output::Claims;
 
 /// The reference as its folder says, before any graph is opened.
 pub enum Reference {
-    Model(Manifest),
+    Model(Box<Manifest>),
     Recording(Box<Recording>),
 }
 
@@ -22,7 +22,7 @@ impl Reference {
     pub fn load(folder: &Path) -> Result<Reference> {
         Ok(match Recording::is_in(folder) {
             true => Reference::Recording(Box::new(Recording::load(folder)?)),
-            false => Reference::Model(Manifest::load(folder)?),
+            false => Reference::Model(Box::new(Manifest::load(folder)?)),
         })
     }
 

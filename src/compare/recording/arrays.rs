@@ -18,6 +18,9 @@ use crate::model::manifest::Manifest;
 /// Stands for an id of a stream without a head.
 const NONE: i64 = -1;
 
+/// One of the two heads of a step.
+type Head = fn(&StepLogits) -> &Option<Vec<f32>>;
+
 /// An array to write.
 struct Array {
     dtype: Dtype,
@@ -72,7 +75,7 @@ pub(super) fn write(recorded: &Recorded) -> Result<Vec<u8>> {
         let matrix = matrix.as_ref()?;
         Some((name, Array::matrix(matrix)))
     }));
-    let heads: [(_, _, fn(&StepLogits) -> &Option<Vec<f32>>); 2] = [
+    let heads: [(_, _, Head); 2] = [
         ("text_logits", "text_logit_steps", |logits| &logits.text),
         ("audio_logits", "audio_logit_steps", |logits| &logits.audio),
     ];
