@@ -96,6 +96,11 @@ impl Omni {
         &self.manifest
     }
 
+    /// Where the model is, and what it runs on.
+    pub(crate) fn place(&self) -> (&Runtime, &Path) {
+        (&self.runtime, &self.folder)
+    }
+
     /// The codec once more, to run on one thread.
     pub(crate) fn open_codec(&self) -> Result<CodecDecoder> {
         CodecDecoder::open(&self.runtime, &self.folder, &self.manifest, 1)

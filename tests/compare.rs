@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use common::*;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Bits cleared of each weight of the coarse copy: what 4 bits of mantissa leave.
 const CLEARED: u32 = 19;
@@ -51,13 +51,25 @@ fn a_model_is_exactly_itself() {
         vec![text(&question), "--task", "a1t1"],
         vec![text(&question), "--text", "Hello", "--text", "Why?"],
     ] {
-        let args = [&both, &inputs[..], &["--min-agreement", "1"]].concat();
+        let args = [&both, &inputs[..], &["--min-agreement", "1", "--locate"]].concat();
         let (report, code) = report(&args);
         assert_eq!(code, Some(0));
         assert_eq!(report["agreement"], 1.0);
+        assert!(report["first_fault"].is_null() && report["located"].is_null());
+        for figures in report["streams"].as_array().expect("streams") {
+            if figures["of"] != 0 {
+                let zeros = json!({"mean": 0.0, "median": 0.0, "p99": 0.0, "max": 0.0});
+                assert_eq!(figures["kl_nats"], zeros);
+                assert_eq!(figures["standard_error"], 0.0);
+            }
+        }
         for asked in report["inputs"].as_array().expect("inputs") {
             assert!(asked["divergence"].is_null(), "{asked}");
             assert_eq!(asked["reference"], asked["candidate"]);
+            for stage in asked["stages"].as_array().expect("stages") {
+                assert_eq!(stage["error"], 0.0, "{stage}");
+                assert!(stage["at"].is_null(), "{stage}");
+            }
             if !asked["features"].is_null() {
                 assert_eq!(asked["features"]["max_difference"], 0.0);
                 assert_eq!(asked["features"]["cosine"], 1.0);
@@ -68,6 +80,7 @@ fn a_model_is_exactly_itself() {
                 assert_eq!(asked["prefill"]["audio"]["kl_nats"], 0.0);
                 assert_eq!(asked["pcm"]["max_difference"], 0.0);
                 assert!(asked["pcm"]["snr_db"].is_null(), "equal sound has no noise");
+                assert_eq!(asked["pcm"]["own"]["log_spectral_distance_db"], 0.0);
             }
         }
     }
@@ -225,5 +238,109 @@ fn what_cannot_be_compared_is_refused_in_a_sentence() {
         ),
     ] {
         assert_refused(&mini_omni(&[&["compare"], &args[..]].concat()), what);
+    }
+}
+
+/// What each form of output says of a model whose gates are those of its original.
+#[test]
+fn every_output_names_the_gate_that_fell() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str| folder.path().join(name);
+    coarse_copy(&file("coarse"));
+    let (model, gates) = (model(), file("gates.toml"));
+    let asked = [
+        "--text",
+        "<b>Why?</b>",
+        "--max-steps",
+        "12",
+        "--gates",
+        text(&gates),
+    ];
+    let original = [
+        &["compare", text(&model), "--reference", text(&model)],
+        &asked[..],
+    ];
+    let calibrated = mini_omni(&[&original.concat()[..], &["--calibrate"]].concat());
+    assert_eq!(calibrated.status.code(), Some(0), "{}", stderr(&calibrated));
+    let [coarse, junit, markdown, html] = ["coarse", "j.xml", "s.md", "p.html"].map(file);
+    let output = mini_omni(
+        &[
+            &["compare", text(&coarse), "--reference", text(&model)],
+            &asked[..],
+            &[
+                "--junit",
+                text(&junit),
+                "--markdown",
+                text(&markdown),
+                "--html",
+                text(&html),
+            ],
+        ]
+        .concat(),
+    );
+    assert_eq!(output.status.code(), Some(1));
+    let said = stderr(&output);
+    for gate in ["audio.kl-mean", "prompt-logits.error"] {
+        assert!(said.contains(&format!("gate {gate} fell: ")), "{said}");
+    }
+    assert!(
+        !said.contains("gate sound.error fell"),
+        "the codec is whole: {said}"
+    );
+    let read = |path: &Path| fs::read_to_string(path).expect("a file");
+    let (junit, markdown, html) = (read(&junit), read(&markdown), read(&html));
+    assert!(
+        junit.contains("name=\"audio.kl-mean\">\n   <failure message=\"gate audio.kl-mean fell")
+    );
+    assert!(junit.contains("name=\"sound.error\"/>"), "{junit}");
+    assert!(markdown.contains("gates fell.**") && markdown.contains("&lt;b&gt;Why?"));
+    assert!(markdown.contains("first stage beyond the band of 0.001: prompt-logits"));
+    assert!(!html.contains("__DATA__") && html.contains("data:audio/wav;base64,"));
+    for address in ["http://", "https://"] {
+        let names = html.matches(address).count() - html.matches("http://www.w3.org/").count();
+        assert_eq!(names, 0, "the page asks no network");
+    }
+}
+
+#[test]
+fn gates_that_make_no_sense_are_refused_with_their_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (gates, model) = (folder.path().join("gates.toml"), model());
+    let args = [
+        "compare",
+        text(&model),
+        "--reference",
+        text(&model),
+        "--text",
+        "Hello",
+    ];
+    let args = [&args[..], &["--max-steps", "3", "--gates", text(&gates)]].concat();
+    let calibrated = mini_omni(&[&args[..], &["--calibrate"]].concat());
+    assert_eq!(calibrated.status.code(), Some(0), "{}", stderr(&calibrated));
+    let whole = fs::read_to_string(&gates).expect("gates");
+    for (from, to, what) in [
+        (
+            "format_version = 1",
+            "format_version = 2",
+            "format_version 2",
+        ),
+        (
+            "[gates.\"sound.error\"]",
+            "[gates.\"smell.error\"]",
+            "smell.error",
+        ),
+        ("at_least", "at_most", "its limit is at_least"),
+        ("slack = 0.0001", "slack = -1.0", "not negative"),
+        ("worst = 0.0", "worst = \"none\"", "no file of gates"),
+        (
+            "reason = \"the codec, given the same ids\"",
+            "reason = \"\"",
+            "reason is empty",
+        ),
+    ] {
+        let damaged = whole.replacen(from, to, 1);
+        assert_ne!(damaged, whole, "no {from} in {whole}");
+        fs::write(&gates, damaged).expect("written");
+        assert_refused(&mini_omni(&args), what);
     }
 }

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 from conftest import ROOT
 
@@ -16,9 +19,9 @@ EXACT = ROOT / "onnx" / "tiny-random"
 QUESTION = ROOT / "tests" / "fixtures" / "audio" / "output1.wav"
 
 
-def compare(model: Path, *more: str) -> tuple[int, dict]:
+def compare(model: Path, *more: str, reference: Path = EXACT) -> tuple[int, dict]:
     """Exit code and report."""
-    command = [BINARY, "compare", model, "--reference", EXACT, QUESTION, "--json", "-", *more]
+    command = [BINARY, "compare", model, "--reference", reference, QUESTION, "--json", "-", *more]
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
     assert done.returncode in (0, 1), done.stderr
     return done.returncode, json.loads(done.stdout)
@@ -51,3 +54,37 @@ def test_the_exit_code_tells_too_little_agreement(reports, tmp_path):
     share = reports["int4"]["agreement"]
     assert compare(tmp_path / "model", "--min-agreement", str(share * 0.9))[0] == 0
     assert compare(tmp_path / "model", "--min-agreement", str(min(1, share + 0.01)))[0] == 1
+
+
+def test_halved_scales_of_one_4_bit_tensor_are_located(tmp_path):
+    whole, damaged = tmp_path / "whole", tmp_path / "damaged"
+    main(["--random", "tiny", "--precision", "int4", "--out", str(whole)])
+    shutil.copytree(whole, damaged)
+    weight = "transformer.h.1.mlp.fc_2.weight"
+    graph = onnx.load(damaged / "decoder.onnx", load_external_data=False).graph
+    scale = next(t for t in graph.initializer if t.name == f"{weight}.scale")
+    where = {entry.key: entry.value for entry in scale.external_data}
+    data = np.memmap(
+        damaged / where["location"],
+        dtype=np.float32,
+        mode="r+",
+        offset=int(where["offset"]),
+        shape=(int(where["length"]) // 4,),
+    )
+    data /= 2
+    data.flush()
+    _, report = compare(damaged, "--max-steps", "8", "--locate", reference=whole)
+    assert report["first_fault"] == "prompt-logits"
+    located = report["located"]
+    assert located["graph"] == "decoder.onnx"
+    assert f"{weight}.scale" in located["weights"]
+    assert located["operator"] == "MatMulNBits"
+    assert all(stage["error"] == 0 for stage in report["stages"][:4])
+
+
+def test_4_bits_are_placed_against_the_exact_model_by_their_weights(tmp_path):
+    main(["--random", "tiny", "--precision", "int4", "--out", str(tmp_path / "model")])
+    _, report = compare(tmp_path / "model", "--max-steps", "8", "--locate")
+    assert report["first_fault"] == "features"
+    assert report["located"]["graph"] == "encoder.onnx"
+    assert any(name.startswith("encoder.") for name in report["located"]["weights"])

@@ -10,8 +10,10 @@ mod compute;
 mod eval;
 mod hints;
 mod inspect;
+mod machine;
 mod manual;
 pub mod output;
+mod record;
 mod results;
 #[cfg(feature = "serve")]
 mod serve;
@@ -38,7 +40,7 @@ pub const EXIT_NO_SPEECH: u8 = 3;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  compare: fewer ids agree than --min-agreement asks for
+  1  compare: a gate fell, or fewer ids agree than --min-agreement asks for
      eval: more words are wrong than --max-wer allows, or fewer answers right than --min-right asks for
   2  something given was wrong or could not be used; a sentence says what
   3  ask: the question holds no speech";
@@ -59,12 +61,15 @@ enum Command {
     /// Time every stage of an answer on this machine
     #[command(after_help = EXIT_CODES)]
     Bench(bench::Bench),
-    /// Hold a model against a reference: features, logits, ids, sound
+    /// Hold a model against a reference, stage by stage: features, logits, ids, sound
     #[command(after_help = EXIT_CODES)]
-    Compare(compare::Compare),
+    Compare(Box<compare::Compare>),
     /// Measure answers by a labelled set: word error rates, right answers
     #[command(after_help = EXIT_CODES)]
     Eval(eval::Eval),
+    /// Record a model's answers, to hold later ones against with compare
+    #[command(after_help = EXIT_CODES)]
+    Record(record::Record),
     /// Talk with the model, by microphone and loudspeaker or by files in their place
     #[command(after_help = EXIT_CODES)]
     Talk(Box<talk::Talk>),
@@ -88,6 +93,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Bench(bench) => bench.run(),
         Command::Compare(compare) => compare.run(),
         Command::Eval(eval) => eval.run(),
+        Command::Record(record) => record.run(),
         Command::Talk(talk) => talk.run(),
         Command::Inspect(inspect) => inspect.run(),
         #[cfg(feature = "serve")]

@@ -1,4 +1,4 @@
-//! Where the results of `bench` and `compare` go: a table for people, and `--json` for machines.
+//! Where the results of `bench` and `compare` go: a table for people, and files for machines.
 
 use std::path::Path;
 
@@ -11,39 +11,51 @@ use super::terminal::{print, unless_unread};
 /// What an error is about.
 const WRITING: &str = "the results are lost";
 
-/// An open `--json`, and whether standard output is free for the table.
+/// Open files, one an option that was given, and whether standard output is free for the table.
 pub struct Results {
-    json: Option<Output>,
+    outputs: Vec<Option<Output>>,
     shows_table: bool,
 }
 
 impl Results {
-    /// Opens the file of `--json`, so that a place that cannot be written is known before the work.
-    /// `claims`: the files that the command reads.
-    pub fn open(json: Option<&Path>, mut claims: Claims) -> Result<Results> {
-        let shows_table = json.is_none_or(|path| !is_stdout(path));
+    /// Opens the file of each option, so that a place that cannot be written is known before the
+    /// work. `claims`: the files that the command reads.
+    pub fn open(options: &[(&str, Option<&Path>)], mut claims: Claims) -> Result<Results> {
+        let shows_table = !options.iter().any(|(_, path)| path.is_some_and(is_stdout));
         if shows_table {
             claims.prints("the table")?;
         }
-        if let Some(path) = json {
-            claims.writes("--json", path)?;
+        for (option, path) in options {
+            path.map_or(Ok(()), |path| claims.writes(option, path))?;
         }
+        let open = |(_, path): &(_, Option<&Path>)| path.map(Output::open).transpose();
         Ok(Results {
-            json: json.map(Output::open).transpose()?,
+            outputs: options.iter().map(open).collect::<Result<_>>()?,
             shows_table,
         })
     }
 
-    /// Writes the report, and the table where no JSON goes to standard output.
-    pub fn write(self, report: &impl Serialize, table: impl FnOnce() -> String) -> Result<()> {
+    /// Writes the table where no file is standard output, and what `content` makes for each option
+    /// that was given, by its place among them.
+    pub fn write(
+        self,
+        table: impl FnOnce() -> String,
+        mut content: impl FnMut(usize) -> Result<String>,
+    ) -> Result<()> {
         let shown = match self.shows_table {
             true => print(&table()),
             false => Ok(()),
         };
-        if let Some(output) = self.json {
-            let json = serde_json::to_string_pretty(report)? + "\n";
-            unless_unread(output.complete(&json)).context(WRITING)?;
+        for (i, output) in self.outputs.into_iter().enumerate() {
+            if let Some(output) = output {
+                unless_unread(output.complete(&content(i)?)).context(WRITING)?;
+            }
         }
         shown
     }
+}
+
+/// A report for machines.
+pub fn json(report: &impl Serialize) -> Result<String> {
+    Ok(serde_json::to_string_pretty(report)? + "\n")
 }

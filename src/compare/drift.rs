@@ -1,94 +1,135 @@
-//! What two models' logits say of each other, step by step: of the same step, and summed up.
+//! What two models say at the same step, both having read the same ids.
 
 use serde::Serialize;
 
-use super::measure::{kl_nats, larger, max_difference};
+use super::measure::{Energy, kl_nats, max_difference};
 use crate::decoding::generation::{HeadLogits, Step};
 use crate::decoding::sampling::argmax;
 use crate::model::manifest::SpecialIds;
 
-/// The likeliest id of every stream; padding where no text is written.
-pub(crate) fn likeliest(logits: &HeadLogits, ids: &SpecialIds) -> Step {
-    let streams = logits.audio.unwrap_or_default();
-    let audio = streams.chunks_exact(ids.audio_vocab_size);
-    Step {
-        audio: audio.map(|logits| argmax(logits) as i64).collect(),
-        text: logits
-            .text
-            .map_or(ids.pad_t, |logits| argmax(logits) as i64),
+/// What the reference says at a step.
+pub(crate) struct Look<'l> {
+    /// The likeliest id of each stream, audio first, text last; `None` where no head was needed.
+    pub ids: Vec<Option<i64>>,
+    /// As far as they are known: a recording has those of some steps.
+    pub logits: HeadLogits<'l>,
+}
+
+impl<'l> Look<'l> {
+    /// At a model's logits.
+    pub fn at(logits: HeadLogits<'l>, ids: &SpecialIds) -> Look<'l> {
+        let mut likeliest = vec![None; ids.streams()];
+        for (stream, logits) in by_stream(&logits, ids) {
+            likeliest[stream] = Some(argmax(logits) as i64);
+        }
+        Look {
+            ids: likeliest,
+            logits,
+        }
+    }
+
+    /// The ids to go on with; padding where no text is written.
+    pub fn step(&self, ids: &SpecialIds) -> Step {
+        Step {
+            audio: self.ids[..ids.audio_streams]
+                .iter()
+                .flatten()
+                .copied()
+                .collect(),
+            text: self.ids[ids.audio_streams].unwrap_or(ids.pad_t),
+        }
     }
 }
 
-/// One stream at one step, both models having read the same ids.
+/// The logits of each stream that has any, audio first, text last.
+fn by_stream<'l>(
+    logits: &HeadLogits<'l>,
+    ids: &SpecialIds,
+) -> impl Iterator<Item = (usize, &'l [f32])> {
+    let audio = logits.audio.unwrap_or_default();
+    let audio = audio.chunks_exact(ids.audio_vocab_size).enumerate();
+    audio.chain(logits.text.map(|text| (ids.audio_streams, text)))
+}
+
+/// One stream at one step.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct StreamDrift {
     /// Audio streams from 0, the text stream last.
-    stream: usize,
+    pub stream: usize,
     /// The likeliest ids.
-    reference: i64,
-    candidate: i64,
-    /// By how much the reference's logits prefer its own choice to the candidate's.
-    margin: f32,
-    max_difference: f32,
-    kl_nats: f64,
+    pub reference: i64,
+    pub candidate: i64,
+    /// `None` where the reference's logits are not known.
+    pub logits: Option<LogitsApart>,
 }
 
-/// All streams whose heads were needed at a step.
+/// How far the logits of one stream at one step are apart.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LogitsApart {
+    /// By how much the reference's logits prefer its own choice to the candidate's.
+    margin: f32,
+    pub max_difference: f32,
+    pub kl_nats: f64,
+}
+
+/// All streams whose heads both have computed at a step.
 pub(crate) struct StepDrift {
-    streams: Vec<StreamDrift>,
-    /// The text stream's number.
-    text: usize,
+    pub streams: Vec<StreamDrift>,
+    /// Of all logits that both have.
+    pub energy: Energy,
 }
 
 impl StepDrift {
-    /// Of two models' logits. Heads are needed by both or by neither: they follow the same ids.
-    pub fn of(reference: &HeadLogits, candidate: &HeadLogits, ids: &SpecialIds) -> StepDrift {
-        let mut streams = Vec::with_capacity(ids.streams());
-        if let (Some(reference), Some(candidate)) = (reference.audio, candidate.audio) {
-            let size = ids.audio_vocab_size;
-            let pairs = reference
-                .chunks_exact(size)
-                .zip(candidate.chunks_exact(size));
-            streams.extend(
-                pairs
-                    .enumerate()
-                    .map(|(i, (a, b))| StreamDrift::of(i, a, b)),
-            );
+    /// Of what the reference says and the candidate's logits.
+    pub fn of(reference: &Look, candidate: &HeadLogits, ids: &SpecialIds) -> StepDrift {
+        let mut known = vec![None; ids.streams()];
+        for (stream, logits) in by_stream(&reference.logits, ids) {
+            known[stream] = Some(logits);
         }
-        if let (Some(reference), Some(candidate)) = (reference.text, candidate.text) {
-            streams.push(StreamDrift::of(ids.audio_streams, reference, candidate));
+        let (mut streams, mut energy) = (Vec::with_capacity(ids.streams()), Energy::default());
+        for (stream, logits) in by_stream(candidate, ids) {
+            let Some(said) = reference.ids[stream] else {
+                continue;
+            };
+            if let Some(known) = known[stream] {
+                energy.add(known, logits);
+            }
+            streams.push(StreamDrift::of(stream, said, known[stream], logits));
         }
-        StepDrift {
-            streams,
-            text: ids.audio_streams,
-        }
+        StepDrift { streams, energy }
     }
 
     /// Where the two part at this step, if they do: of several streams the one the reference is
     /// surest of.
     pub fn divergence(&self, step: usize) -> Option<Divergence> {
         let differing = self.streams.iter().filter(|s| s.reference != s.candidate);
-        let surest = differing.max_by(|a, b| a.margin.total_cmp(&b.margin))?;
+        let margin = |s: &StreamDrift| s.logits.map(|logits| logits.margin);
+        let sure = |s: &StreamDrift| margin(s).unwrap_or(f32::NEG_INFINITY);
+        let surest = differing.max_by(|a, b| sure(a).total_cmp(&sure(b)))?;
         Some(Divergence {
             step,
             stream: surest.stream,
             reference: surest.reference,
             candidate: surest.candidate,
-            margin: surest.margin,
+            margin: margin(surest),
         })
     }
 }
 
 impl StreamDrift {
-    fn of(stream: usize, reference: &[f32], candidate: &[f32]) -> StreamDrift {
-        let (said, other) = (argmax(reference), argmax(candidate));
-        StreamDrift {
-            stream,
-            reference: said as i64,
-            candidate: other as i64,
-            margin: reference[said] - reference[other],
+    /// `said`: the reference's id.
+    fn of(stream: usize, said: i64, reference: Option<&[f32]>, candidate: &[f32]) -> StreamDrift {
+        let other = argmax(candidate);
+        let apart = |reference: &[f32]| LogitsApart {
+            margin: reference.get(said as usize).unwrap_or(&f32::NAN) - reference[other],
             max_difference: max_difference(reference, candidate),
             kl_nats: kl_nats(reference, candidate),
+        };
+        StreamDrift {
+            stream,
+            reference: said,
+            candidate: other as i64,
+            logits: reference.map(apart),
         }
     }
 }
@@ -105,124 +146,15 @@ pub struct Divergence {
     /// The id that the candidate says.
     pub candidate: i64,
     /// By how much the reference's logits prefer its own choice to the candidate's: small means it
-    /// was close.
-    pub margin: f32,
-}
-
-/// How often the candidate's likeliest id is the reference's.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Agreement {
-    /// Ids that are the same.
-    pub agreed: usize,
-    /// Ids compared.
-    pub of: usize,
-}
-
-impl Agreement {
-    /// Between 0 and 1; 1 of nothing.
-    pub fn share(self) -> f64 {
-        if self.of == 0 {
-            return 1.0;
-        }
-        self.agreed as f64 / self.of as f64
-    }
-
-    /// Both together.
-    pub fn and(self, other: Agreement) -> Agreement {
-        Agreement {
-            agreed: self.agreed + other.agreed,
-            of: self.of + other.of,
-        }
-    }
-}
-
-/// Logits of one kind of stream, over all steps and streams they were computed for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
-pub struct LogitsDrift {
-    /// Over all logits.
-    pub max_difference: f32,
-    /// Mean over steps and streams.
-    pub kl_nats: f64,
-}
-
-/// Logits of both kinds of stream; `None` where the task has no such head.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
-pub struct HeadsDrift {
-    /// The text stream.
-    pub text: Option<LogitsDrift>,
-    /// The audio streams.
-    pub audio: Option<LogitsDrift>,
-}
-
-/// Steps of one answer, the candidate made to follow the reference's ids.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct TeacherForced {
-    /// Passes compared, the one that ended the answer included.
-    pub steps: usize,
-    /// One a stream, the text stream last; none of none where a task lacks the stream.
-    pub streams: Vec<Agreement>,
-    /// Over all passes.
-    pub logits: HeadsDrift,
-}
-
-/// Adds up steps.
-pub(crate) struct Tally {
-    steps: usize,
-    streams: Vec<Agreement>,
-    max_difference: [f32; 2],
-    kl_nats: [f64; 2],
-}
-
-impl Tally {
-    /// Of no step yet; `streams` with the text stream.
-    pub fn new(streams: usize) -> Tally {
-        Tally {
-            steps: 0,
-            streams: vec![Agreement::default(); streams],
-            max_difference: [0.0; 2],
-            kl_nats: [0.0; 2],
-        }
-    }
-
-    pub fn push(&mut self, step: &StepDrift) {
-        self.steps += 1;
-        for drift in &step.streams {
-            let kind = usize::from(drift.stream == step.text);
-            self.max_difference[kind] = larger(self.max_difference[kind], drift.max_difference);
-            self.kl_nats[kind] += drift.kl_nats;
-            let agreement = &mut self.streams[drift.stream];
-            agreement.agreed += usize::from(drift.reference == drift.candidate);
-            agreement.of += 1;
-        }
-    }
-
-    /// The sum so far.
-    pub fn sum(&self) -> TeacherForced {
-        let text = self.streams.len() - 1;
-        TeacherForced {
-            steps: self.steps,
-            streams: self.streams.clone(),
-            logits: HeadsDrift {
-                audio: self.logits(0, &self.streams[..text]),
-                text: self.logits(1, &self.streams[text..]),
-            },
-        }
-    }
-
-    fn logits(&self, kind: usize, streams: &[Agreement]) -> Option<LogitsDrift> {
-        let n: usize = streams.iter().map(|agreement| agreement.of).sum();
-        (n > 0).then(|| LogitsDrift {
-            max_difference: self.max_difference[kind],
-            kl_nats: self.kl_nats[kind] / n as f64,
-        })
-    }
+    /// was close. `None` where a recording does not have the logits of the step.
+    pub margin: Option<f32>,
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn ids() -> SpecialIds {
+    pub fn ids() -> SpecialIds {
         SpecialIds {
             audio_streams: 2,
             text_vocab_size: 4,
@@ -247,17 +179,18 @@ mod tests {
         }
     }
 
-    fn drift(reference: [f32; 6], candidate: [f32; 6], text: Option<[f32; 4]>) -> StepDrift {
+    pub fn drift(reference: [f32; 6], candidate: [f32; 6], text: Option<[f32; 4]>) -> StepDrift {
         let text = text.as_ref();
-        StepDrift::of(&logits(&reference, text), &logits(&candidate, text), &ids())
+        let look = Look::at(logits(&reference, text), &ids());
+        StepDrift::of(&look, &logits(&candidate, text), &ids())
     }
 
     #[test]
     fn the_likeliest_ids_make_a_step() {
         let audio = [0.0, 1.0, 0.0, 2.0, 0.0, 0.0];
-        let step = likeliest(&logits(&audio, Some(&[0.0, 0.0, 1.0, 0.0])), &ids());
+        let step = Look::at(logits(&audio, Some(&[0.0, 0.0, 1.0, 0.0])), &ids()).step(&ids());
         assert_eq!((step.audio, step.text), (vec![1, 0], 2));
-        let silent = likeliest(&logits(&audio, None), &ids());
+        let silent = Look::at(logits(&audio, None), &ids()).step(&ids());
         assert_eq!(silent.text, 3, "padding where no text is written");
     }
 
@@ -275,27 +208,26 @@ mod tests {
                 stream: 1,
                 reference: 0,
                 candidate: 2,
-                margin: 2.0
+                margin: Some(2.0)
             },
             "both streams differ"
         );
     }
 
     #[test]
-    fn steps_add_up_by_stream() {
-        let (a, b) = (
-            [0.0, 1.0, 0.0, 2.0, 0.0, 0.0],
-            [0.0, 1.0, 0.0, 0.0, 0.0, 2.5],
-        );
-        let mut tally = Tally::new(3);
-        tally.push(&drift(a, a, Some([0.0, 0.0, 1.0, 0.0])));
-        tally.push(&drift(a, b, None));
-        let forced = tally.sum();
-        let counts: Vec<_> = forced.streams.iter().map(|s| (s.agreed, s.of)).collect();
-        assert_eq!((forced.steps, counts), (2, vec![(2, 2), (1, 2), (1, 1)]));
-        let audio = forced.logits.audio.expect("audio");
-        assert_eq!(audio.max_difference, 2.5);
-        assert!(audio.kl_nats > 0.0);
-        assert_eq!(forced.logits.text, Some(LogitsDrift::default()));
+    fn ids_are_compared_where_no_logits_are_known() {
+        let look = Look {
+            ids: vec![Some(1), Some(0), None],
+            logits: HeadLogits {
+                text: None,
+                audio: None,
+            },
+        };
+        let candidate = [0.0, 1.0, 0.0, 0.0, 2.0, 0.0];
+        let drift = StepDrift::of(&look, &logits(&candidate, None), &ids());
+        assert_eq!(drift.streams.len(), 2);
+        assert!(drift.streams.iter().all(|s| s.logits.is_none()));
+        let divergence = drift.divergence(0).expect("the second stream differs");
+        assert_eq!((divergence.stream, divergence.margin), (1, None));
     }
 }

@@ -1,6 +1,8 @@
 //! How far two arrays are apart. Pure numbers; what is not a number stays one, so that no measure
 //! hides it.
 
+use serde::Serialize;
+
 /// The largest absolute difference; NaN where one side alone is NaN. Equal infinities do not differ.
 pub fn max_difference(reference: &[f32], candidate: &[f32]) -> f32 {
     debug_assert_eq!(reference.len(), candidate.len());
@@ -58,14 +60,82 @@ fn log_total(logits: &[f32]) -> f64 {
     largest + total.ln()
 }
 
-/// Signal-to-noise ratio in decibels, the difference taken as noise; `None` where there is none.
-pub fn snr_db(reference: &[f32], candidate: &[f32]) -> Option<f64> {
-    let energy = |values: &mut dyn Iterator<Item = f32>| -> f64 {
-        values.map(|x| f64::from(x) * f64::from(x)).sum()
-    };
-    let noise = energy(&mut reference.iter().zip(candidate).map(|(a, b)| a - b));
-    let signal = energy(&mut reference.iter().copied());
-    (noise != 0.0).then(|| 10.0 * (signal / noise).log10())
+/// Energy of a signal and of its difference from another, added up piece by piece.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Energy {
+    signal: f64,
+    noise: f64,
+}
+
+impl Energy {
+    /// Of one pair of arrays.
+    pub fn of(reference: &[f32], candidate: &[f32]) -> Energy {
+        let mut energy = Energy::default();
+        energy.add(reference, candidate);
+        energy
+    }
+
+    /// Adds a pair of arrays. Equal infinities do not differ.
+    pub fn add(&mut self, reference: &[f32], candidate: &[f32]) {
+        debug_assert_eq!(reference.len(), candidate.len());
+        for (&a, &b) in reference.iter().zip(candidate) {
+            if a.is_finite() || a != b {
+                self.signal += f64::from(a) * f64::from(a);
+            }
+            if a != b {
+                self.noise += f64::from(a - b) * f64::from(a - b);
+            }
+        }
+    }
+
+    /// Adds what was added up elsewhere.
+    pub fn join(&mut self, other: Energy) {
+        self.signal += other.signal;
+        self.noise += other.noise;
+    }
+
+    /// Root of the difference's share of the signal: 0 where nothing differs, 1 where the difference
+    /// is as large as the signal.
+    pub fn error(self) -> f64 {
+        match self.noise == 0.0 {
+            true => 0.0,
+            false => (self.noise / self.signal).sqrt(),
+        }
+    }
+
+    /// Signal-to-noise ratio in decibels, the difference taken as noise; `None` where there is none.
+    pub fn snr_db(self) -> Option<f64> {
+        (self.noise != 0.0).then(|| 10.0 * (self.signal / self.noise).log10())
+    }
+}
+
+/// How a figure is spread over steps.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Spread {
+    /// Of all.
+    pub mean: f64,
+    /// Half of them are no larger.
+    pub median: f64,
+    /// 99 of 100 are no larger.
+    pub p99: f64,
+    /// The largest.
+    pub max: f64,
+}
+
+impl Spread {
+    /// Of some figures; `None` of none. One that is not a number makes mean and largest none, too.
+    pub fn of(figures: impl IntoIterator<Item = f64>) -> Option<Spread> {
+        let mut sorted: Vec<f64> = figures.into_iter().collect();
+        sorted.sort_by(f64::total_cmp);
+        let (n, max) = (sorted.len(), *sorted.last()?);
+        let nearest = |share: f64| sorted[((n as f64 * share).ceil() as usize).clamp(1, n) - 1];
+        Some(Spread {
+            mean: sorted.iter().sum::<f64>() / n as f64,
+            median: nearest(0.5),
+            p99: nearest(0.99),
+            max,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -76,7 +146,9 @@ mod tests {
     fn an_array_is_no_way_from_itself() {
         let x = [1.0, -2.0, f32::NEG_INFINITY, 0.5];
         assert_eq!((max_difference(&x, &x), kl_nats(&x, &x)), (0.0, 0.0));
-        assert_eq!((cosine(&x, &x), snr_db(&x[..2], &x[..2])), (1.0, None));
+        assert_eq!(cosine(&x, &x), 1.0);
+        let energy = Energy::of(&x, &x);
+        assert_eq!((energy.error(), energy.snr_db()), (0.0, None));
         assert_eq!(cosine(&[0.0; 3], &[0.0; 3]), 1.0);
     }
 
@@ -84,14 +156,20 @@ mod tests {
     fn differences_are_told() {
         assert_eq!(max_difference(&[1.0, 2.0], &[1.5, 1.0]), 1.0);
         assert_eq!(cosine(&[1.0, 0.0], &[0.0, 2.0]), 0.0);
-        let snr = snr_db(&[1.0, 0.0], &[0.9, 0.0]).expect("they differ");
+        let mut energy = Energy::of(&[1.0], &[0.9]);
+        energy.add(&[0.0], &[0.0]);
+        let snr = energy.snr_db().expect("they differ");
         assert!((snr - 20.0).abs() < 1e-5, "{snr}");
+        assert!((energy.error() - 0.1).abs() < 1e-7, "{}", energy.error());
     }
 
     #[test]
     fn not_a_number_is_not_hidden() {
         assert!(max_difference(&[1.0, 2.0, 3.0], &[1.0, f32::NAN, 9.0]).is_nan());
         assert!(kl_nats(&[1.0, 2.0], &[f32::NAN, 2.0]).is_nan());
+        assert!(Energy::of(&[1.0, 2.0], &[f32::NAN, 2.0]).error().is_nan());
+        let spread = Spread::of([1.0, f64::NAN, 2.0]).expect("figures");
+        assert!(spread.mean.is_nan() && spread.max.is_nan());
     }
 
     #[test]
@@ -104,5 +182,13 @@ mod tests {
             kl_nats(&[0.0, f32::NEG_INFINITY], &[0.0, 0.0]).is_finite(),
             "an id the reference never says costs nothing"
         );
+    }
+
+    #[test]
+    fn quantiles_are_figures_that_came() {
+        let spread = Spread::of((1..=200).rev().map(f64::from)).expect("figures");
+        let found = [spread.mean, spread.median, spread.p99, spread.max];
+        assert_eq!(found, [100.5, 100.0, 198.0, 200.0]);
+        assert_eq!(Spread::of([]), None);
     }
 }

@@ -1,46 +1,53 @@
 //! Does one model still say what another says: an export, a precision, an encoder window, a provider
-//! held against a reference.
+//! held against a reference, or against what a reference was recorded to say.
 //!
 //! Both read the same question and go through the answer in lockstep, the candidate made to follow
 //! the reference's ids (teacher forcing), so that every step compares like with like. Up to the first
 //! step at which their likeliest ids differ that is also what each would say on its own; from there
-//! on the candidate's own answer is written too. Greedy throughout. What is in `measure` and `drift`
-//! is pure; here are the two models.
+//! on the candidate's own answer is written too. Greedy throughout. What is in `measure`, `spectrum`,
+//! `drift`, `tally` and `stage` is pure; `side` and `pass` drive a model, `leading` the reference,
+//! `recording` keeps what a reference said, `locate` goes inside a graph.
 
 mod drift;
+mod leading;
+mod locate;
 mod measure;
 mod pass;
+mod recording;
 mod shape;
+mod side;
+mod spectrum;
+mod stage;
+mod tally;
 
-use std::sync::{Mutex, PoisonError};
-
+use ndarray::Array2;
 use serde::Serialize;
 
-pub use drift::{Agreement, Divergence, HeadsDrift, LogitsDrift, TeacherForced};
-use drift::{StepDrift, Tally, likeliest};
-use pass::{Pass, ReadQuestion};
+pub use drift::Divergence;
+use drift::StepDrift;
+use leading::Leading;
+pub use locate::{Located, locate};
+pub use measure::Spread;
+use measure::max_difference;
+use pass::ReadQuestion;
+pub use recording::{Entry, FORMAT_VERSION as RECORDING_VERSION, Model, Recorded, Recording};
 pub use shape::check_shapes;
+use side::{KeptFrames, taken};
+pub use side::{Said, Side};
+use spectrum::log_spectral_distance_db;
+pub use spectrum::{FLOOR_DB, spectrogram};
+pub use stage::{Stage, StageDrift, first_fault};
+use tally::Tally;
+pub use tally::{
+    Agreement, HeadsDrift, LogitsDrift, StreamFigures, StreamStep, StreamSteps, TeacherForced,
+};
 
-use crate::ask::{EncoderWindow, Options, Question};
+use crate::ask::Question;
 use crate::decoding::delay::Frame;
-use crate::decoding::generation::Ended;
-use crate::decoding::noise::Noise;
+use crate::decoding::prompt::Prompt;
 use crate::decoding::task::Task;
-use crate::error::{Error, ErrorKind, Result};
-use crate::model::manifest::SpecialIds;
-use crate::omni::Omni;
-use crate::trace::Trace;
-
-/// Frames decoded at once, so that a long answer takes no more memory than a short one.
-const CODEC_CHUNK: usize = 16;
-
-/// A model and how it hears.
-pub struct Side {
-    /// The model.
-    pub omni: Omni,
-    /// How much its encoder hears.
-    pub window: EncoderWindow,
-}
+use crate::error::Result;
+use crate::model::manifest::Manifest;
 
 /// What is compared with what it is asked.
 #[derive(Debug, Clone, Copy)]
@@ -51,12 +58,14 @@ pub struct Protocol {
     pub max_steps: usize,
 }
 
-/// Two models on one question.
+/// A model against a reference, on one question.
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct Comparison {
     /// Name of the task.
     pub task: &'static str,
+    /// Stage by stage, in the order in which the question comes by.
+    pub stages: Vec<StageDrift>,
     /// `None` for a written question.
     pub features: Option<FeaturesDrift>,
     /// Logits behind the prompt, before any id is chosen.
@@ -71,207 +80,334 @@ pub struct Comparison {
     pub candidate: Said,
     /// `None` where nothing was spoken.
     pub pcm: Option<PcmDrift>,
+    /// What was spoken, to listen to.
+    #[serde(skip)]
+    pub sounds: Option<Sounds>,
 }
 
-/// Audio features [n_features, n_embd] of the two encoders.
+/// Audio features [n_features, n_embd] of both.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct FeaturesDrift {
-    /// Over all values.
+    /// Of two numbers.
     pub max_difference: f32,
-    /// Over all features as one vector.
+    /// Of all features as one vector.
     pub cosine: f64,
 }
 
-/// What a model says by itself.
+/// Sound of both.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Said {
-    /// Its text.
-    pub text: String,
-    /// Steps kept.
-    pub steps: usize,
-    /// Why it ended.
-    pub ended: Ended,
-}
-
-/// The reference's ids through both codecs, with the same noise.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct PcmDrift {
-    /// Of each sound.
+    /// The reference's ids through both codecs: samples of each, and how they differ.
     pub samples: usize,
-    /// Over all samples.
+    /// Of two samples.
     pub max_difference: f32,
-    /// Decibels; null where the sound is equal to the bit.
+    /// Signal to difference; `None` where there is none.
     pub snr_db: Option<f64>,
+    /// Between both as they are heard.
+    pub log_spectral_distance_db: f64,
+    /// Each model's own answer through its own codec.
+    pub own: OwnSound,
 }
 
-/// Compares two models that [`check_shapes`] found comparable. `progress` is told each step's number.
+/// Each model's own answer, which may be of other words and another length.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct OwnSound {
+    /// Of the reference's answer.
+    pub reference_seconds: f64,
+    /// Of the candidate's answer.
+    pub candidate_seconds: f64,
+    /// Over the time that both last.
+    pub log_spectral_distance_db: f64,
+}
+
+/// Samples at the codec's rate.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Sounds {
+    /// The reference's answer.
+    pub reference: Vec<f32>,
+    /// The same ids through the candidate's codec.
+    pub candidate_codec: Vec<f32>,
+    /// The candidate's own answer.
+    pub candidate: Vec<f32>,
+}
+
+/// Compares two models on one question; `progress` hears of each step.
 pub fn compare(
     reference: &mut Side,
     candidate: &mut Side,
     question: &Question,
     protocol: Protocol,
-    mut progress: impl FnMut(usize),
+    progress: impl FnMut(usize),
 ) -> Result<Comparison> {
-    let read = [
-        reference.read(question, protocol)?,
-        candidate.read(question, protocol)?,
-    ];
-    if read[0].prepared.prompt != read[1].prepared.prompt {
-        return Err(Error::new(
-            ErrorKind::NotComparable,
-            "the two models make different prompts of this question; their tokenizers or mel settings differ, compare exports of one checkpoint",
-        ));
-    }
-    let steps = read[0].prepared.steps.min(read[1].prepared.steps);
-    let ids = reference.omni.manifest.ids.clone();
-    let frames = [Mutex::default(), Mutex::default()];
-    let passes = [
-        reference.pass(&read[0], protocol, steps, &frames[0])?,
-        candidate.pass(&read[1], protocol, steps, &frames[1])?,
-    ];
-    let lockstep = lockstep(passes, &ids, &mut progress)?;
-    let said = Said::of(&lockstep.trace);
-    let answer = match &lockstep.divergence {
-        None => said.clone(),
-        Some(_) => candidate.answer(&read[1], protocol, steps)?,
+    let manifest = reference.omni.manifest.clone();
+    check_shapes(&manifest, &candidate.omni.manifest)?;
+    let (read, kept) = (reference.read(question, protocol)?, KeptFrames::default());
+    let known = Known {
+        manifest: &manifest,
+        prompt: &read.prepared.prompt,
+        mel: read.mel.as_ref(),
+        features: read.prepared.features.as_ref(),
+        steps: read.prepared.steps,
     };
-    let [frames, _] = frames;
-    let frames = frames.into_inner().unwrap_or_else(PoisonError::into_inner);
-    Ok(Comparison {
-        task: protocol.task.name(),
-        features: features_drift(&read),
-        prefill: lockstep.prefill,
-        teacher_forced: lockstep.teacher_forced,
-        divergence: lockstep.divergence,
-        reference: said,
-        candidate: answer,
-        pcm: pcm_drift(reference, candidate, &frames)?,
-    })
+    let pass = reference.pass(&read, protocol, known.steps, &kept)?;
+    let leading = Leading::Model(Box::new(pass), manifest.ids.clone());
+    let held = Held::new(known, leading, candidate, (question, protocol), progress)?;
+    let frames = taken(kept);
+    let sound = reference.speak(&frames)?;
+    held.spoken(candidate, Voice { frames, sound })
+}
+
+/// Holds a model against what a reference was recorded to say to one question.
+pub fn compare_recorded(
+    recording: &Recording,
+    recorded: &Recorded,
+    candidate: &mut Side,
+    progress: impl FnMut(usize),
+) -> Result<Comparison> {
+    check_shapes(&recording.manifest, &candidate.omni.manifest)?;
+    let known = Known {
+        manifest: &recording.manifest,
+        prompt: &recorded.prompt,
+        mel: recorded.mel.as_ref(),
+        features: recorded.features.as_ref(),
+        steps: recorded.steps,
+    };
+    let asked = (&recorded.question, recorded.protocol);
+    let leading = Leading::Recording(recorded, 0);
+    let held = Held::new(known, leading, candidate, asked, progress)?;
+    held.spoken(
+        candidate,
+        Voice {
+            frames: recorded.frames.clone(),
+            sound: recorded.sound.clone(),
+        },
+    )
+}
+
+/// What a reference made of a question before it answered.
+struct Known<'a> {
+    manifest: &'a Manifest,
+    prompt: &'a Prompt,
+    mel: Option<&'a Array2<f32>>,
+    features: Option<&'a Array2<f32>>,
+    /// Most steps of its answer.
+    steps: usize,
+}
+
+/// What a reference spoke.
+struct Voice {
+    frames: Vec<Frame>,
+    sound: Vec<f32>,
+}
+
+/// A comparison as far as the last step of the answer.
+struct Held {
+    comparison: Comparison,
+    /// The reference's ids by the candidate's delay pattern, and the candidate's own frames.
+    followed: Vec<Frame>,
+    own: Vec<Frame>,
+    seconds_per_sample: f64,
+}
+
+impl Held {
+    fn new(
+        known: Known,
+        leading: Leading,
+        candidate: &mut Side,
+        (question, protocol): (&Question, Protocol),
+        mut progress: impl FnMut(usize),
+    ) -> Result<Held> {
+        let (read, kept) = (candidate.read(question, protocol)?, KeptFrames::default());
+        let mut stages = stages_before(&known, &read, &candidate.omni.manifest);
+        let steps = known.steps.min(read.prepared.steps);
+        let pass = candidate.pass(&read, protocol, steps, &kept)?;
+        let lockstep = Lockstep::through(leading, pass, known.manifest, &mut progress)?;
+        stages.extend(lockstep.stages);
+        let followed = taken(kept);
+        let (said, own) = match &lockstep.divergence {
+            None => (lockstep.said.clone(), followed.clone()),
+            Some(_) => candidate.answer(&read, protocol, steps)?,
+        };
+        Ok(Held {
+            comparison: Comparison {
+                task: protocol.task.name(),
+                stages,
+                features: features_drift(&known, &read),
+                prefill: lockstep.prefill,
+                teacher_forced: lockstep.teacher_forced,
+                divergence: lockstep.divergence,
+                reference: lockstep.said,
+                candidate: said,
+                pcm: None,
+                sounds: None,
+            },
+            followed,
+            own,
+            seconds_per_sample: f64::from(known.manifest.codec.sample_rate).recip(),
+        })
+    }
+
+    /// Completed by the sound of both.
+    fn spoken(mut self, candidate: &mut Side, reference: Voice) -> Result<Comparison> {
+        if reference.frames.is_empty() {
+            return Ok(self.comparison);
+        }
+        let same = candidate.speak(&reference.frames)?;
+        let own = match self.own == reference.frames {
+            true => same.clone(),
+            false => candidate.speak(&self.own)?,
+        };
+        let frames = frames_drift(&reference.frames, &self.followed);
+        let said = &reference.sound;
+        let distance = log_spectral_distance_db(said, &same);
+        let mut sound = StageDrift::numbers(Stage::Sound, said, &same);
+        sound.log_spectral_distance_db = Some(distance);
+        let seconds = |samples: &[f32]| samples.len() as f64 * self.seconds_per_sample;
+        self.comparison.pcm = Some(PcmDrift {
+            samples: said.len(),
+            max_difference: sound.max_difference.unwrap_or(f32::NAN),
+            snr_db: sound.snr_db,
+            log_spectral_distance_db: distance,
+            own: OwnSound {
+                reference_seconds: seconds(said),
+                candidate_seconds: seconds(&own),
+                log_spectral_distance_db: log_spectral_distance_db(said, &own),
+            },
+        });
+        self.comparison.stages.extend([frames, sound]);
+        self.comparison.sounds = Some(Sounds {
+            reference: reference.sound,
+            candidate_codec: same,
+            candidate: own,
+        });
+        Ok(self.comparison)
+    }
 }
 
 /// What going through an answer together gives.
 struct Lockstep {
+    stages: [StageDrift; 2],
     prefill: HeadsDrift,
     teacher_forced: TeacherForced,
     divergence: Option<Divergence>,
     /// The reference's answer.
-    trace: Trace,
+    said: Said,
 }
 
-/// Both passes, the second following the first's ids.
-fn lockstep(
-    passes: [Pass; 2],
-    ids: &SpecialIds,
-    progress: &mut dyn FnMut(usize),
-) -> Result<Lockstep> {
-    let [mut leading, mut following] = passes;
-    let (mut tally, mut prefill, mut divergence) = (Tally::new(ids.streams()), None, None);
-    let mut step_number = 0;
-    while let (Some(reference), Some(candidate)) = (leading.look()?, following.look()?) {
-        progress(step_number + 1);
-        let drift = StepDrift::of(&reference, &candidate, ids);
-        let step = likeliest(&reference, ids);
-        tally.push(&drift);
-        prefill.get_or_insert_with(|| tally.sum().logits);
-        divergence = divergence.or_else(|| drift.divergence(step_number));
-        following.take(&step);
-        leading.take(&step);
-        step_number += 1;
-    }
-    Ok(Lockstep {
-        prefill: prefill.unwrap_or_default(),
-        teacher_forced: tally.sum(),
-        divergence,
-        trace: leading.finish()?,
-    })
-}
-
-impl Side {
-    fn options(&self, protocol: Protocol) -> Options {
-        Options {
-            max_steps: Some(protocol.max_steps),
-            window: self.window,
-            // Numbers are compared, and the two must hear the same whatever their manifests say.
-            answer_anything: true,
-            trim: Some(false),
-            ..Options::for_task(protocol.task)
+impl Lockstep {
+    /// Both ways through the answer, the candidate following the reference's ids.
+    fn through(
+        mut leading: Leading,
+        mut following: pass::Pass,
+        reference: &Manifest,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Lockstep> {
+        let ids = &reference.ids;
+        let (mut tally, mut prefill, mut divergence) = (Tally::new(ids.streams()), None, None);
+        let mut step_number = 0;
+        while let Some(look) = leading.look()? {
+            progress(step_number + 1);
+            let step = look.step(ids);
+            // A candidate of other rules may take its answer to be over before the reference does.
+            if let Some(candidate) = following.look()? {
+                let drift = StepDrift::of(&look, &candidate, ids);
+                tally.push(&drift);
+                prefill.get_or_insert_with(|| tally.heads());
+                divergence = divergence.or_else(|| drift.divergence(step_number));
+                following.take(&step);
+            }
+            leading.take(&step);
+            step_number += 1;
         }
-    }
-
-    fn read(&mut self, question: &Question, protocol: Protocol) -> Result<ReadQuestion> {
-        let options = self.options(protocol);
-        ReadQuestion::new(&mut self.omni, question, &options)
-    }
-
-    fn pass<'a>(
-        &'a mut self,
-        read: &ReadQuestion,
-        protocol: Protocol,
-        steps: usize,
-        frames: &'a Mutex<Vec<Frame>>,
-    ) -> Result<Pass<'a>> {
-        let options = self.options(protocol);
-        let omni = &mut self.omni;
-        let parts = (&*omni.manifest, &*omni.tokenizer, &mut omni.decoder);
-        Pass::start(parts, &options, read, steps, frames)
-    }
-
-    /// The model's own answer, without its sound.
-    fn answer(&mut self, read: &ReadQuestion, protocol: Protocol, steps: usize) -> Result<Said> {
-        let (ids, frames) = (self.omni.manifest.ids.clone(), Mutex::default());
-        let mut pass = self.pass(read, protocol, steps, &frames)?;
-        while let Some(logits) = pass.look()? {
-            let step = likeliest(&logits, &ids);
-            pass.take(&step);
-        }
-        Ok(Said::of(&pass.finish()?))
-    }
-
-    fn speak(&mut self, frames: &[Frame]) -> Result<Vec<f32>> {
-        let codec = &mut self.omni.codec;
-        let mut state = codec.start(Noise::Seeded(0))?;
-        let mut pcm = Vec::new();
-        for chunk in frames.chunks(CODEC_CHUNK) {
-            pcm.extend(codec.decode(&mut state, chunk)?);
-        }
-        pcm.extend(codec.finish(&mut state)?);
-        Ok(pcm)
+        Ok(Lockstep {
+            stages: [
+                StageDrift::energy(Stage::PromptLogits, tally.prompt),
+                StageDrift::energy(Stage::StepLogits, tally.later),
+            ],
+            prefill: prefill.unwrap_or_default(),
+            teacher_forced: tally.finish(),
+            divergence,
+            said: leading.finish()?,
+        })
     }
 }
 
-impl Said {
-    fn of(trace: &Trace) -> Said {
-        Said {
-            text: trace.text.clone(),
-            steps: trace.tokens.last().map_or(0, Vec::len),
-            ended: trace.ended,
-        }
+/// The stages before the decoder.
+fn stages_before(known: &Known, read: &ReadQuestion, candidate: &Manifest) -> Vec<StageDrift> {
+    let mut stages = vec![shape::rules_drift(known.manifest, candidate)];
+    if let (Some(ours), Some(theirs)) = (known.mel, &read.mel) {
+        stages.push(mel_drift(ours, theirs));
     }
+    if let (Some(ours), Some(theirs)) = (known.features, &read.prepared.features) {
+        stages.push(StageDrift::numbers(
+            Stage::Features,
+            flat(ours),
+            flat(theirs),
+        ));
+    }
+    stages.push(prompt_drift(known.prompt, &read.prepared.prompt));
+    stages
 }
 
-fn features_drift(read: &[ReadQuestion; 2]) -> Option<FeaturesDrift> {
-    let [reference, candidate] = read
-        .each_ref()
-        .map(|read| read.prepared.features.as_ref()?.as_slice());
-    let (reference, candidate) = (reference?, candidate?);
+/// The values of an array in the order of its rows.
+fn flat(array: &Array2<f32>) -> &[f32] {
+    array.as_slice().unwrap_or_default()
+}
+
+/// The frame that differs most says where to look.
+fn mel_drift(reference: &Array2<f32>, candidate: &Array2<f32>) -> StageDrift {
+    let mut drift = StageDrift::numbers(Stage::Mel, flat(reference), flat(candidate));
+    if drift.max_difference.is_some_and(|largest| largest != 0.0) {
+        let frames = reference.columns().into_iter().zip(candidate.columns());
+        let apart = frames.map(|(a, b)| max_difference(&a.to_vec(), &b.to_vec()));
+        let worst = apart.enumerate().max_by(|a, b| a.1.total_cmp(&b.1));
+        drift.at = worst.map(|(frame, _)| format!("frame {frame}"));
+    }
+    drift
+}
+
+/// All ids of the prompt, the marks in its last columns.
+fn prompt_drift(reference: &Prompt, candidate: &Prompt) -> StageDrift {
+    let columns = |prompt: &Prompt| -> Vec<Vec<i64>> {
+        let column = |at: usize| prompt.shared.iter().map(|stream| stream[at]).collect();
+        let shared = (0..prompt.shared[0].len()).map(column);
+        shared.chain(prompt.marks.iter().cloned()).collect()
+    };
+    let (ours, theirs) = (columns(reference), columns(candidate));
+    ids_drift(Stage::Prompt, "column", &ours, &theirs)
+}
+
+fn frames_drift(reference: &[Frame], candidate: &[Frame]) -> StageDrift {
+    let ids = |frames: &[Frame]| frames.iter().map(|f| f.ids().to_vec()).collect::<Vec<_>>();
+    ids_drift(Stage::Frames, "frame", &ids(reference), &ids(candidate))
+}
+
+/// Columns of ids; those that one side lacks differ.
+fn ids_drift(stage: Stage, what: &str, ours: &[Vec<i64>], theirs: &[Vec<i64>]) -> StageDrift {
+    let n = ours.len().max(theirs.len());
+    let differs = |&at: &usize| ours.get(at) != theirs.get(at);
+    let first = (0..n).find(differs).map(|at| format!("{what} {at}"));
+    StageDrift::ids(stage, (0..n).filter(differs).count(), n, first)
+}
+
+fn features_drift(known: &Known, read: &ReadQuestion) -> Option<FeaturesDrift> {
+    let (ours, theirs) = (
+        flat(known.features?),
+        flat(read.prepared.features.as_ref()?),
+    );
+    let same_size = ours.len() == theirs.len();
     Some(FeaturesDrift {
-        max_difference: measure::max_difference(reference, candidate),
-        cosine: measure::cosine(reference, candidate),
+        max_difference: match same_size {
+            true => max_difference(ours, theirs),
+            false => f32::NAN,
+        },
+        cosine: match same_size {
+            true => measure::cosine(ours, theirs),
+            false => f64::NAN,
+        },
     })
-}
-
-fn pcm_drift(
-    reference: &mut Side,
-    candidate: &mut Side,
-    frames: &[Frame],
-) -> Result<Option<PcmDrift>> {
-    if frames.is_empty() {
-        return Ok(None);
-    }
-    let (reference, candidate) = (reference.speak(frames)?, candidate.speak(frames)?);
-    Ok(Some(PcmDrift {
-        samples: reference.len(),
-        max_difference: measure::max_difference(&reference, &candidate),
-        snr_db: measure::snr_db(&reference, &candidate),
-    }))
 }

@@ -2,11 +2,12 @@
 //!
 //! It is a batch of the engine with one slot: the same rows, the same rules, the same frames.
 
-use std::sync::Mutex;
 use std::time::Instant;
 
+use ndarray::Array2;
+
+use super::side::KeptFrames;
 use crate::ask::{Options, Question};
-use crate::decoding::delay::Frame;
 use crate::decoding::generation::{HeadLogits, Step};
 use crate::engine::front_end::Prepared;
 use crate::engine::{Answer, Batch, FrameSink, Joining, Length, Prefill, Sink, Writer};
@@ -20,8 +21,10 @@ use crate::trace::Trace;
 /// A question that a model has read; passes start from it.
 pub(crate) struct ReadQuestion {
     pub prepared: Prepared,
+    /// What the encoder heard of a spoken one.
+    pub mel: Option<Array2<f32>>,
     /// One row: all of the prompt but its marks.
-    cache: KvCache,
+    pub cache: KvCache,
 }
 
 impl ReadQuestion {
@@ -30,10 +33,18 @@ impl ReadQuestion {
         let heard = omni.front_end.prepare(question, options, 0, &sink)?;
         let prepared = heard
             .ok_or_else(|| Error::new(ErrorKind::Audio, "there is no speech in the question"))?;
+        let mel = match question {
+            Question::Audio(pcm) => Some(omni.front_end.mel(pcm, options.window)?),
+            Question::Text(_) => None,
+        };
         let mut prefill = Prefill::new(&omni.decoder, prepared, None)?;
         while !prefill.advance(&mut omni.decoder, usize::MAX, &sink)? {}
         let (prepared, cache) = prefill.finish();
-        Ok(ReadQuestion { prepared, cache })
+        Ok(ReadQuestion {
+            prepared,
+            mel,
+            cache,
+        })
     }
 }
 
@@ -51,7 +62,7 @@ impl<'a> Pass<'a> {
         options: &Options,
         read: &ReadQuestion,
         steps: usize,
-        frames: &'a Mutex<Vec<Frame>>,
+        frames: &'a KeptFrames,
     ) -> Result<Pass<'a>> {
         let (sink, answer) = Sink::new(Instant::now(), None);
         let prompt = &read.prepared.prompt;

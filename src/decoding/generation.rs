@@ -8,7 +8,7 @@
 //! row pad_a. The first step is kept without a stop check, each later one is checked first. After
 //! eot the text stream is pad_t and no text head is needed; a row that only wrote text leaves.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::sampling::{Sampler, SamplingConfig};
 use super::task::Task;
@@ -27,7 +27,7 @@ pub struct Step {
 }
 
 /// Why an answer ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Ended {

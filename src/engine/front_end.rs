@@ -148,6 +148,18 @@ impl FrontEnd {
         Ok(spans.into_iter().map(|s| at(s.start)..at(s.end)).collect())
     }
 
+    /// What the encoder hears of all of `pcm`, to look at: mel [n_mels, frames].
+    pub fn mel(&self, pcm: &Pcm, window: EncoderWindow) -> Result<Array2<f32>> {
+        let pcm = audio::resample(pcm, self.manifest.mel.sample_rate)?;
+        Ok(self.spectrogram(pcm.samples(), window))
+    }
+
+    /// What the encoder hears of samples at the model's rate.
+    fn spectrogram(&self, samples: &[f32], window: EncoderWindow) -> Array2<f32> {
+        let frames = window_frames(&self.manifest.mel, window, samples.len());
+        self.mel.compute(samples, frames)
+    }
+
     /// `samples`: at the model's rate.
     fn features(
         &mut self,
@@ -160,7 +172,7 @@ impl FrontEnd {
         let n_samples = samples.len();
         let frames = window_frames(dims, window, n_samples);
         let n_features = mel::n_features(dims, n_samples).min(frames / dims.frames_per_feature);
-        let spectrogram = self.mel.compute(samples, frames);
+        let spectrogram = self.spectrogram(samples, window);
         sink.time(|timings| timings.mel += millis(start.elapsed()));
         let start = Instant::now();
         let features = self.encoder.encode(spectrogram.view(), n_features)?;

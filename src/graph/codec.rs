@@ -9,6 +9,7 @@ use std::path::Path;
 use ort::session::{Session, SessionInputValue};
 use ort::value::Tensor;
 
+use super::inside::Inside;
 use super::runtime::Runtime;
 use super::session::{self, SessionOptions, zeros};
 use crate::decoding::delay::{Codes, Frame};
@@ -25,6 +26,8 @@ pub struct CodecDecoder {
     session: Session,
     dims: CodecDims,
     state: Vec<TensorSpec>,
+    /// What it was opened to hand out.
+    pub inside: Inside,
 }
 
 /// Where one clip's decoding stands.
@@ -42,6 +45,16 @@ impl CodecDecoder {
         manifest: &Manifest,
         threads: usize,
     ) -> Result<CodecDecoder> {
+        CodecDecoder::open_inside(runtime, (folder, manifest), threads, &[])
+    }
+
+    /// The same, to hand out the values `names` inside it.
+    pub fn open_inside(
+        runtime: &Runtime,
+        (folder, manifest): (&Path, &Manifest),
+        threads: usize,
+        names: &[String],
+    ) -> Result<CodecDecoder> {
         let options = SessionOptions {
             threads,
             spin: threads > 1,
@@ -55,7 +68,8 @@ impl CodecDecoder {
             .cloned()
             .collect();
         Ok(CodecDecoder {
-            session: session::open(runtime, folder, spec, options)?,
+            session: session::open(runtime, (folder, spec), options, names)?,
+            inside: Inside::of(names),
             dims: manifest.codec.clone(),
             state,
         })
@@ -117,6 +131,7 @@ impl CodecDecoder {
             inputs.push((spec.name.clone(), tensor.into()));
         }
         let mut outputs = self.session.run(inputs)?;
+        self.inside.keep(&outputs);
         let (shape, pcm) = session::output(&outputs, "pcm")?.try_extract_tensor::<f32>()?;
         let samples = frames.len() * self.dims.samples_per_frame;
         session::hold_shape("pcm", shape, &[1, samples])?;

@@ -11,6 +11,7 @@ use ort::value::Tensor;
 
 use super::buffers::{Buffers, Shape};
 use super::call::{Call, Logits};
+use super::inside::Inside;
 use super::kv_cache::KvCache;
 use super::runtime::Runtime;
 use super::session::{self, SessionOptions, zeros};
@@ -27,6 +28,8 @@ pub struct Decoder {
     dims: DecoderDims,
     ids: SpecialIds,
     names: Vec<(String, String)>,
+    /// What it was opened to hand out.
+    pub inside: Inside,
 }
 
 /// Rows that take calls together: what they have read, and the buffers of their last call.
@@ -39,18 +42,29 @@ pub struct DecoderRows {
 impl Decoder {
     /// Opens the decoder of the model in `folder`.
     pub fn open(runtime: &Runtime, folder: &Path, manifest: &Manifest) -> Result<Decoder> {
+        Decoder::open_inside(runtime, folder, manifest, &[])
+    }
+
+    /// The same, to hand out the values `inside` it.
+    pub fn open_inside(
+        runtime: &Runtime,
+        folder: &Path,
+        manifest: &Manifest,
+        inside: &[String],
+    ) -> Result<Decoder> {
         let options = SessionOptions {
             threads: runtime.threads(),
             spin: true,
             arena: true,
         };
-        let session = session::open(runtime, folder, &manifest.graphs.decoder, options)?;
+        let session = session::open(runtime, (folder, &manifest.graphs.decoder), options, inside)?;
         let names = kv_names(manifest.decoder.n_layer).collect();
         Ok(Decoder {
             session,
             dims: manifest.decoder.clone(),
             ids: manifest.ids.clone(),
             names,
+            inside: Inside::of(inside),
         })
     }
 
@@ -114,7 +128,9 @@ impl Decoder {
             _ => self.bind(cache, Shape::of(cache.rows(), &call))?,
         };
         buffers.write(&cache.lengths, &call);
-        self.session.run_binding(&buffers.binding)?;
+        let outputs = self.session.run_binding(&buffers.binding)?;
+        self.inside.keep(&outputs);
+        drop(outputs);
         Ok(buffers)
     }
 
@@ -134,6 +150,7 @@ impl Decoder {
             binding.bind_input(past, tensor)?;
             binding.bind_output(present, tensor)?;
         }
+        self.inside.bind(binding)?;
         Ok(buffers)
     }
 
@@ -159,6 +176,7 @@ impl Decoder {
             inputs.push((name, tensor.into()));
         }
         let mut outputs = self.session.run(inputs)?;
+        self.inside.keep(&outputs);
         copy_logits(
             session::output(&outputs, "text_logits")?,
             &mut buffers.text_logits,

@@ -6,6 +6,7 @@ use ndarray::{Array2, ArrayView2};
 use ort::session::Session;
 use ort::value::{Tensor, TensorRef};
 
+use super::inside::Inside;
 use super::runtime::Runtime;
 use super::session::{self, SessionOptions};
 use crate::error::Result;
@@ -16,18 +17,31 @@ pub struct Encoder {
     session: Session,
     frames_per_feature: usize,
     n_embd: usize,
+    /// What it was opened to hand out.
+    pub inside: Inside,
 }
 
 impl Encoder {
     /// Opens the encoder of the model in `folder`.
     pub fn open(runtime: &Runtime, folder: &Path, manifest: &Manifest) -> Result<Encoder> {
+        Encoder::open_inside(runtime, folder, manifest, &[])
+    }
+
+    /// The same, to hand out the values `names` inside it.
+    pub fn open_inside(
+        runtime: &Runtime,
+        folder: &Path,
+        manifest: &Manifest,
+        names: &[String],
+    ) -> Result<Encoder> {
         let options = SessionOptions {
             threads: runtime.threads(),
             spin: false,
             arena: false,
         };
         Ok(Encoder {
-            session: session::open(runtime, folder, &manifest.graphs.encoder, options)?,
+            session: session::open(runtime, (folder, &manifest.graphs.encoder), options, names)?,
+            inside: Inside::of(names),
             frames_per_feature: manifest.mel.frames_per_feature,
             n_embd: manifest.decoder.n_embd,
         })
@@ -48,6 +62,7 @@ impl Encoder {
             "mel" => TensorRef::from_array_view(mel.view())?,
             "n_features" => Tensor::from_array(([1], vec![n_features as i64]))?,
         })?;
+        self.inside.keep(&outputs);
         let name = "audio_features";
         let (shape, values) = session::output(&outputs, name)?.try_extract_tensor::<f32>()?;
         session::hold_shape(name, shape, &[n_features, self.n_embd])?;

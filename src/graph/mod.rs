@@ -2,7 +2,7 @@
 //!
 //! `runtime` finds and loads the ONNX Runtime library, `session` opens a graph and holds it against
 //! the manifest, and one file a graph gives it a typed face: `encoder`; `decoder`, whose `kv_cache` is
-//! apart from the `buffers` of a `call`; `codec`; `vad`; `smart_turn`. `operators` are those that this crate runs faster
+//! apart from the `buffers` of a `call`; `codec`; `vad`; `smart_turn`. `inside` hands out what is inside them. `operators` are those that this crate runs faster
 //! than ONNX Runtime does.
 
 mod buffers;
@@ -10,6 +10,7 @@ mod call;
 mod codec;
 mod decoder;
 mod encoder;
+mod inside;
 mod kv_cache;
 mod library;
 mod operators;

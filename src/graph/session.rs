@@ -11,6 +11,7 @@ use super::operators;
 use super::runtime::Runtime;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::contract::shape as text_of;
+use crate::model::inside::with_outputs;
 use crate::model::links::{self, Relinked};
 use crate::model::manifest::{Dim, GraphSpec, TensorSpec};
 use crate::model::names;
@@ -37,12 +38,13 @@ pub(crate) struct SessionOptions {
     pub arena: bool,
 }
 
-/// Opens `spec.file` in `folder` and checks its inputs and outputs against `spec`.
+/// Opens `spec.file` in `folder` and checks its inputs and outputs against `spec`. The values `inside`
+/// it become outputs, too.
 pub(crate) fn open(
     runtime: &Runtime,
-    folder: &Path,
-    spec: &GraphSpec,
+    (folder, spec): (&Path, &GraphSpec),
     options: SessionOptions,
+    inside: &[String],
 ) -> Result<Session> {
     let path = folder.join(&spec.file);
     let failed = |e: &dyn std::fmt::Display| {
@@ -53,15 +55,38 @@ pub(crate) fn open(
         );
         Error::new(ErrorKind::Model, sentence)
     };
-    let relinked = links::relinked(&path).map_err(|e| failed(&e))?;
+    let relinked = links::relinked(&path).and_then(|graph| opened_up(graph, &path, inside));
+    let relinked = relinked.map_err(|e| failed(&e))?;
     let builder = builder(runtime, options).map_err(|e| failed(&e))?;
     let session = commit(builder, &path, relinked).map_err(|e| failed(&e))?;
     check(&path, "input", session.inputs(), &spec.inputs)?;
-    check(&path, "output", session.outputs(), &spec.outputs)?;
+    if inside.is_empty() {
+        check(&path, "output", session.outputs(), &spec.outputs)?;
+    }
     Ok(session)
 }
 
-/// Opens the file, or the graph made from it where its data files are links to elsewhere.
+/// The graph with the values `inside` it among its outputs, if there are any to add.
+fn opened_up(
+    graph: Option<Relinked>,
+    path: &Path,
+    inside: &[String],
+) -> std::io::Result<Option<Relinked>> {
+    if inside.is_empty() {
+        return Ok(graph);
+    }
+    let Relinked { graph, base } = match graph {
+        Some(relinked) => relinked,
+        None => Relinked {
+            graph: std::fs::read(path)?,
+            base: path.parent().unwrap_or(Path::new("")).to_path_buf(),
+        },
+    };
+    let graph = with_outputs(graph, inside);
+    Ok(Some(Relinked { graph, base }))
+}
+
+/// Opens the file, or the graph made from it.
 fn commit(
     mut builder: SessionBuilder,
     path: &Path,

@@ -95,7 +95,7 @@ fn renamed_entry(entry: &[u8], rename: &dyn Fn(&str) -> Option<String>) -> io::R
 }
 
 /// Appends a field of bytes.
-fn push(out: &mut Vec<u8>, field: u64, content: &[u8]) {
+pub(super) fn push(out: &mut Vec<u8>, field: u64, content: &[u8]) {
     push_number(out, field << 3 | 2);
     push_number(out, content.len() as u64);
     out.extend_from_slice(content);

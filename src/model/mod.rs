@@ -2,7 +2,7 @@
 //!
 //! `manifest` is the description; `check` holds it against reason, `contract` against what the runtime
 //! does with each graph, `folder` against the files and, by their hashes, against what they contain.
-//! `graph_file` finds the data files that a graph names, `functions` how large it becomes, `links` follows them where they are links
+//! `graph_file` finds the data files that a graph names, `functions` how large it becomes, `inside` its nodes, `links` follows them where they are links
 //! to elsewhere, `names` keeps every name inside the folder. The graphs are opened by `graph`, which
 //! holds them against the manifest. `tokenizer` reads tokenizer.json, which `outline` looks over before
 //! and `guard` fences in.
@@ -14,6 +14,7 @@ mod functions;
 mod graph_file;
 mod guard;
 mod hash;
+pub(crate) mod inside;
 pub(crate) mod links;
 pub(crate) mod manifest;
 pub(crate) mod names;
@@ -21,6 +22,7 @@ mod outline;
 pub(crate) mod tokenizer;
 
 pub use folder::{FILE_NAME, FORMAT_VERSION};
+pub(crate) use hash::hex;
 pub use manifest::{
     CodecDims, DecoderDims, Dim, Exporter, GraphSpec, Graphs, KvLayout, Manifest, MelDims,
     ModelFile, NoiseDims, Precision, SpecialIds, TensorSpec, Weights,

@@ -10,7 +10,7 @@ const LONGEST_LINE: usize = 600;
 const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
 
 /// Refuses a name that is not the path of a file inside the folder, on every system.
-pub(super) fn inside(name: &str) -> std::result::Result<(), String> {
+pub(crate) fn inside(name: &str) -> std::result::Result<(), String> {
     let refused = |why: &str| {
         Err(format!(
             "the file name {} {why}; a model's files lie in its own folder",

@@ -22,8 +22,9 @@ use mini_omni::{
 
 use super::ask::task_parser;
 use super::compute::{Compute, WindowArg};
+use super::machine::cpu;
 use super::output::{Claims, is_stdout};
-use super::results::Results;
+use super::results::{Results, json};
 use super::stats::Stats;
 use super::terminal::{Progress, say};
 use conversations::Search;
@@ -90,7 +91,7 @@ impl Bench {
         let task = self.checked_task()?;
         let before = self.compare.as_deref().map(read_report).transpose()?;
         let manifest = Manifest::load(&self.model_dir)?;
-        let results = Results::open(self.json.as_deref(), self.claims(&manifest))?;
+        let results = Results::open(&[("--json", self.json.as_deref())], self.claims(&manifest))?;
         let pcm = self.input.as_deref().map_or_else(hum, audio::read)?;
         let runtime = self.compute.runtime()?;
         let mut omni = Omni::load(&self.model_dir, &runtime)?;
@@ -129,7 +130,7 @@ impl Bench {
                 say(format_args!("warning: the runs are not alike: {unlike}"));
             }
         }
-        results.write(&report, || table(&report, before.as_ref()))?;
+        results.write(|| table(&report, before.as_ref()), |_| json(&report))?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -241,17 +242,6 @@ fn text_ends_half_way(options: &Options) -> Options {
 fn hum() -> Result<Pcm, audio::AudioError> {
     let sample = |i: usize| 0.1 * (i as f32 * 0.05).sin();
     Pcm::new((0..32_000).map(sample).collect(), 16_000)
-}
-
-fn cpu() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = info
-        .lines()
-        .find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    name.map_or_else(
-        || std::env::consts::ARCH.to_string(),
-        |(_, name)| name.to_string(),
-    )
 }
 
 /// The most memory this process held at once, where the system tells (Linux).

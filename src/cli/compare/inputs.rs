@@ -1,4 +1,4 @@
-//! What the models are asked: sounds, texts, or a few built in.
+//! What models are asked to be compared or recorded by: sounds, texts, or a few built in.
 
 use std::f32::consts::TAU;
 use std::path::{Path, PathBuf};

@@ -72,6 +72,14 @@ impl WavSink {
     }
 }
 
+/// A whole wav, to be kept inside something else.
+pub fn file(pcm: &[f32], sample_rate: u32) -> Vec<u8> {
+    let length = u32::try_from(pcm.len() * BYTES_PER_SAMPLE as usize).unwrap_or(UNKNOWN_LENGTH);
+    let mut file = header(sample_rate, length).to_vec();
+    file.extend(pcm.iter().flat_map(|&x| to_i16(x).to_le_bytes()));
+    file
+}
+
 /// The 16-bit value of a sample.
 pub fn to_i16(sample: f32) -> i16 {
     // The cast takes NaN to 0.

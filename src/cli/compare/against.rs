@@ -1,0 +1,146 @@
+//! What a model is held against: another one, or a recording.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use mini_omni::compare::{
+    Comparison, Entry, Located, Model, Protocol, Recording, Side, compare, compare_recorded, locate,
+};
+use mini_omni::{Manifest, Question, Runtime};
+
+use super::inputs::Input;
+use crate::cli::compute::WindowArg;
+use crate::cli::output::Claims;
+
+/// The reference as its folder says, before any graph is opened.
+pub enum Reference {
+    Model(Box<Manifest>),
+    Recording(Box<Recording>),
+}
+
+impl Reference {
+    pub fn load(folder: &Path) -> Result<Reference> {
+        Ok(match Recording::is_in(folder) {
+            true => Reference::Recording(Box::new(Recording::load(folder)?)),
+            false => Reference::Model(Box::new(Manifest::load(folder)?)),
+        })
+    }
+
+    pub fn manifest(&self) -> &Manifest {
+        match self {
+            Reference::Model(manifest) => manifest,
+            Reference::Recording(recording) => &recording.manifest,
+        }
+    }
+
+    /// Notes what is read of it and must not be written.
+    pub fn claim(&self, folder: &Path, claims: &mut Claims) {
+        match self {
+            Reference::Model(manifest) => claims.reads_model(folder, manifest),
+            Reference::Recording(recording) => {
+                let files = recording.questions.iter().map(|entry| entry.file.as_str());
+                for file in files.chain([Recording::file_name()]) {
+                    claims.reads("a file of the recording", &folder.join(file));
+                }
+            }
+        }
+    }
+}
+
+/// The reference, ready to be compared with.
+pub enum Against {
+    Model(Box<Side>, &'static str),
+    Recording(PathBuf, Box<Recording>),
+}
+
+/// What is asked, one by one.
+pub enum Asking<'a> {
+    Input(&'a Input, Protocol),
+    Recorded(&'a Entry),
+}
+
+impl Against {
+    pub fn open(
+        reference: Reference,
+        folder: &Path,
+        runtime: &Runtime,
+        window: WindowArg,
+    ) -> Result<Against> {
+        Ok(match reference {
+            Reference::Model(_) => {
+                let side = side(folder, runtime, window)?;
+                Against::Model(Box::new(side), window.name())
+            }
+            Reference::Recording(recording) => Against::Recording(folder.to_path_buf(), recording),
+        })
+    }
+
+    /// As in a report.
+    pub fn model(&self, provider: &str) -> Model {
+        match self {
+            Against::Model(side, window) => Model::of(side.omni.manifest(), window, provider),
+            Against::Recording(_, recording) => recording.model.clone(),
+        }
+    }
+
+    pub fn compare(
+        &mut self,
+        candidate: &mut Side,
+        asking: &Asking,
+        progress: impl FnMut(usize),
+    ) -> Result<Comparison> {
+        match (self, asking) {
+            (Against::Model(side, _), Asking::Input(input, protocol)) => Ok(compare(
+                side,
+                candidate,
+                &input.question,
+                *protocol,
+                progress,
+            )?),
+            (Against::Recording(folder, recording), Asking::Recorded(entry)) => {
+                let recorded = recording.read(folder, entry)?;
+                Ok(compare_recorded(recording, &recorded, candidate, progress)?)
+            }
+            _ => bail!("a recording has its own questions"),
+        }
+    }
+
+    /// Goes inside the graph that the comparison of `input` puts at fault.
+    pub fn locate(
+        &mut self,
+        candidate: &mut Side,
+        (question, protocol): (&Question, Protocol),
+        comparison: &Comparison,
+        band: f64,
+    ) -> Result<Option<Located>> {
+        match self {
+            Against::Model(side, _) => Ok(locate(
+                side,
+                candidate,
+                (question, protocol),
+                comparison,
+                band,
+            )?),
+            Against::Recording(..) => bail!("a recording has no graphs to go inside"),
+        }
+    }
+}
+
+impl Asking<'_> {
+    pub fn name(&self) -> &str {
+        match self {
+            Asking::Input(input, _) => &input.name,
+            Asking::Recorded(entry) => &entry.name,
+        }
+    }
+}
+
+/// A model to be compared.
+pub fn side(folder: &Path, runtime: &Runtime, window: WindowArg) -> Result<Side> {
+    let omni = mini_omni::Omni::load(folder, runtime)
+        .with_context(|| format!("cannot compare {}", folder.display()))?;
+    Ok(Side {
+        omni,
+        window: window.into(),
+    })
+}

@@ -1,0 +1,103 @@
+//! `mini-omni record`: a model's answers as a folder that later models are held against.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use mini_omni::compare::{Model, Protocol, Recorded, Recording};
+use mini_omni::{Manifest, Task};
+
+use super::ask::task_parser;
+use super::compare::inputs::{Input, inputs};
+use super::compare::side;
+use super::compute::{Compute, WindowArg};
+use super::output::Output;
+use super::terminal::{Progress, say};
+
+#[derive(Args)]
+pub struct Record {
+    /// The model folder to record
+    #[arg(value_name = "MODEL")]
+    model_dir: PathBuf,
+    /// Spoken questions: any that ask reads; a few built-in questions where nothing is given
+    #[arg(value_name = "FILE")]
+    inputs: Vec<PathBuf>,
+    /// A written question; may be given several times
+    #[arg(long, allow_hyphen_values = true)]
+    text: Vec<String>,
+    /// The folder to make; it must not be there, or be empty
+    #[arg(long, value_name = "FOLDER")]
+    out: PathBuf,
+    /// What to do; questions of the other kind get their default, a1a2-batch for a spoken one, t1a2
+    /// for a written one
+    #[arg(long, value_parser = task_parser())]
+    task: Option<Task>,
+    /// Most steps of each answer; 12 steps are a second of speech
+    #[arg(long, default_value_t = 60, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
+    max_steps: u32,
+    /// Keep the logits of the first step and of every Nth after it; ids are kept of all
+    #[arg(long, default_value_t = 8, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
+    logits_every: u32,
+    /// How much the encoder hears: its full window, or only the clip
+    #[arg(long, value_enum, default_value_t = WindowArg::Full)]
+    encoder_window: WindowArg,
+    #[command(flatten)]
+    compute: Compute,
+}
+
+impl Record {
+    pub fn run(&self) -> Result<ExitCode> {
+        let manifest = Manifest::load(&self.model_dir)?;
+        let inputs = inputs(&self.inputs, &self.text, &manifest.mel)?;
+        self.make_folder()?;
+        let runtime = self.compute.runtime()?;
+        let window = self.encoder_window;
+        let mut side = side(&self.model_dir, &runtime, window)?;
+        let model = Model::of(&manifest, window.name(), runtime.provider().name());
+        let mut recording = Recording::new(model, manifest, runtime.version(), runtime.threads());
+        let mut shown = Progress::new();
+        for (i, input) in inputs.iter().enumerate() {
+            let progress = |step: usize| {
+                let (i, n) = (i + 1, inputs.len());
+                shown.show(format_args!("question {i} of {n}, step {step:<5}"));
+            };
+            let (protocol, every) = (self.protocol(input), self.logits_every as usize);
+            let recorded = Recorded::of(&mut side, &input.question, protocol, every, progress)
+                .with_context(|| format!("cannot record {}", input.name))?;
+            let file = format!("{i:04}.safetensors");
+            let (entry, bytes) = recorded.to_file(&input.name, &file)?;
+            let mut output = Output::open(&self.out.join(file))?;
+            output.put(&bytes)?;
+            output.finish(&[])?;
+            recording.questions.push(entry);
+        }
+        drop(shown);
+        // Last, so that a folder without it is no recording.
+        let index = self.out.join(Recording::file_name());
+        Output::open(&index)?.complete(&recording.to_json()?)?;
+        let n = recording.questions.len();
+        say(format_args!("{n} answers in {}", self.out.display()));
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn make_folder(&self) -> Result<()> {
+        let name = self.out.display();
+        fs::create_dir_all(&self.out).with_context(|| format!("cannot make {name}"))?;
+        let mut there = fs::read_dir(&self.out).with_context(|| format!("cannot read {name}"))?;
+        if there.next().is_some() {
+            bail!("{name} is not empty; give --out a folder of its own");
+        }
+        Ok(())
+    }
+
+    fn protocol(&self, input: &Input) -> Protocol {
+        let source = input.question.source();
+        let chosen = self.task.filter(|task| task.source() == source);
+        Protocol {
+            task: chosen.unwrap_or_else(|| Task::default_for(source)),
+            max_steps: self.max_steps as usize,
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! `mini-omni record`, and models held against what was recorded.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::*;
+use serde_json::{Value, json};
+
+const STEPS: [&str; 2] = ["--max-steps", "20"];
+
+fn record(model: &Path, folder: &Path) {
+    let question = question();
+    let asked = [text(&question), "--text", "What is your name?"];
+    let args = [
+        "record",
+        text(model),
+        asked[0],
+        asked[1],
+        asked[2],
+        "--out",
+        text(folder),
+    ];
+    let output = mini_omni(&[&args[..], &STEPS].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}
+
+fn report(args: &[&str]) -> Value {
+    let output = mini_omni(&[&["compare"], args, &["--json", "-"]].concat());
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {}", stderr(&output)))
+}
+
+#[test]
+fn a_model_says_what_it_was_recorded_to_say() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (model, goldens) = (model(), folder.path().join("goldens"));
+    record(&model, &goldens);
+    let report = report(&[text(&model), "--reference", text(&goldens)]);
+    assert_eq!(
+        (&report["agreement"], &report["recorded"]),
+        (&json!(1.0), &json!(true))
+    );
+    assert_eq!(report["inputs"].as_array().expect("inputs").len(), 2);
+    for asked in report["inputs"].as_array().expect("inputs") {
+        assert!(asked["divergence"].is_null());
+        assert_eq!(asked["reference"], asked["candidate"]);
+        for stage in asked["stages"].as_array().expect("stages") {
+            assert_eq!(stage["error"], 0.0, "{stage}");
+        }
+    }
+    for figures in report["streams"].as_array().expect("streams") {
+        assert_eq!(
+            figures["kl_nats"]["max"], 0.0,
+            "logits of some steps are compared"
+        );
+    }
+}
+
+#[test]
+fn another_model_is_as_far_from_a_recording_as_from_the_model_itself() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (original, goldens) = (model(), folder.path().join("goldens"));
+    record(&original, &goldens);
+    let coarse = folder.path().join("coarse");
+    copy_model(&original, &coarse);
+    let path = coarse.join("decoder.onnx.data");
+    let mut bytes = fs::read(&path).expect("weights");
+    for weight in bytes.chunks_exact_mut(4) {
+        weight[..2].fill(0);
+        weight[2] &= 0xf0;
+    }
+    fs::write(path, bytes).expect("written");
+    let question = question();
+    let asked = [text(&question), "--text", "What is your name?"];
+    let args = [text(&coarse), "--reference", text(&original)];
+    let live = report(&[&args[..], &asked, &STEPS].concat());
+    let recorded = report(&[text(&coarse), "--reference", text(&goldens)]);
+    assert!(live["agreement"].as_f64().expect("a share") < 1.0);
+    assert_eq!(live["agreement"], recorded["agreement"]);
+    assert_eq!(live["first_fault"], recorded["first_fault"]);
+    for (live, recorded) in [0, 1].map(|i| (&live["inputs"][i], &recorded["inputs"][i])) {
+        for same in ["reference", "candidate", "pcm", "features", "prefill"] {
+            assert_eq!(live[same], recorded[same], "{same}");
+        }
+        assert_eq!(live["divergence"]["step"], recorded["divergence"]["step"]);
+        assert_eq!(
+            live["divergence"]["candidate"],
+            recorded["divergence"]["candidate"]
+        );
+    }
+}
+
+#[test]
+fn what_is_no_recording_is_refused_in_a_sentence() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (model, goldens) = (model(), folder.path().join("goldens"));
+    record(&model, &goldens);
+    let against = |what: &str| {
+        let args = ["compare", text(&model), "--reference", text(&goldens)];
+        assert_refused(&mini_omni(&args), what);
+    };
+    let (index, arrays) = (
+        goldens.join("recording.json"),
+        goldens.join("0000.safetensors"),
+    );
+    let whole: Value = serde_json::from_slice(&fs::read(&index).expect("JSON")).expect("JSON");
+    let edits: [(fn(&mut Value), &str); 5] = [
+        (
+            |json| json["format_version"] = json!(2),
+            "format_version is 2",
+        ),
+        (
+            |json| json["questions"][0]["file"] = json!("../secret"),
+            "../secret",
+        ),
+        (|json| json["questions"][0]["sha256"] = json!("0"), "sha256"),
+        (|json| json["questions"][0]["task"] = json!("a9"), "no task"),
+        (|json| json["manifest"]["delays"] = json!([1]), "delays"),
+    ];
+    for (edit, what) in edits {
+        let mut json = whole.clone();
+        edit(&mut json);
+        fs::write(&index, json.to_string()).expect("written");
+        against(what);
+    }
+    fs::write(&index, whole.to_string()).expect("written");
+    let bytes = fs::read(&arrays).expect("arrays");
+    fs::write(&arrays, &bytes[..bytes.len() / 2]).expect("written");
+    against("sha256");
+    fs::remove_file(&arrays).expect("removed");
+    against("cannot read");
+    fs::write(&index, "{").expect("written");
+    against("not JSON");
+}
+
+#[test]
+fn a_recording_is_made_in_a_folder_of_its_own_and_never_written_over() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (model, goldens) = (model(), folder.path().join("goldens"));
+    record(&model, &goldens);
+    let again = [
+        "record",
+        text(&model),
+        "--text",
+        "Hello",
+        "--out",
+        text(&goldens),
+    ];
+    assert_refused(&mini_omni(&again), "is not empty");
+    let index = goldens.join("recording.json");
+    let over = [
+        "compare",
+        text(&model),
+        "--reference",
+        text(&goldens),
+        "--json",
+        text(&index),
+    ];
+    assert_refused(&mini_omni(&over), "would overwrite a file of the recording");
+    let inside = [
+        "compare",
+        text(&model),
+        "--reference",
+        text(&goldens),
+        "--locate",
+    ];
+    assert_refused(&mini_omni(&inside), "--locate needs the reference itself");
+    let output = mini_omni(&[
+        "compare",
+        text(&model),
+        "--reference",
+        text(&goldens),
+        "--text",
+        "Hi",
+    ]);
+    assert!(
+        stderr(&output).contains("note: --text has no effect"),
+        "{}",
+        stderr(&output)
+    );
+}
