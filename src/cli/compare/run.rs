@@ -1,7 +1,7 @@
 //! Asking both, question by question.
 
 use anyhow::{Context, Result};
-use mini_omni::Provider;
+use mini_omni::{Kernels, Provider};
 use mini_omni::compare::{Model, Side, first_fault};
 
 use super::against::{Against, Asking, Reference, side};
