@@ -10,6 +10,7 @@ use std::time::Instant;
 use ndarray::Array2;
 
 use super::sink::Sink;
+use super::window::{Clip, Window};
 use crate::ask::{EncoderWindow, Event, Options, Question, millis};
 use crate::audio::mel::{self, MelSpectrogram};
 use crate::audio::{self, Pcm};
@@ -106,7 +107,8 @@ impl FrontEnd {
         let Some(part) = heard else {
             return Ok(None);
         };
-        let features = self.features(&pcm.samples()[part], options.window, sink)?;
+        let window = EncoderWindow::of(options.window, &self.manifest)?;
+        let features = self.features(&pcm.samples()[part], window, sink)?;
         let prompt = Prompt::from_audio(&options.task, &self.manifest.ids, features.nrows());
         let steps = steps_allowed(&self.manifest, &prompt, options, past)?;
         Ok(Some(Prepared {
@@ -158,12 +160,20 @@ impl FrontEnd {
         let start = Instant::now();
         let dims = &self.manifest.mel;
         let n_samples = samples.len();
-        let frames = window_frames(dims, window, n_samples);
-        let n_features = mel::n_features(dims, n_samples).min(frames / dims.frames_per_feature);
-        let spectrogram = self.mel.compute(samples, frames);
+        let n_features = mel::n_features(dims, n_samples).min(dims.max_features());
+        let clip = Clip {
+            n_samples,
+            n_features,
+        };
+        let plan = self.manifest.merged_window.as_ref();
+        let window = Window::of(dims, plan, window, clip);
+        let spectrogram = self.mel.compute(samples, window.frames);
         sink.time(|timings| timings.mel += millis(start.elapsed()));
         let start = Instant::now();
-        let features = self.encoder.encode(spectrogram.view(), n_features)?;
+        let positions = window.positions.as_ref();
+        let features = self
+            .encoder
+            .encode(spectrogram.view(), n_features, positions)?;
         sink.time(|timings| timings.encoder = millis(start.elapsed()));
         Ok(features)
     }
@@ -233,17 +243,4 @@ fn steps_allowed(
     }
     let room = max_length - taken;
     Ok(options.max_steps.map_or(room, |steps| steps.min(room)))
-}
-
-/// Mel frames the encoder gets: even, so that they make whole features.
-fn window_frames(dims: &MelDims, window: EncoderWindow, n_samples: usize) -> usize {
-    let second = dims.sample_rate as usize / dims.hop_length;
-    match window {
-        EncoderWindow::Full => dims.max_frames(),
-        EncoderWindow::Short => {
-            let clip = n_samples.div_ceil(dims.hop_length) + second;
-            clip.next_multiple_of(dims.frames_per_feature)
-                .min(dims.max_frames())
-        }
-    }
 }

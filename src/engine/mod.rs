@@ -14,6 +14,7 @@ mod permit;
 mod prefill;
 mod registry;
 mod sink;
+mod window;
 mod writer;
 
 use std::collections::VecDeque;

@@ -21,7 +21,7 @@ mod vad;
 pub(crate) use call::{Call, Logits};
 pub(crate) use codec::{CodecDecoder, CodecState};
 pub(crate) use decoder::{Decoder, DecoderRows};
-pub(crate) use encoder::Encoder;
+pub(crate) use encoder::{Encoder, Positions};
 pub(crate) use kv_cache::KvCache;
 pub use runtime::{Provider, Runtime};
 pub(crate) use smart_turn::SmartTurn;

@@ -23,6 +23,6 @@ pub(crate) mod tokenizer;
 pub use folder::{FILE_NAME, FORMAT_VERSION};
 pub use manifest::{
     CodecDims, DecoderDims, Dim, Exporter, GraphSpec, Graphs, KvLayout, Manifest, MelDims,
-    ModelFile, NoiseDims, Precision, SpecialIds, TensorSpec, Weights,
+    MergedWindow, ModelFile, NoiseDims, Precision, SpecialIds, TensorSpec, Weights,
 };
 pub use tokenizer::check_tokenizer;

@@ -16,7 +16,7 @@ use self::inputs::{Input, inputs};
 use self::report::{Asked, Model, Report, all, streams, table};
 use super::EXIT_DISAGREES;
 use super::ask::task_parser;
-use super::compute::{Compute, WindowArg};
+use super::compute::{Compute, WindowArg, window};
 use super::output::Claims;
 use super::results::Results;
 use super::terminal::{Progress, say};
@@ -42,10 +42,10 @@ pub struct Compare {
     /// Most steps of each answer; 12 steps are a second of speech
     #[arg(long, default_value_t = 60, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     max_steps: u32,
-    /// How much the model's encoder hears; full by default
+    /// How much the model's encoder hears; merged by default where it has a plan for it, else full
     #[arg(long, value_enum)]
     encoder_window: Option<WindowArg>,
-    /// How much the reference's encoder hears; full by default
+    /// How much the reference's encoder hears; merged by default where it has a plan for it, else full
     #[arg(long, value_enum)]
     reference_encoder_window: Option<WindowArg>,
     /// Exit with 1 where fewer of the reference's ids than this share, 0 to 1, are the model's too
@@ -119,31 +119,20 @@ impl Compare {
     fn report(&self, inputs: &[Input]) -> Result<Report> {
         let runtime = self.compute.runtime()?;
         let on_cpu = runtime.with_provider(Provider::Cpu)?;
-        let mut reference = side(
-            &self.reference,
-            &on_cpu,
-            self.reference_encoder_window.unwrap_or_default(),
-        )?;
-        let mut candidate = side(
-            &self.model_dir,
-            &runtime,
-            self.encoder_window.unwrap_or_default(),
-        )?;
+        let mut reference = side(&self.reference, &on_cpu, self.reference_encoder_window)?;
+        let mut candidate = side(&self.model_dir, &runtime, self.encoder_window)?;
         let asked = self.ask(&mut reference, &mut candidate, inputs)?;
         let streams = streams(&asked);
-        let model = |side: &Side, window: Option<WindowArg>, runtime: &Runtime| {
-            Model::of(
-                side.omni.manifest(),
-                window.unwrap_or_default().name(),
-                runtime.provider().name(),
-            )
+        let model = |side: &Side, runtime: &Runtime| {
+            let (window, provider) = (side.window.name(), runtime.provider().name());
+            Model::of(side.omni.manifest(), window, provider)
         };
         Ok(Report {
             version: env!("CARGO_PKG_VERSION").into(),
             onnxruntime: runtime.version(),
             threads: runtime.threads(),
-            reference: model(&reference, self.reference_encoder_window, &on_cpu),
-            candidate: model(&candidate, self.encoder_window, &runtime),
+            reference: model(&reference, &on_cpu),
+            candidate: model(&candidate, &runtime),
             max_steps: self.max_steps as usize,
             inputs: asked,
             agreement: all(streams.iter().copied()).share(),
@@ -195,9 +184,10 @@ impl Compare {
     }
 }
 
-fn side(folder: &std::path::Path, runtime: &Runtime, window: WindowArg) -> Result<Side> {
+fn side(folder: &std::path::Path, runtime: &Runtime, asked: Option<WindowArg>) -> Result<Side> {
+    let omni = Omni::load(folder, runtime)?;
     Ok(Side {
-        omni: Omni::load(folder, runtime)?,
-        window: window.into(),
+        window: window(asked, omni.manifest())?,
+        omni,
     })
 }

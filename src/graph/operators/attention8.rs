@@ -9,37 +9,67 @@ use super::shape::{Dim::*, Input, Sizes};
 /// of 64 side by side. The queries are scaled beforehand.
 pub(super) struct Attention8(pub Avx512);
 
+/// The same with log counts [n]: each key is weighed as if it were there so many times.
+pub(super) struct CountedAttention8(pub Avx512);
+
+const QUERIES: Input = Input::f32("queries", &[Is(1), Size("m"), Times(HEAD, "num_heads")]);
+const KEYS: Input = Input::f32("keys", &[Is(1), Size("n"), Times(HEAD, "num_heads")]);
+const VALUES: Input = Input::f32("values", &[Is(1), Size("n"), Times(HEAD, "num_heads")]);
+
 /// More heads than any model has.
 const HEADS: usize = 1 << 16;
 
 impl Operation for Attention8 {
     type Kernel = Attention8Kernel;
 
-    const INPUTS: &'static [Input] = &[
-        Input::f32("queries", &[Is(1), Size("m"), Times(HEAD, "num_heads")]),
-        Input::f32("keys", &[Is(1), Size("n"), Times(HEAD, "num_heads")]),
-        Input::f32("values", &[Is(1), Size("n"), Times(HEAD, "num_heads")]),
-    ];
+    const INPUTS: &'static [Input] = &[QUERIES, KEYS, VALUES];
 
     fn name(&self) -> &'static str {
         "Attention8"
     }
 
     fn kernel(&self, node: &Node) -> ort::Result<Attention8Kernel> {
-        let mut sizes = Sizes::default();
-        if let Some(heads) = node.integer("num_heads", 1..HEADS)? {
-            sizes.bind("num_heads", heads);
-        }
-        Ok(Attention8Kernel {
-            avx512: self.0,
-            sizes,
-        })
+        Attention8Kernel::new(self.0, node, false)
+    }
+}
+
+impl Operation for CountedAttention8 {
+    type Kernel = Attention8Kernel;
+
+    const INPUTS: &'static [Input] = &[
+        QUERIES,
+        KEYS,
+        VALUES,
+        Input::f32("log_counts", &[Size("n")]),
+    ];
+
+    fn name(&self) -> &'static str {
+        "CountedAttention8"
+    }
+
+    fn kernel(&self, node: &Node) -> ort::Result<Attention8Kernel> {
+        Attention8Kernel::new(self.0, node, true)
     }
 }
 
 pub(super) struct Attention8Kernel {
     avx512: Avx512,
     sizes: Sizes,
+    counted: bool,
+}
+
+impl Attention8Kernel {
+    fn new(avx512: Avx512, node: &Node, counted: bool) -> ort::Result<Attention8Kernel> {
+        let mut sizes = Sizes::default();
+        if let Some(heads) = node.integer("num_heads", 1..HEADS)? {
+            sizes.bind("num_heads", heads);
+        }
+        Ok(Attention8Kernel {
+            avx512,
+            sizes,
+            counted,
+        })
+    }
 }
 
 impl Compute for Attention8Kernel {
@@ -54,6 +84,7 @@ impl Compute for Attention8Kernel {
             keys: call.data(1)?,
             values: call.data(2)?,
             width: n * HEAD,
+            log_counts: self.counted.then(|| call.data(3)).transpose()?,
         };
         let mut y = call.output(0, call.shape(0))?;
         let split = (heads.width, HEAD);

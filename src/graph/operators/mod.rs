@@ -71,6 +71,7 @@ fn kernels() -> ort::Result<OperatorDomain> {
             .add(Guarded(linear8(Activation::None)))?
             .add(Guarded(linear8(Activation::Gelu)))?
             .add(Guarded(attention8::Attention8(avx512)))?
+            .add(Guarded(attention8::CountedAttention8(avx512)))?
             .add(Guarded(cached_attention::CachedAttention(avx512)));
     }
     Ok(domain)

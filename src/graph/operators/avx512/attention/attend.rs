@@ -40,13 +40,16 @@ impl Head {
         y: &mut Columns,
     ) {
         let mut bytes = [[0_i8; HEAD]; ROWS];
-        let (mut scales, mut offsets) = ([0.0_f32; ROWS], [0_i32; ROWS]);
+        // A query of zeros has scores of zero at any scale; counts are divided by it.
+        let (mut scales, mut offsets) = ([1.0_f32; ROWS], [0_i32; ROWS]);
         for (i, query) in queries.iter().enumerate() {
             let mut row = [0.0; HEAD];
             row.copy_from_slice(query);
             let (found, scale) = rounded(&row);
             bytes[i] = found;
-            scales[i] = scale * std::f32::consts::LOG2_E * self.unit;
+            if scale != 0.0 {
+                scales[i] = scale * std::f32::consts::LOG2_E * self.unit;
+            }
             offsets[i] = -128 * found.iter().map(|&b| i32::from(b)).sum::<i32>();
         }
         let mut mixed = [[_mm512_setzero_ps(); HEAD / LANES]; ROWS];
@@ -54,7 +57,7 @@ impl Head {
         // SAFETY: `round` gave the buffers the sizes that these functions expect. `at` compares the row
         // with y's size, and the columns are as many as `write` writes.
         unsafe {
-            self.score(&bytes, &offsets);
+            self.score(&bytes, &offsets, &scales);
             let most = self.most.iter().fold([f32::MIN; ROWS], |most, block| {
                 std::array::from_fn(|m| most[m].max(block[m]))
             });
@@ -81,13 +84,20 @@ impl Head {
         }
     }
 
-    /// Scores of 8 queries and all keys, and the largest of each block.
+    /// Scores of 8 queries and all keys, with the keys' counts, and the largest of each block.
     ///
     /// # Safety
     ///
     /// `round` was called before.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-    unsafe fn score(&mut self, bytes: &[[i8; HEAD]; ROWS], offsets: &[i32; ROWS]) {
+    unsafe fn score(
+        &mut self,
+        bytes: &[[i8; HEAD]; ROWS],
+        offsets: &[i32; ROWS],
+        scales: &[f32; ROWS],
+    ) {
+        // The scores are multiplied by the scales later on, and the counts with them.
+        let log_units = scales.map(|scale| std::f32::consts::LOG2_E / scale);
         let padded = self.scores.len() / ROWS;
         let none = _mm512_set1_ps(f32::MIN);
         let mut most = [none; ROWS];
@@ -109,7 +119,13 @@ impl Head {
             let there = lanes(left);
             for (m, (sum, most)) in sums.into_iter().zip(&mut most).enumerate() {
                 let score = _mm512_cvtepi32_ps(sum);
-                let score = _mm512_mask_mul_ps(none, there, score, key_scales);
+                let mut score = _mm512_mask_mul_ps(none, there, score, key_scales);
+                if let Some(log_counts) = self.log_counts.get(t) {
+                    // SAFETY: an array of 16 floats.
+                    let log_counts = unsafe { _mm512_loadu_ps(log_counts.as_ptr()) };
+                    let unit = _mm512_set1_ps(log_units[m]);
+                    score = _mm512_mask3_fmadd_ps(log_counts, unit, score, there);
+                }
                 *most = _mm512_max_ps(*most, score);
                 // SAFETY: `round` made 8 rows of `padded` scores and as many tiles as there are vectors
                 // in a row; m is below 8.

@@ -29,6 +29,8 @@ pub(in super::super) struct Heads<'a> {
     pub keys: &'a [f32],
     pub values: &'a [f32],
     pub width: usize,
+    /// What is added to each key's score: the logarithm of how many keys it stands for.
+    pub log_counts: Option<&'a [f32]>,
 }
 
 /// Four bytes each of 16 keys or dimensions.
@@ -52,6 +54,8 @@ struct Head {
     most: Vec<[f32; ROWS]>,
     /// What the keys' scales were divided by, 1 unless they are huge.
     unit: f32,
+    /// [keys / 16]; empty where every key stands for itself alone.
+    log_counts: Vec<[f32; LANES]>,
     n: usize,
 }
 
@@ -83,13 +87,23 @@ mod tests {
 
     #[test]
     fn eight_bits_attend_as_floats_do() {
+        attends_as_floats_do(None);
+    }
+
+    #[test]
+    fn a_key_that_stands_for_many_is_weighed_as_many() {
+        attends_as_floats_do(Some((0..203).map(|k| ((1 + k % 9) as f32).ln()).collect()));
+    }
+
+    fn attends_as_floats_do(counts: Option<Vec<f32>>) {
         let Some(avx512) = Avx512::detect() else {
             return;
         };
         // As many keys and queries as fill no vector, two heads, keys with a common part.
         let (nk, nq, width) = (203, 21, 2 * HEAD);
         let draw = |i: usize| ((i * 7919 % 10_007) as f32 / 5003.5 - 1.0) * 1.5;
-        let queries: Vec<f32> = (0..nq * width).map(draw).collect();
+        let mut queries: Vec<f32> = (0..nq * width).map(draw).collect();
+        queries[3 * width..4 * width].fill(0.0);
         let keys: Vec<f32> = (0..nk * width)
             .map(|i| draw(3 * i + 1) + (i % 64) as f32 / 8.0)
             .collect();
@@ -100,6 +114,7 @@ mod tests {
             keys: &keys,
             values: &values,
             width,
+            log_counts: counts.as_deref(),
         };
         (0..2).for_each(|head| {
             attend(
@@ -117,7 +132,8 @@ mod tests {
                 let query = of(&queries, q);
                 let score =
                     |k| -> f64 { of(&keys, k).iter().zip(&query).map(|(a, b)| a * b).sum() };
-                let scores: Vec<f64> = (0..nk).map(score).collect();
+                let count = |k: usize| counts.as_ref().map_or(0.0, |counts| counts[k].into());
+                let scores: Vec<f64> = (0..nk).map(|k| score(k) + count(k)).collect();
                 let most = scores.iter().copied().fold(f64::MIN, f64::max);
                 let weights: Vec<f64> = scores.iter().map(|s| (s - most).exp()).collect();
                 let sum: f64 = weights.iter().sum();

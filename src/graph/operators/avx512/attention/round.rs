@@ -18,6 +18,12 @@ impl Head {
         let padded = self.n.next_multiple_of(LANES);
         self.scores.resize(ROWS * padded, 0.0);
         self.most.resize(padded.div_ceil(BLOCK), [0.0; ROWS]);
+        self.log_counts.clear();
+        if let Some(log_counts) = heads.log_counts {
+            self.log_counts.resize(padded / LANES, [0.0; LANES]);
+            let lanes = self.log_counts.as_flattened_mut();
+            lanes[..self.n].copy_from_slice(log_counts);
+        }
         self.round_keys(heads, columns, padded);
         self.round_values(heads, columns, padded);
     }
