@@ -10,7 +10,7 @@ from typing import Any
 
 import onnx
 
-from . import __version__, checkpoint, window
+from . import __version__, checkpoint, sound, window
 from .checkpoint import Tensors
 from .codec import build_codec_decoder
 from .codec_encoder import build_codec_encoder
@@ -174,7 +174,22 @@ def _build(source: Source, options: Options, graphs: dict[str, Graph]) -> dict:
     )
     build_decoder(graphs["decoder"], source.lm, source.lm_config, fused)
     build_codec_encoder(graphs["codec_encoder"], source.snac, source.snac_config)
+    if options.precisions["codec"] == "int8":
+        _keep_sound(source, graphs["codec_decoder"])
     return build_codec_decoder(graphs["codec_decoder"], source.snac, source.snac_config)
+
+
+def _keep_sound(source: Source, graph: Graph) -> None:
+    """Leaves layers of the codec exact where 8 bits would be heard, and says so."""
+    verdict = sound.verdict(source.snac, source.snac_config)
+    graph.format.exact = frozenset(verdict.exact)
+    graph.format.report.sound = verdict
+    if verdict.exact:
+        note(
+            f"with all layers in 8 bits this codec's sound would be {verdict.db:.1f} dB above its "
+            f"error; {len(verdict.exact)} of {verdict.layers} layers stay in fp32, which makes it "
+            f"{verdict.kept_db:.1f} dB. --codec-precision fp32 keeps all of it exact"
+        )
 
 
 def has_plan(options: Options) -> bool:

@@ -99,11 +99,14 @@ class Hearing:
         x = gelu(self._conv("conv2", x, stride=2))
         return x + self.tensors["positional_embedding"][: len(x)]
 
-    def blocks(self, x: NDArray[np.float32], kept: Kept) -> list[NDArray[np.float32]]:
-        """x behind each block; behind the first one, of the kept positions alone."""
+    def blocks(
+        self, x: NDArray[np.float32], kept: Kept, counted_from: int = 1
+    ) -> list[NDArray[np.float32]]:
+        """x behind each block; behind the first one, of the kept positions alone. Keys have counts
+        from the block `counted_from` on."""
         rows, behind = kept.positions, []
         for layer in range(self.layers):
-            counts = kept.log_counts if layer else np.zeros(len(x))
+            counts = kept.log_counts if layer >= counted_from else np.zeros(len(x))
             x = self._block(f"blocks.{layer}", x, rows, counts.astype(np.float32))
             rows = np.arange(len(x))
             behind.append(x)
@@ -111,7 +114,11 @@ class Hearing:
 
     def features(self, mel: NDArray[np.float32], kept: Kept) -> NDArray[np.float32]:
         """What Mini-Omni's adapter gets of each kept position."""
-        return self._norm("ln_post", self.blocks(self.stem(mel), kept)[-1])
+        return self.end(self.blocks(self.stem(mel), kept)[-1])
+
+    def end(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The norm behind the last block."""
+        return self._norm("ln_post", x)
 
     def _block(self, name: str, x, rows, log_counts) -> NDArray[np.float32]:
         normed = self._norm(f"{name}.attn_ln", x)
