@@ -29,7 +29,7 @@ PROMPT_LENGTH = 101  # of that question, 1.9 s
 TORCH_RUN = models.ROOT / "export" / "tests" / "parity" / "torch_run.py"
 THREADS = os.cpu_count() or 1
 LLAMA_STEPS, TORCH_STEPS, ASKED_STEPS = 60, 12, 30
-WINDOWS = ["full", "short"]
+WINDOWS = ["full", "merged", "short"]
 KIB_PER_MIB = 1024
 
 Round = dict  # what one process measured, by name; the unit is in the name

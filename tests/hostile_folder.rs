@@ -347,7 +347,10 @@ fn the_merged_window_of_a_model_without_a_plan_is_refused() {
     let output = mini_omni(&[&["ask"], &asked[..], &["--encoder-window", "merged"]].concat());
     assert_eq!(output.status.code(), Some(2));
     let said = stderr(&output);
-    assert!(said.contains("no plan for a merged encoder window"), "{said}");
+    assert!(
+        said.contains("no plan for a merged encoder window"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 """The plan of the merged window: which positions of the silence behind a clip are computed.
 
 Whisper's encoder hears 30 s. Behind a short clip nearly all of its 1500 positions are the same
-silence, and of these the plan keeps every eighth. Some may not be left out: the last ones, which
+silence, and of these the plan keeps every sixteenth. Some may not be left out: the last ones, which
 see the window's edge, and those that a trained encoder uses as registers: their norm grows to many
 times the others', and many positions attend to them. Where they are depends on the weights and
 hardly on the clip, so they are looked for in two windows of noise and silence.
@@ -22,7 +22,7 @@ from .config import WhisperConfig
 
 MARGIN = 50  # positions behind the clip that are computed as its own
 EDGE = 50  # last positions of the window
-STEP = 8  # of the silence between them, one in so many
+STEP = 16  # of the silence between them, one in so many
 REGISTER = 4.0  # times the median norm
 NOISES = (0.5, 8.0)  # seconds of the clips that registers are looked for in
 POSITIONS_A_SECOND = 50

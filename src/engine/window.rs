@@ -157,9 +157,17 @@ mod tests {
         let positions = positions.unwrap();
         assert_eq!(frames, 2 * 152, "101 features, the margin, and the edge");
         assert_eq!(positions.kept[151..], [151, 200, 201, 1499]);
-        let counts: Vec<f32> = positions.log_counts[151..].iter().map(|l| l.exp()).collect();
+        let counts: Vec<f32> = positions.log_counts[151..]
+            .iter()
+            .map(|l| l.exp())
+            .collect();
         let expected = [1.0, 49.0, 1.0, 1298.0];
-        assert!(counts.iter().zip(expected).all(|(a, b)| (a / b - 1.0).abs() < 1e-5));
+        assert!(
+            counts
+                .iter()
+                .zip(expected)
+                .all(|(a, b)| (a / b - 1.0).abs() < 1e-5)
+        );
         assert_eq!(positions.rows[149..153], [149, 150, 150, 150]);
         assert_eq!(positions.rows[1497..], [150, 150, 151]);
     }

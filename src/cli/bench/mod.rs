@@ -17,7 +17,8 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use mini_omni::{
-    EncoderWindow,    Manifest, Noise, Omni, Options, Pcm, Question, Runtime, Source, Task, audio, measure,
+    EncoderWindow, Manifest, Noise, Omni, Options, Pcm, Question, Runtime, Source, Task, audio,
+    measure,
 };
 
 use super::ask::task_parser;

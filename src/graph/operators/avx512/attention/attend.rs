@@ -20,6 +20,9 @@ const ROUNDING: [f32; LANES] = {
     found
 };
 
+/// The least scale of a query that keys with counts are multiplied by.
+const SMALLEST: f32 = 1e-30;
+
 /// The first `n` lanes of a vector.
 fn lanes(n: usize) -> __mmask16 {
     if n < LANES { (1 << n) - 1 } else { !0 }
@@ -40,16 +43,18 @@ impl Head {
         y: &mut Columns,
     ) {
         let mut bytes = [[0_i8; HEAD]; ROWS];
-        // A query of zeros has scores of zero at any scale; counts are divided by it.
-        let (mut scales, mut offsets) = ([1.0_f32; ROWS], [0_i32; ROWS]);
+        let (mut scales, mut offsets) = ([0.0_f32; ROWS], [0_i32; ROWS]);
         for (i, query) in queries.iter().enumerate() {
             let mut row = [0.0; HEAD];
             row.copy_from_slice(query);
             let (found, scale) = rounded(&row);
-            bytes[i] = found;
-            if scale != 0.0 {
-                scales[i] = scale * std::f32::consts::LOG2_E * self.unit;
+            // So small a query scores all keys alike, and their counts are divided by its scale.
+            if scale < SMALLEST && !self.log_counts.is_empty() {
+                scales[i] = 1.0;
+                continue;
             }
+            bytes[i] = found;
+            scales[i] = scale * std::f32::consts::LOG2_E * self.unit;
             offsets[i] = -128 * found.iter().map(|&b| i32::from(b)).sum::<i32>();
         }
         let mut mixed = [[_mm512_setzero_ps(); HEAD / LANES]; ROWS];
