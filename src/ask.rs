@@ -7,6 +7,8 @@ use crate::decoding::generation::ForcedLength;
 use crate::decoding::noise::Noise;
 use crate::decoding::sampling::SamplingConfig;
 use crate::decoding::task::{Source, Task};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::Manifest;
 
 /// What is asked.
 #[derive(Debug, Clone)]
@@ -34,8 +36,39 @@ impl Question {
 pub enum EncoderWindow {
     /// All of it, padded with silence, as published.
     Full,
+    /// All of the clip, and of the silence behind it the few positions that the model's manifest
+    /// names, each weighed as those it stands for: a third of the work for a short clip.
+    Merged,
     /// The clip and a second of silence: several times less work, slightly other features.
     Short,
+}
+
+impl EncoderWindow {
+    /// Its name on the command line and in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            EncoderWindow::Full => "full",
+            EncoderWindow::Merged => "merged",
+            EncoderWindow::Short => "short",
+        }
+    }
+
+    /// The window that was asked for; if none was, the merged one of a model that has a plan for it,
+    /// else the full one. The merged one of a model without a plan is an error.
+    pub fn of(asked: Option<EncoderWindow>, manifest: &Manifest) -> Result<EncoderWindow> {
+        match (asked, &manifest.merged_window) {
+            (Some(EncoderWindow::Merged), None) => Err(Error::new(
+                ErrorKind::Model,
+                format!(
+                    "the model {} has no plan for a merged encoder window; export it again with its encoder in int8, or take the full window",
+                    manifest.name
+                ),
+            )),
+            (Some(asked), _) => Ok(asked),
+            (None, Some(_)) => Ok(EncoderWindow::Merged),
+            (None, None) => Ok(EncoderWindow::Full),
+        }
+    }
 }
 
 /// How a question is to be answered.
@@ -56,8 +89,8 @@ pub struct Options {
     pub sampling: SamplingConfig,
     /// What the codec adds to the sound.
     pub noise: Noise,
-    /// How much the encoder hears.
-    pub window: EncoderWindow,
+    /// How much the encoder hears; `None`: see [`EncoderWindow::of`].
+    pub window: Option<EncoderWindow>,
     /// Whether special tokens in a written question act as such; else they are words like others.
     pub special_tokens: bool,
     /// Whether a spoken question is answered though there is no speech in it: for benchmarks.
@@ -77,7 +110,7 @@ impl Options {
             max_steps: None,
             sampling: SamplingConfig::greedy(),
             noise: Noise::Seeded(0),
-            window: EncoderWindow::Full,
+            window: None,
             special_tokens: false,
             answer_anything: false,
             trim: None,

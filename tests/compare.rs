@@ -186,6 +186,24 @@ fn encoder_windows_are_compared() {
 }
 
 #[test]
+fn the_merged_window_hears_nearly_what_the_full_one_does() {
+    let (model, question) = (bundled(), bundled_question());
+    let features = |ours: &[&str], theirs: &str| {
+        let both = [text(&model), "--reference", text(&model), text(&question)];
+        let theirs = ["--reference-encoder-window", theirs, "--max-steps", "3"];
+        let (report, _) = report(&[&both[..], ours, &theirs].concat());
+        let features = report["inputs"][0]["features"].clone();
+        let number = |name: &str| features[name].as_f64().expect("a number");
+        (number("cosine"), number("max_difference"))
+    };
+    let (cosine, difference) = features(&["--encoder-window", "merged"], "full");
+    assert!(cosine > 0.998 && difference > 0.0, "{cosine} {difference}");
+    assert_eq!(features(&[], "merged").1, 0.0, "the model's own default");
+    let (short, _) = features(&["--encoder-window", "short"], "full");
+    assert!(short < cosine, "{short}");
+}
+
+#[test]
 fn profiles_agree_on_every_id() {
     let folder = root().join("tests/fixtures/tiny");
     let (fused, portable) = (folder.join("fused"), folder.join("portable"));

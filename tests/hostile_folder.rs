@@ -306,6 +306,54 @@ fn absurd_manifests_are_refused_in_a_sentence() {
 }
 
 #[test]
+fn plans_for_the_merged_window_that_cannot_be_are_refused() {
+    let manifest = manifest_of(&bundled());
+    let of = |plan: Value| {
+        let mut manifest = manifest.clone();
+        manifest["merged_window"] = plan;
+        Manifest::from_json(&manifest.to_string())
+    };
+    assert!(of(json!({"margin": 0, "kept": [1499]})).is_ok());
+    assert!(of(json!({"margin": 1500, "kept": [0, 1, 7, 1499]})).is_ok());
+    for (plan, expected) in [
+        (json!({"margin": 10, "kept": []}), "ends with nothing"),
+        (json!({"margin": 10, "kept": [3, 1498]}), "ends with 1498"),
+        (json!({"margin": 10, "kept": [3, 1500]}), "ends with 1500"),
+        (json!({"margin": 10, "kept": [5, 3, 1499]}), "3 behind 5"),
+        (json!({"margin": 10, "kept": [5, 5, 1499]}), "5 behind 5"),
+        (
+            json!({"margin": 1501, "kept": [1499]}),
+            "merged_window.margin is 1501",
+        ),
+        (json!({"margin": 10, "kept": [-1, 1499]}), "-1"),
+        (json!({"margin": 10, "kept": [0.5, 1499]}), "0.5"),
+        (json!({"margin": 10}), "kept"),
+        (
+            json!({"margin": 10, "kept": [u64::MAX]}),
+            "last position is 1499",
+        ),
+        (json!(null), "rows, which this runtime does not know"),
+    ] {
+        let refused = of(plan.clone()).expect_err("a refusal").to_string();
+        assert!(refused.contains(expected), "{plan}: {refused}");
+        assert_is_sentence(&refused);
+    }
+}
+
+#[test]
+fn the_merged_window_of_a_model_without_a_plan_is_refused() {
+    let (model, question) = (model(), question());
+    let asked = [text(&model), text(&question)];
+    let output = mini_omni(&[&["ask"], &asked[..], &["--encoder-window", "merged"]].concat());
+    assert_eq!(output.status.code(), Some(2));
+    let said = stderr(&output);
+    assert!(
+        said.contains("no plan for a merged encoder window"),
+        "{said}"
+    );
+}
+
+#[test]
 fn outputs_and_layers_that_the_manifest_renames_with_the_graph_are_refused() {
     let rename = |folder: &Path, from: &str, to: &str| {
         // Of one length, so that the protobuf stays one.

@@ -59,7 +59,7 @@ fn options(task: Task, seed: u64, steps: usize) -> Options {
     options.max_steps = Some(steps);
     options.sampling = sampling;
     options.noise = Noise::Seeded(seed);
-    options.window = EncoderWindow::Short;
+    options.window = Some(EncoderWindow::Short);
     options
 }
 

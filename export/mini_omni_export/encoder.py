@@ -3,15 +3,24 @@
 Whisper's audio encoder with Mini-Omni's adapter behind it. `frames` varies: 3000 is the published
 behaviour. Only the first n_features rows are wanted, so the last block computes queries and
 feed-forward for these alone (keys and values need all rows), and the adapter sees no others.
+
+A graph for the merged window has three more inputs. `rows` [positions] says which row of the
+convolutions each position has: behind a clip all are the same silence, and the mel ends early.
+`kept` [kept] are the positions that go on behind the first block, the first n_features among them.
+`log_counts` [kept] says how many positions each of them stands for. The first block hears all
+positions: there a position attends to its neighbours, and without them it would be another one.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from .checkpoint import Tensors
 from .config import DecoderConfig, WhisperConfig
-from .functions import ATTENTION8, ATTENTION8_HEAD
+from .functions import ATTENTION8, ATTENTION8_HEAD, COUNTED_ATTENTION8
 from .graph import MICROSOFT, Graph
 
 LAYER_NORM_EPS = 1e-5
@@ -24,17 +33,29 @@ def build_encoder(
     lm: Tensors,
     lm_config: DecoderConfig,
     fused: bool,
+    merged: bool = False,
 ) -> None:
     """Adds the whole graph to `graph`; `whisper` are the encoder's tensors, `lm` the adapter's.
 
     `fused` uses ONNX Runtime's own attention, which never holds all scores (0.4 GB at full size).
+    `merged` adds the inputs of the merged window.
     """
     graph.input("mel", "float32", [1, config.n_mels, "frames"])
     graph.input("n_features", "int64", [1])
-    x = _stem(graph, whisper, config)
+    if merged:
+        graph.input("rows", "int64", ["positions"])
+        graph.input("kept", "int64", ["kept"])
+        graph.input("log_counts", "float32", ["kept"])
+    x = _stem(graph, whisper, config, merged)
     for layer in range(config.n_audio_layer):
-        keep = "n_features" if layer == config.n_audio_layer - 1 else None
-        x = _block(graph, whisper, config, layer, x, keep, fused)
+        block = Block(layer, fused)
+        if merged and layer == 0:
+            block.keep = lambda rows: graph.node("Gather", rows, "kept", axis=1)
+        elif merged:
+            block.log_counts = "log_counts"
+        if layer == config.n_audio_layer - 1:
+            block.keep = lambda rows: graph.slice(rows, 0, "n_features", axis=1)
+        x = _block(graph, whisper, config, block, x)
     if config.n_audio_layer == 0:
         x = graph.slice(x, 0, "n_features", axis=1)
     x = _layer_norm(graph, whisper, "encoder.ln_post", x)
@@ -43,8 +64,18 @@ def build_encoder(
     graph.output(features, "audio_features", "float32", ["n_features", lm_config.n_embd])
 
 
-def _stem(graph: Graph, tensors: Tensors, config: WhisperConfig) -> str:
-    """Two convolutions, the second of stride 2, and the positions: [1, frames / 2, state]."""
+@dataclass
+class Block:
+    """One block of the encoder and what it attends to."""
+
+    layer: int
+    fused: bool
+    log_counts: str = ""  # of the keys; none: each stands for itself
+    keep: Callable[[str], str] | None = None  # the rows that it computes; none: all
+
+
+def _stem(graph: Graph, tensors: Tensors, config: WhisperConfig, merged: bool) -> str:
+    """Two convolutions, the second of stride 2, and the positions: [1, positions, state]."""
     x = graph.node("Gelu", _conv(graph, tensors, "conv1", "mel", stride=1))
     if graph.format.eight_bits:
         x = _conv2_by_rows(graph, tensors, graph.node("Transpose", x, perm=[0, 2, 1]))
@@ -52,6 +83,8 @@ def _stem(graph: Graph, tensors: Tensors, config: WhisperConfig) -> str:
         x = graph.node("Gelu", _conv(graph, tensors, "conv2", x, stride=2))
         x = graph.node("Transpose", x, perm=[0, 2, 1])
     positions = tensors("encoder.positional_embedding", config.n_audio_ctx, config.n_audio_state)
+    if merged:
+        x = graph.node("Gather", x, "rows", axis=1)
     table = graph.weight(positions, "positional_embedding")
     length = graph.node("Shape", x, start=1, end=2)
     return graph.node("Add", x, graph.slice(table, 0, length, axis=0))
@@ -76,15 +109,14 @@ def _conv2_by_rows(graph: Graph, tensors: Tensors, x: str) -> str:
     return graph.linear_gelu(x, weight, "conv2", tensors("encoder.conv2.bias"))
 
 
-def _block(graph, tensors, config, layer: int, x: str, keep: str | None, fused: bool) -> str:
-    """One pre-norm block; with `keep`, for the first `keep` rows only."""
-    name = f"encoder.blocks.{layer}"
+def _block(graph: Graph, tensors: Tensors, config: WhisperConfig, block: Block, x: str) -> str:
+    """One pre-norm block."""
+    name = f"encoder.blocks.{block.layer}"
     normed = _layer_norm(graph, tensors, f"{name}.attn_ln", x)
     queries = normed
-    if keep:
-        x = graph.slice(x, 0, keep, axis=1)
-        queries = graph.slice(normed, 0, keep, axis=1)
-    heard = _attention(graph, tensors, config, f"{name}.attn", queries, normed, fused)
+    if block.keep:
+        x, queries = block.keep(x), block.keep(normed)
+    heard = _attention(graph, tensors, config, block, queries, normed)
     x = graph.node("Add", x, heard)
     h = _layer_norm(graph, tensors, f"{name}.mlp_ln", x)
     mlp, bias = tensors(f"{name}.mlp.0.weight"), tensors(f"{name}.mlp.0.bias")
@@ -92,28 +124,46 @@ def _block(graph, tensors, config, layer: int, x: str, keep: str | None, fused: 
     return graph.node("Add", x, _linear(graph, tensors, f"{name}.mlp.2", h))
 
 
-def _attention(graph, tensors, config, name: str, queries: str, rows: str, fused: bool) -> str:
+def _attention(graph, tensors, config, block: Block, queries: str, rows: str) -> str:
     """Every query row attends to all rows."""
+    name = f"encoder.blocks.{block.layer}.attn"
     head = config.n_audio_state // config.n_audio_head
     split = [0, 0, config.n_audio_head, head]
     q = _linear(graph, tensors, f"{name}.query", queries, scale=head**-0.5)
     k = _linear(graph, tensors, f"{name}.key", rows, bias=False)
     v = _linear(graph, tensors, f"{name}.value", rows)
-    if fused and graph.format.eight_bits and head == ATTENTION8_HEAD:
-        out = graph.call(ATTENTION8, q, k, v, num_heads=config.n_audio_head)
-        return _linear(graph, tensors, f"{name}.out", out)
-    if fused:
-        out = graph.node(
-            "MultiHeadAttention", q, k, v, domain=MICROSOFT, num_heads=config.n_audio_head,
-            scale=1.0,
-        )
+    if block.fused:
+        eight_bits = graph.format.eight_bits and head == ATTENTION8_HEAD
+        out = _fused_attention(graph, (q, k, v), block.log_counts, config.n_audio_head, eight_bits)
         return _linear(graph, tensors, f"{name}.out", out)
     q = graph.node("Transpose", graph.reshape(q, split), perm=[0, 2, 1, 3])
     k = graph.node("Transpose", graph.reshape(k, split), perm=[0, 2, 3, 1])
     v = graph.node("Transpose", graph.reshape(v, split), perm=[0, 2, 1, 3])
-    weights = graph.node("Softmax", graph.node("MatMul", q, k), axis=-1)
+    scores = graph.node("MatMul", q, k)
+    if block.log_counts:
+        scores = graph.node("Add", scores, block.log_counts)
+    weights = graph.node("Softmax", scores, axis=-1)
     out = graph.node("Transpose", graph.node("MatMul", weights, v), perm=[0, 2, 1, 3])
     return _linear(graph, tensors, f"{name}.out", graph.reshape(out, [0, 0, config.n_audio_state]))
+
+
+def _fused_attention(
+    graph: Graph, qkv: tuple[str, str, str], log_counts: str, heads: int, eight_bits: bool
+) -> str:
+    """The same as one operator."""
+    if eight_bits and log_counts:
+        return graph.call(COUNTED_ATTENTION8, *qkv, log_counts, num_heads=heads)
+    if eight_bits:
+        return graph.call(ATTENTION8, *qkv, num_heads=heads)
+    inputs = list(qkv)
+    if log_counts:
+        rows = graph.node("Shape", qkv[0], start=1, end=2)
+        keys = graph.node("Shape", log_counts)
+        size = graph.node("Concat", graph.const([1, 1]), rows, keys, axis=0)
+        inputs += ["", "", graph.node("Expand", log_counts, size)]
+    return graph.node(
+        "MultiHeadAttention", *inputs, domain=MICROSOFT, num_heads=heads, scale=1.0
+    )
 
 
 def _adapter(graph: Graph, lm: Tensors, config: DecoderConfig, x: str) -> str:

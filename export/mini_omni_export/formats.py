@@ -89,8 +89,11 @@ class DynamicInt8(Float32):
 
     def __init__(self) -> None:
         self.report = Report("int8")
+        self.exact: frozenset[str] = frozenset()  # layers that stay in fp32
 
     def linear(self, graph, x, weight, name, bias=None) -> str:
+        if name in self.exact:
+            return super().linear(graph, x, weight, name, bias)
         return self._product(graph, x, weight, name, bias, LINEAR8)
 
     def linear_gelu(self, graph, x, weight, name, bias) -> str:

@@ -98,6 +98,22 @@ ATTENTION8 = _function("Attention8", "queries keys values", [
 ], ("num_heads",))  # fmt: skip
 ATTENTION8_HEAD = 64  # dimensions of its heads
 
+# The same where each key counts as exp(log_counts) keys: log_counts [n].
+COUNTED_ATTENTION8 = _function("CountedAttention8", "queries keys values log_counts", [
+    _node("Shape", "queries", "m", start=1, end=2),
+    _node("Shape", "log_counts", "n"),
+    _node("Constant", "", "ones", value_ints=[1, 1]),
+    _node("Concat", "ones m n", "size", axis=0),
+    _node("Expand", "log_counts size", "bias"),
+    _given(
+        helper.make_node(
+            "MultiHeadAttention", ["queries", "keys", "values", "", "", "bias"], ["y"],
+            domain=MICROSOFT, scale=1.0,
+        ),
+        num_heads="INT",
+    ),
+], ("num_heads",))  # fmt: skip
+
 # What each query hears of the cache, which past and present share, and of the columns with it.
 CACHED_ATTENTION = _function(
     "CachedAttention", "qkv past_key past_value seqlens_k total cos sin",

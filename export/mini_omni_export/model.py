@@ -10,7 +10,7 @@ from typing import Any
 
 import onnx
 
-from . import __version__, checkpoint
+from . import __version__, checkpoint, sound, window
 from .checkpoint import Tensors
 from .codec import build_codec_decoder
 from .codec_encoder import build_codec_encoder
@@ -156,7 +156,11 @@ def write(source: Source, options: Options, folder: Path) -> None:
         specs = {name: graph.save() for name, graph in graphs.items()}
     _report(graphs, folder)
     (folder / "tokenizer.json").write_text(source.tokenizer, encoding="utf-8")
-    manifest = describe(source, options, codec, specs) | {"files": _files(folder)}
+    manifest = describe(source, options, codec, specs)
+    if has_plan(options):
+        trained = source.weights == "trained"
+        manifest["merged_window"] = window.plan(source.whisper, source.whisper_config, trained)
+    manifest |= {"files": _files(folder)}
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 
@@ -165,11 +169,33 @@ def _build(source: Source, options: Options, graphs: dict[str, Graph]) -> dict:
     _set_formats(graphs, options)
     fused = options.profile == "fused"
     build_encoder(
-        graphs["encoder"], source.whisper, source.whisper_config, source.lm, source.lm_config, fused
+        graphs["encoder"], source.whisper, source.whisper_config, source.lm, source.lm_config,
+        fused, has_plan(options),
     )
     build_decoder(graphs["decoder"], source.lm, source.lm_config, fused)
     build_codec_encoder(graphs["codec_encoder"], source.snac, source.snac_config)
+    if options.precisions["codec"] == "int8":
+        _keep_sound(source, graphs["codec_decoder"])
     return build_codec_decoder(graphs["codec_decoder"], source.snac, source.snac_config)
+
+
+def _keep_sound(source: Source, graph: Graph) -> None:
+    """Leaves layers of the codec exact where 8 bits would be heard, and says so."""
+    verdict = sound.verdict(source.snac, source.snac_config)
+    graph.format.exact = frozenset(verdict.exact)
+    graph.format.report.sound = verdict
+    if verdict.exact:
+        note(
+            f"with all layers in 8 bits this codec's sound would be {verdict.db:.1f} dB above its "
+            f"error; {len(verdict.exact)} of {verdict.layers} layers stay in fp32, which makes it "
+            f"{verdict.kept_db:.1f} dB. --codec-precision fp32 keeps all of it exact"
+        )
+
+
+def has_plan(options: Options) -> bool:
+    """Whether the encoder can leave positions out: where its weights are not the exact ones anyway,
+    so that the exact export has the exact window."""
+    return options.precisions["encoder"] == "int8"
 
 
 def _set_formats(graphs: dict[str, Graph], options: Options) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .quantize import Quantized
+from .sound import Verdict
 
 CLASSES = [  # the first that a tensor's name fits
     ("head", re.compile(r"^head\.|\.head$")),
@@ -21,6 +22,7 @@ CLASSES = [  # the first that a tensor's name fits
     ("convolution", re.compile("")),
 ]
 DIGITS = 6
+EXACT_DB = 200.0
 
 
 @dataclass
@@ -29,6 +31,7 @@ class Report:
 
     precision: str
     tensors: list[dict[str, Any]] = field(default_factory=list)
+    sound: Verdict | None = None  # of a codec
 
     def add(self, name: str, precision: str, quantized: Quantized, size: int) -> None:
         """Notes a tensor that takes `size` bytes in the graph's data."""
@@ -41,12 +44,20 @@ class Report:
     def summary(self, graph_bytes: int) -> dict[str, Any]:
         """The graph's part of the file; `graph_bytes` are all its tensors'."""
         size = sum(tensor["bytes"] for tensor in self.tensors)
-        return {
+        found = {
             "precision": self.precision,
             "classes": self._classes(),
             "bytes": {"quantized": size, "other": graph_bytes - size, "total": graph_bytes},
             "tensors": self.tensors,
         }
+        return found | ({"sound": self._sound(self.sound)} if self.sound else {})
+
+    @staticmethod
+    def _sound(verdict: Verdict) -> dict[str, Any]:
+        decibels = {"all_in_8_bits_db": verdict.db, "db": verdict.kept_db}
+        # JSON has no infinity; nothing is so exact that it matters.
+        decibels = {key: round(min(db, EXACT_DB), 1) for key, db in decibels.items()}
+        return decibels | {"exact_layers": verdict.exact}
 
     def _classes(self) -> list[dict[str, Any]]:
         groups: dict[tuple[str, str], list[dict[str, Any]]] = {}

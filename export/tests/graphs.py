@@ -39,6 +39,11 @@ def prompt(task: str, ids: dict[str, int], n_features: int, text_ids: list[int])
     return np.array(rows, np.int64)
 
 
+def full_window(n: int) -> dict[str, NDArray]:
+    """What an encoder with a merged window is told of n positions, none of them left out."""
+    return {"rows": np.arange(n), "kept": np.arange(n), "log_counts": np.zeros(n, np.float32)}
+
+
 class ModelFolder:
     """The graphs of an exported model, opened when first used."""
 
@@ -63,6 +68,8 @@ class ModelFolder:
     def features(self, mel: NDArray, n: int) -> NDArray:
         """mel [n_mels, frames] -> audio features [n, n_embd]."""
         inputs = {"mel": mel[None], "n_features": np.array([n])}
+        if "merged_window" in self.manifest:
+            inputs |= full_window(mel.shape[1] // self.manifest["mel"]["frames_per_feature"])
         return self.run("encoder", inputs)["audio_features"]
 
     def decoding(self, rows: int, capacity: int) -> Decoding:

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use mini_omni::{EncoderWindow, Kernels, Provider, Runtime};
+use mini_omni::{EncoderWindow, Kernels, Manifest, Provider, Runtime};
 
 use super::terminal::say;
 
@@ -39,31 +39,29 @@ enum ProviderArg {
 }
 
 /// How much the encoder hears.
-#[derive(Clone, Copy, Default, ValueEnum)]
+#[derive(Clone, Copy, ValueEnum)]
 pub enum WindowArg {
     /// Its whole window, as published
-    #[default]
     Full,
+    /// The clip, and of the silence behind it as much as the model's manifest says is needed
+    Merged,
     /// The clip alone: several times faster, with slightly other features
     Short,
-}
-
-impl WindowArg {
-    pub fn name(self) -> &'static str {
-        match self {
-            WindowArg::Full => "full",
-            WindowArg::Short => "short",
-        }
-    }
 }
 
 impl From<WindowArg> for EncoderWindow {
     fn from(arg: WindowArg) -> EncoderWindow {
         match arg {
             WindowArg::Full => EncoderWindow::Full,
+            WindowArg::Merged => EncoderWindow::Merged,
             WindowArg::Short => EncoderWindow::Short,
         }
     }
+}
+
+/// The window to compute in: of a model that has a plan for it the merged one if none was asked for.
+pub fn window(asked: Option<WindowArg>, manifest: &Manifest) -> Result<EncoderWindow> {
+    Ok(EncoderWindow::of(asked.map(Into::into), manifest)?)
 }
 
 impl Compute {

@@ -40,9 +40,9 @@ pub struct Record {
     /// Keep the logits of the first step and of every Nth after it; ids are kept of all
     #[arg(long, default_value_t = 8, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     logits_every: u32,
-    /// How much the encoder hears: its full window, or only the clip
-    #[arg(long, value_enum, default_value_t = WindowArg::Full)]
-    encoder_window: WindowArg,
+    /// How much the encoder hears; merged by default where the model has a plan for it, else full
+    #[arg(long, value_enum)]
+    encoder_window: Option<WindowArg>,
     #[command(flatten)]
     compute: Compute,
 }
@@ -53,9 +53,8 @@ impl Record {
         let inputs = inputs(&self.inputs, &self.text, &manifest.mel)?;
         self.make_folder()?;
         let runtime = self.compute.runtime()?;
-        let window = self.encoder_window;
-        let mut side = side(&self.model_dir, &runtime, window)?;
-        let model = Model::of(&manifest, window.name(), runtime.provider().name());
+        let mut side = side(&self.model_dir, &runtime, self.encoder_window)?;
+        let model = Model::of(&manifest, side.window.name(), runtime.provider().name());
         let mut recording = Recording::new(model, manifest, runtime.version(), runtime.threads());
         let mut shown = Progress::new();
         for (i, input) in inputs.iter().enumerate() {

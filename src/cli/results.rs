@@ -1,4 +1,4 @@
-//! Where the results of `bench` and `compare` go: a table for people, and files for machines.
+//! Where the results of `bench`, `compare` and `eval` go: a table for people, and files for machines.
 
 use std::path::Path;
 

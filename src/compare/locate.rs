@@ -22,6 +22,7 @@ use crate::ask::Question;
 use crate::decoding::delay::Frame;
 use crate::decoding::generation::Step;
 use crate::engine::front_end::Prepared;
+use crate::engine::window::all;
 use crate::engine::{Prefill, Sink};
 use crate::error::{Error, Result};
 use crate::graph::{CodecDecoder, Decoder, Encoder};
@@ -213,7 +214,11 @@ impl Search<'_> {
                 let mut encoder = Encoder::open_inside(runtime, folder, manifest, names)?;
                 let read = &self.reads[0];
                 if let (Some(mel), Some(features)) = (&read.mel, &read.prepared.features) {
-                    encoder.encode(mel.view(), features.nrows())?;
+                    // A reference without a merged window has each position for itself.
+                    let n = mel.ncols() / manifest.mel.frames_per_feature;
+                    let known = read.positions.clone().unwrap_or_else(|| all(n));
+                    let positions = manifest.merged_window.is_some().then_some(&known);
+                    encoder.encode(mel.view(), features.nrows(), positions)?;
                 }
                 encoder.inside.take()
             }

@@ -12,7 +12,7 @@ use crate::decoding::generation::{HeadLogits, Step};
 use crate::engine::front_end::Prepared;
 use crate::engine::{Answer, Batch, FrameSink, Joining, Length, Prefill, Sink, Writer};
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::{Decoder, KvCache};
+use crate::graph::{Decoder, KvCache, Positions};
 use crate::model::manifest::Manifest;
 use crate::model::tokenizer::Tokenizer;
 use crate::omni::Omni;
@@ -23,6 +23,8 @@ pub(crate) struct ReadQuestion {
     pub prepared: Prepared,
     /// What the encoder heard of a spoken one.
     pub mel: Option<Array2<f32>>,
+    /// The encoder's positions, where its model has a merged window.
+    pub positions: Option<Positions>,
     /// One row: all of the prompt but its marks.
     pub cache: KvCache,
 }
@@ -33,9 +35,12 @@ impl ReadQuestion {
         let heard = omni.front_end.prepare(question, options, 0, &sink)?;
         let prepared = heard
             .ok_or_else(|| Error::new(ErrorKind::Audio, "there is no speech in the question"))?;
-        let mel = match question {
-            Question::Audio(pcm) => Some(omni.front_end.mel(pcm, options.window)?),
-            Question::Text(_) => None,
+        let (mel, positions) = match question {
+            Question::Audio(pcm) => {
+                let (mel, positions) = omni.front_end.heard(pcm, options.window)?;
+                (Some(mel), positions)
+            }
+            Question::Text(_) => (None, None),
         };
         let mut prefill = Prefill::new(&omni.decoder, prepared, None)?;
         while !prefill.advance(&mut omni.decoder, usize::MAX, &sink)? {}
@@ -43,6 +48,7 @@ impl ReadQuestion {
         Ok(ReadQuestion {
             prepared,
             mel,
+            positions,
             cache,
         })
     }

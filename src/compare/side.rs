@@ -60,7 +60,7 @@ impl Side {
     pub(super) fn options(&self, protocol: Protocol) -> Options {
         Options {
             max_steps: Some(protocol.max_steps),
-            window: self.window,
+            window: Some(self.window),
             // Numbers are compared, and the two must hear the same whatever their manifests say.
             answer_anything: true,
             trim: Some(false),

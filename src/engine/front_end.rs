@@ -10,6 +10,7 @@ use std::time::Instant;
 use ndarray::Array2;
 
 use super::sink::Sink;
+use super::window::{Clip, Window};
 use crate::ask::{EncoderWindow, Event, Options, Question, millis};
 use crate::audio::mel::{self, MelSpectrogram};
 use crate::audio::{self, Pcm};
@@ -17,7 +18,7 @@ use crate::decoding::generation::Ended;
 use crate::decoding::prompt::Prompt;
 use crate::decoding::task::Source;
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::{Encoder, Vad};
+use crate::graph::{Encoder, Positions, Vad};
 use crate::hearing::{self, Speech};
 use crate::model::manifest::{Manifest, MelDims};
 use crate::model::tokenizer::Tokenizer;
@@ -40,6 +41,9 @@ pub(crate) struct Prepared {
     /// Most steps of the answer: what the options and the model's length leave.
     pub steps: usize,
 }
+
+/// Mel [n_mels, frames], and the positions of a model with a merged window.
+pub(crate) type Heard = (Array2<f32>, Option<Positions>);
 
 impl FrontEnd {
     pub fn new(
@@ -106,7 +110,8 @@ impl FrontEnd {
         let Some(part) = heard else {
             return Ok(None);
         };
-        let features = self.features(&pcm.samples()[part], options.window, sink)?;
+        let window = EncoderWindow::of(options.window, &self.manifest)?;
+        let features = self.features(&pcm.samples()[part], window, sink)?;
         let prompt = Prompt::from_audio(&options.task, &self.manifest.ids, features.nrows());
         let steps = steps_allowed(&self.manifest, &prompt, options, past)?;
         Ok(Some(Prepared {
@@ -148,16 +153,26 @@ impl FrontEnd {
         Ok(spans.into_iter().map(|s| at(s.start)..at(s.end)).collect())
     }
 
-    /// What the encoder hears of all of `pcm`, to look at: mel [n_mels, frames].
-    pub fn mel(&self, pcm: &Pcm, window: EncoderWindow) -> Result<Array2<f32>> {
+    /// What the encoder gets of all of `pcm`, to look at: mel [n_mels, frames], and its positions.
+    pub fn heard(&self, pcm: &Pcm, window: Option<EncoderWindow>) -> Result<Heard> {
+        let window = EncoderWindow::of(window, &self.manifest)?;
         let pcm = audio::resample(pcm, self.manifest.mel.sample_rate)?;
-        Ok(self.spectrogram(pcm.samples(), window))
+        let Window { frames, positions } = self.window(self.clip(pcm.samples().len()), window);
+        Ok((self.mel.compute(pcm.samples(), frames), positions))
     }
 
-    /// What the encoder hears of samples at the model's rate.
-    fn spectrogram(&self, samples: &[f32], window: EncoderWindow) -> Array2<f32> {
-        let frames = window_frames(&self.manifest.mel, window, samples.len());
-        self.mel.compute(samples, frames)
+    fn clip(&self, n_samples: usize) -> Clip {
+        let dims = &self.manifest.mel;
+        let n_features = mel::n_features(dims, n_samples).min(dims.max_features());
+        Clip {
+            n_samples,
+            n_features,
+        }
+    }
+
+    fn window(&self, clip: Clip, window: EncoderWindow) -> Window {
+        let plan = self.manifest.merged_window.as_ref();
+        Window::of(&self.manifest.mel, plan, window, clip)
     }
 
     /// `samples`: at the model's rate.
@@ -168,14 +183,15 @@ impl FrontEnd {
         sink: &Sink,
     ) -> Result<Array2<f32>> {
         let start = Instant::now();
-        let dims = &self.manifest.mel;
-        let n_samples = samples.len();
-        let frames = window_frames(dims, window, n_samples);
-        let n_features = mel::n_features(dims, n_samples).min(frames / dims.frames_per_feature);
-        let spectrogram = self.spectrogram(samples, window);
+        let clip = self.clip(samples.len());
+        let window = self.window(clip, window);
+        let spectrogram = self.mel.compute(samples, window.frames);
         sink.time(|timings| timings.mel += millis(start.elapsed()));
         let start = Instant::now();
-        let features = self.encoder.encode(spectrogram.view(), n_features)?;
+        let positions = window.positions.as_ref();
+        let features = self
+            .encoder
+            .encode(spectrogram.view(), clip.n_features, positions)?;
         sink.time(|timings| timings.encoder = millis(start.elapsed()));
         Ok(features)
     }
@@ -245,17 +261,4 @@ fn steps_allowed(
     }
     let room = max_length - taken;
     Ok(options.max_steps.map_or(room, |steps| steps.min(room)))
-}
-
-/// Mel frames the encoder gets: even, so that they make whole features.
-fn window_frames(dims: &MelDims, window: EncoderWindow, n_samples: usize) -> usize {
-    let second = dims.sample_rate as usize / dims.hop_length;
-    match window {
-        EncoderWindow::Full => dims.max_frames(),
-        EncoderWindow::Short => {
-            let clip = n_samples.div_ceil(dims.hop_length) + second;
-            clip.next_multiple_of(dims.frames_per_feature)
-                .min(dims.max_frames())
-        }
-    }
 }

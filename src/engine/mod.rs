@@ -15,6 +15,7 @@ mod permit;
 mod prefill;
 mod registry;
 mod sink;
+pub(crate) mod window;
 mod writer;
 
 use std::collections::VecDeque;

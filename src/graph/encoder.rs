@@ -12,6 +12,17 @@ use super::session::{self, SessionOptions};
 use crate::error::Result;
 use crate::model::manifest::Manifest;
 
+/// The positions of the encoder, for a graph that computes the merged window.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Positions {
+    /// [positions]: the row of the convolutions that each position has.
+    pub rows: Vec<i64>,
+    /// [kept]: those that are computed, in order; the first n_features for themselves.
+    pub kept: Vec<i64>,
+    /// [kept]: the logarithm of how many positions each stands for.
+    pub log_counts: Vec<f32>,
+}
+
 /// The encoder graph.
 pub struct Encoder {
     session: Session,
@@ -48,20 +59,40 @@ impl Encoder {
     }
 
     /// AudioFeatures [n_features, n_embd] of a mel [n_mels, frames]; at most
-    /// frames / frames_per_feature of them.
-    pub fn encode(&mut self, mel: ArrayView2<f32>, n_features: usize) -> Result<Array2<f32>> {
+    /// frames / frames_per_feature of them. `positions` where the model has a merged window.
+    pub fn encode(
+        &mut self,
+        mel: ArrayView2<f32>,
+        n_features: usize,
+        positions: Option<&Positions>,
+    ) -> Result<Array2<f32>> {
         debug_assert!(n_features <= mel.ncols() / self.frames_per_feature);
-        self.run(mel, n_features)
+        self.run(mel, n_features, positions)
             .map_err(|source| session::failed("encoder", source))
     }
 
-    fn run(&mut self, mel: ArrayView2<f32>, n_features: usize) -> ort::Result<Array2<f32>> {
+    fn run(
+        &mut self,
+        mel: ArrayView2<f32>,
+        n_features: usize,
+        positions: Option<&Positions>,
+    ) -> ort::Result<Array2<f32>> {
         let mel = mel.insert_axis(ndarray::Axis(0));
         let mel = mel.as_standard_layout();
-        let outputs = self.session.run(ort::inputs! {
+        let mut inputs = ort::inputs! {
             "mel" => TensorRef::from_array_view(mel.view())?,
             "n_features" => Tensor::from_array(([1], vec![n_features as i64]))?,
-        })?;
+        };
+        if let Some(positions) = positions {
+            let (rows, kept) = (&positions.rows[..], &positions.kept[..]);
+            let counts = &positions.log_counts[..];
+            inputs.extend(ort::inputs! {
+                "rows" => TensorRef::from_array_view(([rows.len()], rows))?,
+                "kept" => TensorRef::from_array_view(([kept.len()], kept))?,
+                "log_counts" => TensorRef::from_array_view(([counts.len()], counts))?,
+            });
+        }
+        let outputs = self.session.run(inputs)?;
         self.inside.keep(&outputs);
         let name = "audio_features";
         let (shape, values) = session::output(&outputs, name)?.try_extract_tensor::<f32>()?;

@@ -22,7 +22,7 @@ mod vad;
 pub(crate) use call::{Call, Logits};
 pub(crate) use codec::{CodecDecoder, CodecState};
 pub(crate) use decoder::{Decoder, DecoderRows};
-pub(crate) use encoder::Encoder;
+pub(crate) use encoder::{Encoder, Positions};
 pub(crate) use kv_cache::KvCache;
 pub use operators::Kernels;
 pub use runtime::{Provider, Runtime};

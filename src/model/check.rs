@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use super::manifest::{CodecDims, DecoderDims, Manifest, MelDims, SpecialIds};
+use super::manifest::{CodecDims, DecoderDims, Manifest, MelDims, MergedWindow, SpecialIds};
 use super::names;
 
 type Check = std::result::Result<(), String>;
@@ -30,6 +30,9 @@ const LONGEST_TEXT: usize = 1024;
 pub(super) fn dims(manifest: &Manifest) -> Check {
     texts(manifest)?;
     mel(&manifest.mel)?;
+    if let Some(merged) = &manifest.merged_window {
+        merged_window(merged, manifest.mel.max_features())?;
+    }
     ids(&manifest.ids)?;
     decoder(&manifest.decoder)?;
     streams(manifest)?;
@@ -116,6 +119,27 @@ fn mel(mel: &MelDims) -> Check {
         "milliseconds",
     )?;
     feature_length(mel)
+}
+
+/// The plan names positions of the window, each once and in order, so that each stands for a number
+/// of them, and the last one for what is left.
+fn merged_window(merged: &MergedWindow, positions: usize) -> Check {
+    let why = "positions of the encoder's window";
+    within("merged_window.margin", merged.margin, (0, positions), why)?;
+    if let Some(pair) = merged.kept.windows(2).find(|pair| pair[0] >= pair[1]) {
+        let [before, behind] = [pair[0], pair[1]];
+        return Err(format!(
+            "merged_window.kept has {behind} behind {before}; its positions must ascend"
+        ));
+    }
+    let last = positions - 1;
+    match merged.kept.last() {
+        Some(&found) if found == last => Ok(()),
+        found => Err(format!(
+            "merged_window.kept ends with {}, the encoder's last position is {last}",
+            found.map_or("nothing".to_string(), ToString::to_string)
+        )),
+    }
 }
 
 /// A feature's milliseconds are those of its frames, rounded.

@@ -48,13 +48,18 @@ type Sides = [Vec<Wanted>; 2];
 fn encoder(m: &Manifest) -> Sides {
     let mel = [Some(1), Some(m.mel.n_mels), None];
     let features = [None, Some(m.decoder.n_embd)];
-    [
-        vec![
-            wanted("mel", "float32", &mel),
-            wanted("n_features", "int64", &[Some(1)]),
-        ],
-        vec![wanted("audio_features", "float32", &features)],
-    ]
+    let mut inputs = vec![
+        wanted("mel", "float32", &mel),
+        wanted("n_features", "int64", &[Some(1)]),
+    ];
+    if m.merged_window.is_some() {
+        inputs.extend([
+            wanted("rows", "int64", &[None]),
+            wanted("kept", "int64", &[None]),
+            wanted("log_counts", "float32", &[None]),
+        ]);
+    }
+    [inputs, vec![wanted("audio_features", "float32", &features)]]
 }
 
 fn decoder(m: &Manifest) -> Sides {

@@ -30,6 +30,9 @@ pub struct Manifest {
     pub ids: SpecialIds,
     /// Steps by which each audio stream is delayed, one a stream.
     pub delays: Vec<usize>,
+    /// Which positions the encoder computes of the silence behind a clip; absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged_window: Option<MergedWindow>,
     /// Sizes of the language model.
     pub decoder: DecoderDims,
     /// Sizes of the codec.
@@ -107,10 +110,26 @@ impl MelDims {
         self.max_samples() / self.hop_length
     }
 
+    /// Audio features of the full window (1500 for Whisper).
+    pub fn max_features(&self) -> usize {
+        self.max_frames() / self.frames_per_feature
+    }
+
     /// Samples of the full window.
     pub fn max_samples(&self) -> usize {
         self.max_seconds * self.sample_rate as usize
     }
+}
+
+/// What the encoder computes of its window in place of all: the clip, a margin, and of the silence
+/// behind it a few positions, each of which stands for those before it that are left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct MergedWindow {
+    /// Positions behind the clip that are computed like the clip's.
+    pub margin: usize,
+    /// Positions that are computed wherever they are silence, ascending; the last is the window's.
+    pub kept: Vec<usize>,
 }
 
 /// How a question is listened to where nobody says otherwise.

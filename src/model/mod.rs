@@ -25,6 +25,6 @@ pub use folder::{FILE_NAME, FORMAT_VERSION};
 pub(crate) use hash::hex;
 pub use manifest::{
     CodecDims, DecoderDims, Dim, Exporter, GraphSpec, Graphs, KvLayout, Manifest, MelDims,
-    ModelFile, NoiseDims, Precision, SpecialIds, TensorSpec, Weights,
+    MergedWindow, ModelFile, NoiseDims, Precision, SpecialIds, TensorSpec, Weights,
 };
 pub use tokenizer::check_tokenizer;

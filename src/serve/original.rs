@@ -45,7 +45,7 @@ pub async fn chat(State(shared): SharedState, upload: Upload) -> Result<Response
     let hears = place.model.hears();
     let question = Question::Audio(read(bytes, Limit::AtMost(hears), "audio").await?);
     let mut options = Options::for_task(Task::A1A2_BATCH);
-    options.window = shared.settings.window;
+    options.window = Some(shared.settings.window);
     options.max_steps = most;
     let answering = Answering::begin(&shared, place, question, options).await?;
     let rate = answering.sample_rate();

@@ -28,7 +28,7 @@ impl Sampling {
     /// How a question is answered.
     pub fn options(&self, task: Task, settings: &Settings) -> Result<Options, Refusal> {
         let mut options = Options::for_task(task);
-        options.window = settings.window;
+        options.window = Some(settings.window);
         options.max_steps = self.steps()?;
         options.sampling = self.config()?;
         options.noise = Noise::Seeded(options.sampling.seed);

@@ -18,7 +18,7 @@ use mini_omni::model::Weights;
 use mini_omni::{Ended, Manifest, Omni, Options, Task};
 
 use super::EXIT_NO_SPEECH;
-use super::compute::{Compute, WindowArg};
+use super::compute::{Compute, WindowArg, window};
 use super::output::Claims;
 use super::terminal::say;
 use answer::Outputs;
@@ -75,7 +75,7 @@ pub struct Ask {
     /// The codec's noise; seeded by default
     #[arg(long, value_enum)]
     noise: Option<NoiseArg>,
-    /// How much the encoder hears; full by default
+    /// How much the encoder hears; merged by default where the model has a plan for it, else full
     #[arg(long, value_enum)]
     encoder_window: Option<WindowArg>,
     /// Cut what is no speech at both ends of the question; where not given, as the model has it
@@ -99,6 +99,7 @@ impl Ask {
         }
         let written = self.written()?;
         let manifest = Manifest::load(&self.model_dir)?;
+        window(self.encoder_window, &manifest)?;
         self.claim(&manifest)?;
         let question = self.question(written, &options, &manifest)?;
         let mut outputs = Outputs::open(self, &manifest)?;

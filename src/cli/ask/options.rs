@@ -31,7 +31,7 @@ impl Ask {
             Some(NoiseArg::Zero) => Noise::Zero,
             _ => Noise::Seeded(seed),
         };
-        options.window = self.encoder_window.unwrap_or_default().into();
+        options.window = self.encoder_window.map(Into::into);
         options.special_tokens = self.special_tokens;
         options.trim = (self.trim || self.no_trim).then_some(self.trim);
         options.answer_anything = self.answer_anything;

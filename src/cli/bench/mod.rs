@@ -17,11 +17,12 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use mini_omni::{
-    Manifest, Noise, Omni, Options, Pcm, Question, Runtime, Source, Task, audio, measure,
+    EncoderWindow, Manifest, Noise, Omni, Options, Pcm, Question, Runtime, Source, Task, audio,
+    measure,
 };
 
 use super::ask::task_parser;
-use super::compute::{Compute, WindowArg};
+use super::compute::{Compute, WindowArg, window};
 use super::machine::cpu;
 use super::output::{Claims, is_stdout};
 use super::results::{Results, json};
@@ -52,9 +53,9 @@ pub struct Bench {
     /// Steps of each answer
     #[arg(long, default_value_t = 107, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     steps: u32,
-    /// How much the encoder hears: its full window, or only the clip
-    #[arg(long, value_enum, default_value_t = WindowArg::Full)]
-    encoder_window: WindowArg,
+    /// How much the encoder hears; merged by default where the model has a plan for it, else full
+    #[arg(long, value_enum)]
+    encoder_window: Option<WindowArg>,
     /// Find how many conversations at once are sustained, up to N; they must speak
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
     conversations: Option<u16>,
@@ -98,7 +99,7 @@ impl Bench {
         let mut options = Options::for_task(task);
         options.max_steps = Some(self.steps as usize);
         options.noise = Noise::Seeded(0);
-        options.window = self.encoder_window.into();
+        options.window = Some(window(self.encoder_window, &manifest)?);
         // Time does not depend on what is heard, and what is timed has its whole length.
         options.answer_anything = true;
         options.trim = Some(false);
@@ -217,7 +218,7 @@ impl Bench {
             model_hash: omni.manifest().hash(),
             precision: omni.manifest().precision.clone(),
             task: options.task.name().into(),
-            encoder_window: self.encoder_window.name().into(),
+            encoder_window: options.window.map_or("full", EncoderWindow::name).into(),
             question_seconds: pcm.seconds(),
             steps: Some(self.steps),
             load_ms: rounds[0].trace.timings_ms.load,

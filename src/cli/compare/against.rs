@@ -9,7 +9,7 @@ use mini_omni::compare::{
 use mini_omni::{Manifest, Question, Runtime};
 
 use super::inputs::Input;
-use crate::cli::compute::WindowArg;
+use crate::cli::compute::{WindowArg, window};
 use crate::cli::output::Claims;
 
 /// The reference as its folder says, before any graph is opened.
@@ -49,7 +49,7 @@ impl Reference {
 
 /// The reference, ready to be compared with.
 pub enum Against {
-    Model(Box<Side>, &'static str),
+    Model(Box<Side>),
     Recording(PathBuf, Box<Recording>),
 }
 
@@ -64,12 +64,12 @@ impl Against {
         reference: Reference,
         folder: &Path,
         runtime: &Runtime,
-        window: WindowArg,
+        window: Option<WindowArg>,
     ) -> Result<Against> {
         Ok(match reference {
             Reference::Model(_) => {
                 let side = side(folder, runtime, window)?;
-                Against::Model(Box::new(side), window.name())
+                Against::Model(Box::new(side))
             }
             Reference::Recording(recording) => Against::Recording(folder.to_path_buf(), recording),
         })
@@ -78,7 +78,7 @@ impl Against {
     /// As in a report.
     pub fn model(&self, provider: &str) -> Model {
         match self {
-            Against::Model(side, window) => Model::of(side.omni.manifest(), window, provider),
+            Against::Model(side) => Model::of(side.omni.manifest(), side.window.name(), provider),
             Against::Recording(_, recording) => recording.model.clone(),
         }
     }
@@ -90,7 +90,7 @@ impl Against {
         progress: impl FnMut(usize),
     ) -> Result<Comparison> {
         match (self, asking) {
-            (Against::Model(side, _), Asking::Input(input, protocol)) => Ok(compare(
+            (Against::Model(side), Asking::Input(input, protocol)) => Ok(compare(
                 side,
                 candidate,
                 &input.question,
@@ -114,7 +114,7 @@ impl Against {
         band: f64,
     ) -> Result<Option<Located>> {
         match self {
-            Against::Model(side, _) => Ok(locate(
+            Against::Model(side) => Ok(locate(
                 side,
                 candidate,
                 (question, protocol),
@@ -136,11 +136,11 @@ impl Asking<'_> {
 }
 
 /// A model to be compared.
-pub fn side(folder: &Path, runtime: &Runtime, window: WindowArg) -> Result<Side> {
+pub fn side(folder: &Path, runtime: &Runtime, asked: Option<WindowArg>) -> Result<Side> {
     let omni = mini_omni::Omni::load(folder, runtime)
         .with_context(|| format!("cannot compare {}", folder.display()))?;
     Ok(Side {
+        window: window(asked, omni.manifest())?,
         omni,
-        window: window.into(),
     })
 }

@@ -65,10 +65,10 @@ pub struct Compare {
     /// Most steps of each answer; 12 steps are a second of speech [default: 60]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     max_steps: Option<u32>,
-    /// How much the model's encoder hears; full by default
+    /// How much the model's encoder hears; merged by default where it has a plan for it, else full
     #[arg(long, value_enum)]
     encoder_window: Option<WindowArg>,
-    /// How much the reference's encoder hears; full by default
+    /// How much the reference's encoder hears; merged by default where it has a plan for it, else full
     #[arg(long, value_enum)]
     reference_encoder_window: Option<WindowArg>,
     /// Error above which a stage, or a node of a graph, is at fault

@@ -1,8 +1,8 @@
 //! Asking both, question by question.
 
 use anyhow::{Context, Result};
-use mini_omni::{Kernels, Provider};
 use mini_omni::compare::{Model, Side, first_fault};
+use mini_omni::{Kernels, Provider};
 
 use super::against::{Against, Asking, Reference, side};
 use super::inputs::Input;
@@ -16,18 +16,15 @@ impl Compare {
         let runtime = self.compute.runtime()?;
         let on_cpu = runtime.with_provider(Provider::Cpu)?;
         let on_cpu = on_cpu.with_kernels(Kernels::best())?;
-        let (ours, theirs) = (
-            self.reference_encoder_window.unwrap_or_default(),
-            self.encoder_window.unwrap_or_default(),
-        );
-        let mut against = Against::open(reference, &self.reference, &on_cpu, ours)?;
-        let mut candidate = side(&self.model_dir, &runtime, theirs)?;
+        let window = self.reference_encoder_window;
+        let mut against = Against::open(reference, &self.reference, &on_cpu, window)?;
+        let mut candidate = side(&self.model_dir, &runtime, self.encoder_window)?;
         let provider = on_cpu.provider().name();
         let models = [
             against.model(provider),
             Model::of(
                 candidate.omni.manifest(),
-                theirs.name(),
+                candidate.window.name(),
                 runtime.provider().name(),
             ),
         ];

@@ -29,9 +29,9 @@ use self::set::Item;
 use self::summary::{Figures, Summary};
 use super::EXIT_DISAGREES;
 use super::ask::task_parser;
-use super::compute::{Compute, WindowArg};
+use super::compute::{Compute, WindowArg, window};
 use super::output::Claims;
-use super::results::Results;
+use super::results::{Results, json};
 use super::terminal::{Progress, say};
 
 /// Characters of the progress bar.
@@ -81,9 +81,9 @@ pub struct Eval {
     /// Most steps of each answer; 12 steps are a second of speech
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     max_steps: Option<u32>,
-    /// How much the encoder hears
-    #[arg(long, value_enum, default_value_t = WindowArg::Full)]
-    encoder_window: WindowArg,
+    /// How much the encoder hears; merged by default where the model has a plan for it, else full
+    #[arg(long, value_enum)]
+    encoder_window: Option<WindowArg>,
     /// Answer sound without speech, too
     #[arg(long)]
     answer_anything: bool,
@@ -97,12 +97,12 @@ impl Eval {
         let (task, mut items) = set::read(&self.data, self.task)?;
         items.truncate(self.limit.map_or(usize::MAX, |n| n as usize));
         self.check(task)?;
-        let results = Results::open(self.json.as_deref(), self.claims(&manifest)?)?;
+        let results = Results::open(&[("--json", self.json.as_deref())], self.claims(&manifest)?)?;
         let runtime = self.compute.runtime()?;
-        let settings = self.settings(&manifest, task, &runtime);
+        let settings = self.settings(&manifest, task, &runtime)?;
         let lines = self.lines(&items, &settings, &runtime)?;
         let summary = self.summary(lines, settings, &runtime);
-        results.write(&summary, || table(&summary))?;
+        results.write(|| table(&summary), |_| json(&summary))?;
         Ok(self.verdict(&summary))
     }
 
@@ -143,18 +143,18 @@ impl Eval {
         Ok(claims)
     }
 
-    fn settings(&self, manifest: &Manifest, task: Task, runtime: &Runtime) -> Settings {
-        Settings {
+    fn settings(&self, manifest: &Manifest, task: Task, runtime: &Runtime) -> Result<Settings> {
+        Ok(Settings {
             format_version: FORMAT_VERSION,
             model: manifest.name.clone(),
             hash: manifest.hash(),
             provider: runtime.provider().name().into(),
             task: task.name().into(),
-            encoder_window: self.encoder_window.name().into(),
+            encoder_window: window(self.encoder_window, manifest)?.name().into(),
             max_steps: self.max_steps,
             answer_anything: self.answer_anything,
             judge: self.judge.clone().filter(|_| task.speaks()),
-        }
+        })
     }
 
     /// A line for each item, in the set's order: those that are there, and the others' by asking.
@@ -213,7 +213,7 @@ impl Eval {
         let task = Task::by_name(&settings.task).unwrap_or(Task::A1T1);
         let mut options = Options::for_task(task);
         options.max_steps = self.max_steps.map(|n| n as usize);
-        options.window = self.encoder_window.into();
+        options.window = self.encoder_window.map(Into::into);
         options.answer_anything = self.answer_anything;
         Ok(Asking {
             options,

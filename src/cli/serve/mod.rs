@@ -15,7 +15,7 @@ use clap::{Args, ValueEnum};
 use mini_omni::{Manifest, Omni, Runtime};
 use tokio::net::{TcpListener, TcpSocket};
 
-use super::compute::{Compute, WindowArg};
+use super::compute::{Compute, WindowArg, window};
 use super::terminal::print;
 use crate::serve::{Format, Limits, Model, Settings, Shared, run};
 
@@ -39,9 +39,9 @@ pub struct Serve {
     /// Turns that a conversation remembers. The published weights were trained on single turns
     #[arg(long, default_value_t = 1, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..))]
     turns: u16,
-    /// How much the encoder hears: its full window, or only the clip
-    #[arg(long, value_enum, default_value_t = WindowArg::Full)]
-    encoder_window: WindowArg,
+    /// How much the encoder hears; merged by default where the model has a plan for it, else full
+    #[arg(long, value_enum)]
+    encoder_window: Option<WindowArg>,
     #[command(flatten)]
     access: access::AccessArgs,
     /// Largest body of a request
@@ -79,8 +79,8 @@ enum LogArg {
 impl Serve {
     pub fn run(&self) -> Result<ExitCode> {
         // What can be wrong is said before the socket is open.
-        Manifest::load(&self.model_dir)?;
-        let settings = self.settings()?;
+        let manifest = Manifest::load(&self.model_dir)?;
+        let settings = self.settings(&manifest)?;
         let runtime = self.compute.runtime()?;
         tokio::runtime::Runtime::new()
             .context("cannot start the server's threads")?
@@ -88,11 +88,11 @@ impl Serve {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn settings(&self) -> Result<Settings> {
+    fn settings(&self, manifest: &Manifest) -> Result<Settings> {
         let seconds = |n: u16| Duration::from_secs(n.into());
         Ok(Settings {
             model: name(&self.model_dir),
-            window: self.encoder_window.into(),
+            window: window(self.encoder_window, manifest)?,
             turns: self.turns.into(),
             access: self.access.access(self.listen)?,
             tls: self.access.tls()?,

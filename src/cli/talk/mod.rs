@@ -18,7 +18,7 @@ use clap::{Args, ValueEnum};
 use mini_omni::session::{Session, Settings, TurnEnd};
 use mini_omni::{Limits, Manifest, Omni, Scheduler};
 
-use super::compute::{Compute, WindowArg};
+use super::compute::{Compute, WindowArg, window};
 use super::output::{Claims, is_stdout};
 use super::signals;
 use super::terminal::say;
@@ -74,9 +74,9 @@ pub struct Talk {
     /// Let answers be spoken to their end, whatever you say meanwhile
     #[arg(long)]
     no_interruption: bool,
-    /// How much the encoder hears
-    #[arg(long, value_enum, default_value_t)]
-    encoder_window: WindowArg,
+    /// How much the encoder hears; merged by default where the model has a plan for it, else full
+    #[arg(long, value_enum)]
+    encoder_window: Option<WindowArg>,
     #[command(flatten)]
     compute: Compute,
 }
@@ -98,6 +98,7 @@ impl Talk {
             bail!("give a model folder");
         };
         let manifest = Manifest::load(model_dir)?;
+        window(self.encoder_window, &manifest)?;
         self.claim(&manifest)?;
         let recording = self.recording()?;
         let runtime = self.compute.runtime()?;
@@ -151,7 +152,7 @@ impl Talk {
         settings.interrupt = !self.no_interruption;
         settings.turns = self.turns as usize;
         settings.reply.batch = self.batch;
-        settings.reply.options.window = self.encoder_window.into();
+        settings.reply.options.window = self.encoder_window.map(Into::into);
         settings
     }
 

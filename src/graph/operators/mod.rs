@@ -80,5 +80,6 @@ fn operators<V: Vectors>(v: V) -> ort::Result<OperatorDomain> {
         .add(Guarded(linear8(Activation::None)))?
         .add(Guarded(linear8(Activation::Gelu)))?
         .add(Guarded(attention8::Attention8(v)))?
+        .add(Guarded(attention8::CountedAttention8(v)))?
         .add(Guarded(cached_attention::CachedAttention(v)))
 }

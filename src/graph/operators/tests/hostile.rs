@@ -103,6 +103,10 @@ fn misshapen_inputs_are_refused_by_operator_input_and_shape() {
             "Attention8: input 0 (queries) has the shape [2, 5, 128]",
         ),
         (
+            reshaped("CountedAttention8", &[(3, &[6])]),
+            "CountedAttention8: input 3 (log_counts) has the shape [6]",
+        ),
+        (
             reshaped("CachedAttention", &[(2, &[1, 2, 20, 16])]),
             "CachedAttention: input 2 (past_values) has the shape [1, 2, 20, 16]",
         ),

@@ -91,6 +91,14 @@ fn attention8(queries: usize, keys: usize, heads: usize) -> Model {
     Model::new("Attention8", inputs).with("num_heads", Integer(heads as i64))
 }
 
+/// The same with a count for each key.
+fn counted_attention8(queries: usize, keys: usize, heads: usize) -> Model {
+    let mut model = attention8(queries, keys, heads);
+    model.operator = "CountedAttention8";
+    model.inputs.push(Some(given(&[keys], 3)));
+    model
+}
+
 /// Rows of (columns, what they have read with these); 4 heads of 16 in 2 groups.
 fn cached_attention(rows: &[(usize, i32)], capacity: usize, positions: usize) -> Model {
     cached_attention_of(4, 2, 16, rows, capacity, positions)
@@ -161,6 +169,7 @@ fn models() -> Vec<Model> {
         linear8("Linear8", 3, 2, 16),
         linear8("Linear8Gelu", 3, 2, 16),
         attention8(5, 7, 2),
+        counted_attention8(5, 7, 2),
         cached_attention(&[(3, 9)], 21, 30),
     ]
 }

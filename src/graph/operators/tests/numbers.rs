@@ -6,8 +6,8 @@ use super::super::kernels::{Columns, attention};
 use super::super::vectors::Vectors;
 use super::model::{Attribute::*, Data, Model};
 use super::{
-    Kernels, attention8, bindable, cached_attention_of, draws, linear4, linear8, runtime, snake,
-    snake_conv,
+    Kernels, attention8, bindable, cached_attention_of, counted_attention8, draws, linear4,
+    linear8, runtime, snake, snake_conv,
 };
 
 /// The numbers of input `i`.
@@ -355,6 +355,36 @@ fn attention_of_no_numbers_says_so_and_the_next_run_is_right() {
 }
 
 #[test]
+fn keys_that_count_once_change_no_bit_and_those_that_count_more_weigh_more() {
+    // What queries are multiplied by: one may score all keys alike.
+    for factor in [1.0, 4.0, 1e-20, 1e-38, 0.0] {
+        let (mut plain, mut counted) = (attention8(9, 300, 2), counted_attention8(9, 300, 2));
+        for model in [&mut plain, &mut counted] {
+            f32s_mut(model, 0).iter_mut().for_each(|x| *x *= factor);
+        }
+        f32s_mut(&mut counted, 3).fill(0.0);
+        assert_eq!(bits(&output(&plain)), bits(&output(&counted)), "{factor}");
+        // One key in place of the last hundred, which are alike.
+        for input in [1, 2] {
+            let rows = f32s_mut(&mut plain, input);
+            let last = rows[200 * 128..201 * 128].to_vec();
+            rows[200 * 128..]
+                .chunks_mut(128)
+                .for_each(|row| row.copy_from_slice(&last));
+            *f32s_mut(&mut counted, input) = rows[..201 * 128].to_vec();
+            counted.input(input).shape[1] = 201;
+        }
+        counted.input(3).shape = vec![201];
+        let counts = f32s_mut(&mut counted, 3);
+        counts.truncate(201);
+        counts[200] = 100.0_f32.ln();
+        for (a, b) in output(&plain).iter().zip(output(&counted)) {
+            assert!((a - b).abs() < 0.05, "{factor}: {a} {b}");
+        }
+    }
+}
+
+#[test]
 fn a_query_of_zeros_weighs_no_key_of_an_earlier_question() {
     for kernels in Kernels::ALL {
         with_vectors!(kernels, weighs_no_key_of_an_earlier_question);
@@ -370,6 +400,7 @@ fn weighs_no_key_of_an_earlier_question<V: Vectors>(v: V) {
             keys: &keys,
             values: &values,
             width: 64,
+            log_counts: None,
         };
         let mut y = vec![f32::NAN; queries.len()];
         attention::attend(v, &heads, Columns::part(&mut y, 64, 0..64));

@@ -88,7 +88,7 @@ impl Worker {
     ) -> mini_omni::Result<Worker> {
         let mut settings = Settings::default();
         settings.turns = shared.settings.turns;
-        settings.reply.options.window = shared.settings.window;
+        settings.reply.options.window = Some(shared.settings.window);
         let codec_rate = model.manifest.codec.sample_rate;
         let dialogue = Dialogue::new(shared.settings.model.clone(), settings, codec_rate);
         let session_id = dialogue.session().id.clone();

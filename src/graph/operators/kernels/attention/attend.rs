@@ -22,6 +22,9 @@ const ROUNDING: [f32; LANES] = {
 /// Scores below this are rounded to less than 2^-3.
 const NEAR: f32 = (1 << 20) as f32;
 
+/// Queries whose scores are this far below what changes a weight score all keys alike.
+const FAINT: f32 = 1e-30;
+
 /// Vectors of a block's keys.
 const TILES: usize = BLOCK / LANES;
 
@@ -36,15 +39,19 @@ impl Head {
         y: &mut Columns,
     ) {
         let mut bytes = [[FourOf::<V>::default(); HEAD / 4]; ROWS];
-        let mut scales = [0.0_f32; ROWS];
+        let mut scales = [1.0_f32; ROWS];
         for ((query, bytes), scale) in queries.iter().zip(&mut bytes).zip(&mut scales) {
-            let (numbers, worth) = rounded(v, query.map(|part| v.load(&part)));
+            let (mut numbers, worth) = rounded(v, query.map(|part| v.load(&part)));
             *scale = worth * std::f32::consts::LOG2_E * self.unit;
+            if *scale < FAINT {
+                // Counts are divided by the scale.
+                (numbers, *scale) = ([v.splat_integer(0); PARTS], 1.0);
+            }
             for (numbers, to) in numbers.into_iter().zip(bytes.as_chunks_mut().0) {
                 *to = V::Full::fours(v, v.add_integers(numbers, v.splat_integer(UNSIGNED)));
             }
         }
-        self.score(v, bytes[..queries.len()].as_flattened());
+        self.score(v, bytes[..queries.len()].as_flattened(), &scales);
         let mut most = [f32::MIN; ROWS];
         for block in &self.most {
             for (most, block) in most.iter_mut().zip(block) {
@@ -87,14 +94,17 @@ impl Head {
         }
     }
 
-    /// Scores of some queries and all keys, and the largest of each block.
+    /// Scores of some queries and all keys, with the keys' counts, and the largest of each block.
     #[inline(always)]
-    fn score<V: Vectors>(&mut self, v: V, queries: &[FourOf<V>]) {
+    fn score<V: Vectors>(&mut self, v: V, queries: &[FourOf<V>], scales: &[f32; ROWS]) {
         self.most.fill([[f32::MIN; LANES]; ROWS]);
         let mut scores = Scores {
             n: self.n,
             tiles: self.key_scales.len(),
             scales: &self.key_scales,
+            log_counts: &self.log_counts,
+            // The scores are multiplied by the queries' scales later on, and the counts with them.
+            log_units: scales.map(|scale| std::f32::consts::LOG2_E / scale),
             scores: &mut self.scores,
             most: &mut self.most,
         };
@@ -155,6 +165,9 @@ struct Scores<'a> {
     n: usize,
     tiles: usize,
     scales: &'a [[f32; LANES]],
+    log_counts: &'a [[f32; LANES]],
+    /// What a count of one is in scores, by query.
+    log_units: [f32; ROWS],
     scores: &'a mut [[f32; LANES]],
     most: &'a mut [[[f32; LANES]; ROWS]],
 }
@@ -162,7 +175,10 @@ struct Scores<'a> {
 impl<V: Vectors> Sink<V> for Scores<'_> {
     #[inline(always)]
     fn take(&mut self, v: V, row: usize, tile: usize, sums: V::I) {
-        let score = v.mul(v.to_floats(sums), v.load(&self.scales[tile]));
+        let mut score = v.mul(v.to_floats(sums), v.load(&self.scales[tile]));
+        if let Some(log_counts) = self.log_counts.get(tile) {
+            score = v.fma(v.load(log_counts), v.splat(self.log_units[row]), score);
+        }
         let left = self.n - tile * LANES;
         let score = if left < LANES {
             first(v, left, score, v.splat(f32::MIN))

@@ -29,6 +29,8 @@ pub(in super::super) struct Heads<'a> {
     pub keys: &'a [f32],
     pub values: &'a [f32],
     pub width: usize,
+    /// What is added to each key's score: the logarithm of how many keys it stands for.
+    pub log_counts: Option<&'a [f32]>,
 }
 
 /// One head's keys and values, rounded, and room for the scores of a few queries.
@@ -51,6 +53,8 @@ struct Head {
     most: Vec<[[f32; LANES]; ROWS]>,
     /// What the keys' scales were divided by, 1 unless they are huge.
     unit: f32,
+    /// [keys / 16]; empty where every key stands for itself alone.
+    log_counts: Vec<[f32; LANES]>,
     n: usize,
 }
 
@@ -70,6 +74,7 @@ fn attend_head<V: Vectors>(v: V, head: &mut Head, heads: &Heads, y: &mut Columns
     let (width, start) = (heads.width, y.range().start);
     let of = |rows| Rows { rows, width, start };
     head.round(v, of(heads.keys), of(heads.values));
+    head.count(heads.log_counts);
     let queries: Vec<_> = of(heads.queries).iter().collect();
     for (i, queries) in queries.chunks(ROWS).enumerate() {
         head.attend(v, queries, i * ROWS, y);

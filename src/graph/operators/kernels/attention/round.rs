@@ -24,6 +24,16 @@ impl Head {
         self.round_values(v, values, blocks);
     }
 
+    /// Notes what each key stands for.
+    pub(super) fn count(&mut self, log_counts: Option<&[f32]>) {
+        self.log_counts.clear();
+        if let Some(log_counts) = log_counts {
+            let tiles = self.n.div_ceil(LANES);
+            self.log_counts.resize(tiles, [0.0; LANES]);
+            self.log_counts.as_flattened_mut()[..self.n].copy_from_slice(log_counts);
+        }
+    }
+
     #[inline(always)]
     fn round_keys<V: Vectors>(&mut self, v: V, keys: Rows, tiles: usize) {
         let means = means(v, keys).map(|mean| v.load(&mean));
