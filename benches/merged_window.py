@@ -4,7 +4,7 @@
 
 In fp32, in numpy: a feature is what Mini-Omni's adapter gets, and it is held against that of the
 full window. Clips are wav files in 16 bits at 16 kHz; one second of the first clip and twenty of
-all together are added. `counted from` says before which block positions are left out: 0 leaves
+all together are added. `from block` says before which block positions are left out: 0 leaves
 them out from the start. Tables are in Markdown, for docs/benchmarks.md.
 """
 
@@ -29,13 +29,13 @@ HOP, N_FFT = 160, 400
 
 @dataclass
 class Plan:
-    """Silence of which one position in `step` is kept, from `counted_from` blocks on."""
+    """Silence of which one position in `step` is kept, from `from_block` blocks on."""
 
     step: int
     margin: int
     edge: int
     registers: bool
-    counted_from: int = 1
+    from_block: int = 1
 
     def kept(self, registers: list[int], n_features: int) -> Kept:
         """For a clip."""
@@ -77,28 +77,28 @@ def table(path: Path, clips: list[np.ndarray]) -> None:
     every = Kept(np.arange(POSITIONS), np.zeros(POSITIONS))
     full = [hear(hearing, x, every, 0)[:n] for x, n in zip(stems, counts)]
     print(f"\n{path.name}, {len(registers)} registers, {len(clips)} clips\n")
-    print("| counted from | one in | margin | edge | registers | kept of 2 s | mean | worst |")
+    print("| from block | one in | margin | edge | registers | kept of 2 s | mean | worst |")
     print("|---|---|---|---|---|---|---|---|")
     for plan in PLANS:
         found = []
         for x, n, want in zip(stems, counts, full):
-            got = hear(hearing, x, plan.kept(registers, n), plan.counted_from)[:n]
+            got = hear(hearing, x, plan.kept(registers, n), plan.from_block)[:n]
             found.append(cosine(got, want))
         size = len(plan.kept(registers, 101).positions)
         print(
-            f"| {plan.counted_from} | {plan.step} | {plan.margin} | {plan.edge} "
+            f"| {plan.from_block} | {plan.step} | {plan.margin} | {plan.edge} "
             f"| {'kept' if plan.registers else ''} | {size} "
             f"| {np.mean(found):.5f} | {min(found):.5f} |",
             flush=True,
         )
 
 
-def hear(hearing: Hearing, x: np.ndarray, kept: Kept, counted_from: int) -> np.ndarray:
+def hear(hearing: Hearing, x: np.ndarray, kept: Kept, from_block: int) -> np.ndarray:
     """Features of the kept positions of stem rows x."""
-    if counted_from == 0:
+    if from_block == 0:
         x, every = x[kept.positions], np.arange(len(kept.positions))
         kept = Kept(every, kept.log_counts)
-    return hearing.end(hearing.blocks(x, kept, counted_from)[-1])
+    return hearing.end(hearing.blocks(x, kept, from_block)[-1])
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> float:

@@ -37,7 +37,7 @@ pub enum EncoderWindow {
     /// All of it, padded with silence, as published.
     Full,
     /// All of the clip, and of the silence behind it the few positions that the model's manifest
-    /// names, each weighed as those it stands for: a third of the work for a short clip.
+    /// names, each weighed as those it stands for: a fifth of the work for two seconds of speech.
     Merged,
     /// The clip and a second of silence: several times less work, slightly other features.
     Short,
