@@ -314,10 +314,8 @@ fn every_output_names_the_gate_that_fell() {
     assert!(markdown.contains("gates fell.**") && markdown.contains("&lt;b&gt;Why?"));
     assert!(markdown.contains("first stage beyond the band of 0.001: prompt-logits"));
     assert!(!html.contains("__DATA__") && html.contains("data:audio/wav;base64,"));
-    for address in ["http://", "https://"] {
-        let names = html.matches(address).count() - html.matches("http://www.w3.org/").count();
-        assert_eq!(names, 0, "the page asks no network");
-    }
+    let names = html.replace("http://www.w3.org/2000/svg", "");
+    assert!(!names.contains("http"), "the page asks no network");
 }
 
 #[test]
@@ -332,7 +330,7 @@ fn gates_that_make_no_sense_are_refused_with_their_name() {
         "--text",
         "Hello",
     ];
-    let args = [&args[..], &["--max-steps", "3", "--gates", text(&gates)]].concat();
+    let args = [&args[..], &["--max-steps", "12", "--gates", text(&gates)]].concat();
     let calibrated = mini_omni(&[&args[..], &["--calibrate"]].concat());
     assert_eq!(calibrated.status.code(), Some(0), "{}", stderr(&calibrated));
     let whole = fs::read_to_string(&gates).expect("gates");

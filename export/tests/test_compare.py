@@ -86,5 +86,6 @@ def test_4_bits_are_placed_against_the_exact_model_by_their_weights(tmp_path):
     main(["--random", "tiny", "--precision", "int4", "--out", str(tmp_path / "model")])
     _, report = compare(tmp_path / "model", "--max-steps", "8", "--locate")
     assert report["first_fault"] == "features"
-    assert report["located"]["graph"] == "encoder.onnx"
-    assert any(name.startswith("encoder.") for name in report["located"]["weights"])
+    located = report["located"]
+    assert located["graph"] == "encoder.onnx" and located["weights"]
+    assert located["error"] < 0.5, "values of other meanings are as far apart as can be"

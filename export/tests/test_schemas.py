@@ -98,7 +98,8 @@ def test_a_comparison_fits_its_schema(tmp_path):
 
 def test_a_recording_and_what_is_held_against_it_fit_their_schemas(tmp_path):
     folder, gates = tmp_path / "recording", tmp_path / "gates.toml"
-    line = [BINARY, "record", MODEL, QUESTION, "--text", "Hello", "--max-steps", "8", "--out", folder]
+    asked = [QUESTION, "--text", "Hello", "--max-steps", "8"]
+    line = [BINARY, "record", MODEL, *asked, "--out", folder]
     subprocess.run([str(part) for part in line], check=True, capture_output=True)
     hold("recording", json.loads((folder / "recording.json").read_text(encoding="utf-8")))
     held = ["--reference", folder, "--gates", gates, "--json", "-"]

@@ -6,11 +6,11 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use mini_omni::compare::{Model, Protocol, Recorded, Recording};
+use mini_omni::compare::{Model, Recorded, Recording};
 use mini_omni::{Manifest, Task};
 
 use super::ask::task_parser;
-use super::compare::inputs::{Input, inputs};
+use super::compare::inputs::inputs;
 use super::compare::side;
 use super::compute::{Compute, WindowArg};
 use super::output::Output;
@@ -62,7 +62,8 @@ impl Record {
                 let (i, n) = (i + 1, inputs.len());
                 shown.show(format_args!("question {i} of {n}, step {step:<5}"));
             };
-            let (protocol, every) = (self.protocol(input), self.logits_every as usize);
+            let protocol = input.protocol(self.task, self.max_steps);
+            let every = self.logits_every as usize;
             let recorded = Recorded::of(&mut side, &input.question, protocol, every, progress)
                 .with_context(|| format!("cannot record {}", input.name))?;
             let file = format!("{i:04}.safetensors");
@@ -89,14 +90,5 @@ impl Record {
             bail!("{name} is not empty; give --out a folder of its own");
         }
         Ok(())
-    }
-
-    fn protocol(&self, input: &Input) -> Protocol {
-        let source = input.question.source();
-        let chosen = self.task.filter(|task| task.source() == source);
-        Protocol {
-            task: chosen.unwrap_or_else(|| Task::default_for(source)),
-            max_steps: self.max_steps as usize,
-        }
     }
 }

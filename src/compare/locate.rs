@@ -269,28 +269,51 @@ fn again(prepared: &Prepared) -> Prepared {
     }
 }
 
-/// Begins the names of the exporter's small constants, which are numbered.
-const CONSTANT: &str = "const_";
-
-/// What each value of a graph is matched by, and its name. A node is known by its weight; one without
-/// by its name, operator and the weight before it: where a graph has more nodes than another their
-/// numbers run apart, and equal names mean nothing.
+/// What each value of a graph is matched by, and its name. A node is known by its weight and by what it
+/// does; one without a weight by its name, operator and the weight before it: where a graph has more
+/// nodes than another their numbers run apart, and equal names mean nothing.
 fn keyed(nodes: &[GraphNode]) -> impl Iterator<Item = (String, String)> {
     let (mut anchor, mut seen) = (String::new(), HashMap::<&str, usize>::new());
     nodes.iter().flat_map(move |node| {
-        let weight = node.weights.iter().find(|name| !name.starts_with(CONSTANT));
+        let weight = known_by(node);
         if let Some(weight) = weight {
             let nth = seen.entry(weight).or_default();
             *nth += 1;
             anchor = format!("{weight} {nth}");
         }
+        let does = does(&node.operator);
         let key = |(i, name): (usize, &String)| match weight {
-            Some(_) => (format!("{anchor} output {i}"), name.clone()),
-            None => (format!("{anchor} {} {name}", node.operator), name.clone()),
+            Some(_) => (format!("{anchor} {does} {i}"), name.clone()),
+            None => (format!("{anchor} {does} {name}"), name.clone()),
         };
         let outputs = node.outputs.iter().enumerate();
         outputs.map(key).collect::<Vec<_>>()
     })
+}
+
+/// The weight that comes last into a node: a product with its bias is what adding the bias gives.
+/// Scales, absent biases and the exporter's numbered constants do not count, nor do endings that it
+/// gives to the same weight in another graph.
+fn known_by(node: &GraphNode) -> Option<&str> {
+    let counts = |name: &&String| {
+        let beside = [".scale", ".no_bias"].iter().any(|end| name.ends_with(end));
+        !beside && !name.starts_with("const_")
+    };
+    let name = node.weights.iter().rfind(counts)?;
+    let name = name.strip_suffix(".rows").unwrap_or(name);
+    match name.rsplit_once('.') {
+        Some((before, number)) if number.bytes().all(|b| b.is_ascii_digit()) => Some(before),
+        _ => Some(name),
+    }
+}
+
+/// What an operator does to its weight, in any precision.
+fn does(operator: &str) -> &str {
+    match operator {
+        "MatMul" | "MatMulNBits" | "Linear4" | "Linear8" | "Add" => "product",
+        "Gather" | "GatherBlockQuantized" => "rows",
+        other => other,
+    }
 }
 
 /// Values of other sizes are as far apart as can be.
@@ -335,5 +358,34 @@ mod tests {
         assert_ne!(product(&fused), product(&portable));
         assert_eq!(pairs[&product(&fused)], product(&portable));
         assert!(pairs.len() > 20, "{}", pairs.len());
+    }
+
+    #[test]
+    fn a_node_is_known_by_the_weight_that_comes_last() {
+        let known = |weights: &[&str]| {
+            let node = GraphNode {
+                weights: weights.iter().map(|name| name.to_string()).collect(),
+                ..GraphNode::default()
+            };
+            known_by(&node).map(str::to_string)
+        };
+        for (weights, expected) in [
+            (
+                &["q.weight", "q.weight.scale", "q.bias"][..],
+                Some("q.bias"),
+            ),
+            (
+                &["k.weight", "k.weight.scale", "k.no_bias"],
+                Some("k.weight"),
+            ),
+            (
+                &["embedding.text.rows", "embedding.text.scale"],
+                Some("embedding.text"),
+            ),
+            (&["ln.weight.19", "ln.bias.19"], Some("ln.bias")),
+            (&["const_84"], None),
+        ] {
+            assert_eq!(known(weights).as_deref(), expected);
+        }
     }
 }

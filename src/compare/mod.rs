@@ -5,9 +5,10 @@
 //! the reference's ids (teacher forcing), so that every step compares like with like. Up to the first
 //! step at which their likeliest ids differ that is also what each would say on its own; from there
 //! on the candidate's own answer is written too. Greedy throughout. What is in `measure`, `spectrum`,
-//! `drift`, `tally` and `stage` is pure; `side` and `pass` drive a model, `leading` the reference,
+//! `drift`, `tally`, `stage` and `around` is pure; `side` and `pass` drive a model, `leading` the reference,
 //! `recording` keeps what a reference said, `locate` goes inside a graph.
 
+mod around;
 mod drift;
 mod leading;
 mod locate;
@@ -23,13 +24,12 @@ mod tally;
 use ndarray::Array2;
 use serde::Serialize;
 
+use around::{features_drift, frames_drift, stages_before};
 pub use drift::Divergence;
 use drift::StepDrift;
 use leading::Leading;
 pub use locate::{Located, locate};
 pub use measure::Spread;
-use measure::max_difference;
-use pass::ReadQuestion;
 pub use recording::{Entry, FORMAT_VERSION as RECORDING_VERSION, Model, Recorded, Recording};
 pub use shape::check_shapes;
 use side::{KeptFrames, taken};
@@ -334,80 +334,4 @@ impl Lockstep {
             said: leading.finish()?,
         })
     }
-}
-
-/// The stages before the decoder.
-fn stages_before(known: &Known, read: &ReadQuestion, candidate: &Manifest) -> Vec<StageDrift> {
-    let mut stages = vec![shape::rules_drift(known.manifest, candidate)];
-    if let (Some(ours), Some(theirs)) = (known.mel, &read.mel) {
-        stages.push(mel_drift(ours, theirs));
-    }
-    if let (Some(ours), Some(theirs)) = (known.features, &read.prepared.features) {
-        stages.push(StageDrift::numbers(
-            Stage::Features,
-            flat(ours),
-            flat(theirs),
-        ));
-    }
-    stages.push(prompt_drift(known.prompt, &read.prepared.prompt));
-    stages
-}
-
-/// The values of an array in the order of its rows.
-fn flat(array: &Array2<f32>) -> &[f32] {
-    array.as_slice().unwrap_or_default()
-}
-
-/// The frame that differs most says where to look.
-fn mel_drift(reference: &Array2<f32>, candidate: &Array2<f32>) -> StageDrift {
-    let mut drift = StageDrift::numbers(Stage::Mel, flat(reference), flat(candidate));
-    if drift.max_difference.is_some_and(|largest| largest != 0.0) {
-        let frames = reference.columns().into_iter().zip(candidate.columns());
-        let apart = frames.map(|(a, b)| max_difference(&a.to_vec(), &b.to_vec()));
-        let worst = apart.enumerate().max_by(|a, b| a.1.total_cmp(&b.1));
-        drift.at = worst.map(|(frame, _)| format!("frame {frame}"));
-    }
-    drift
-}
-
-/// All ids of the prompt, the marks in its last columns.
-fn prompt_drift(reference: &Prompt, candidate: &Prompt) -> StageDrift {
-    let columns = |prompt: &Prompt| -> Vec<Vec<i64>> {
-        let column = |at: usize| prompt.shared.iter().map(|stream| stream[at]).collect();
-        let shared = (0..prompt.shared[0].len()).map(column);
-        shared.chain(prompt.marks.iter().cloned()).collect()
-    };
-    let (ours, theirs) = (columns(reference), columns(candidate));
-    ids_drift(Stage::Prompt, "column", &ours, &theirs)
-}
-
-fn frames_drift(reference: &[Frame], candidate: &[Frame]) -> StageDrift {
-    let ids = |frames: &[Frame]| frames.iter().map(|f| f.ids().to_vec()).collect::<Vec<_>>();
-    ids_drift(Stage::Frames, "frame", &ids(reference), &ids(candidate))
-}
-
-/// Columns of ids; those that one side lacks differ.
-fn ids_drift(stage: Stage, what: &str, ours: &[Vec<i64>], theirs: &[Vec<i64>]) -> StageDrift {
-    let n = ours.len().max(theirs.len());
-    let differs = |&at: &usize| ours.get(at) != theirs.get(at);
-    let first = (0..n).find(differs).map(|at| format!("{what} {at}"));
-    StageDrift::ids(stage, (0..n).filter(differs).count(), n, first)
-}
-
-fn features_drift(known: &Known, read: &ReadQuestion) -> Option<FeaturesDrift> {
-    let (ours, theirs) = (
-        flat(known.features?),
-        flat(read.prepared.features.as_ref()?),
-    );
-    let same_size = ours.len() == theirs.len();
-    Some(FeaturesDrift {
-        max_difference: match same_size {
-            true => max_difference(ours, theirs),
-            false => f32::NAN,
-        },
-        cosine: match same_size {
-            true => measure::cosine(ours, theirs),
-            false => f64::NAN,
-        },
-    })
 }

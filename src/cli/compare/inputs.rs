@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use mini_omni::audio::Limit;
+use mini_omni::compare::Protocol;
 use mini_omni::model::MelDims;
-use mini_omni::{Pcm, Question};
+use mini_omni::{Pcm, Question, Task};
 
 /// Asked where nothing is given.
 const TEXTS: [&str; 3] = [
@@ -22,6 +23,18 @@ const SAMPLE_RATE: u32 = 16_000;
 pub struct Input {
     pub name: String,
     pub question: Question,
+}
+
+impl Input {
+    /// How it is asked: by `task`, if that answers questions of its kind, or else by its kind's default.
+    pub fn protocol(&self, task: Option<Task>, max_steps: u32) -> Protocol {
+        let source = self.question.source();
+        let chosen = task.filter(|task| task.source() == source);
+        Protocol {
+            task: chosen.unwrap_or_else(|| Task::default_for(source)),
+            max_steps: max_steps as usize,
+        }
+    }
 }
 
 /// Sounds first, then texts; the built-in ones where there is neither.

@@ -92,9 +92,12 @@ fn gate(gate: &Verdict) -> Vec<String> {
     ]
 }
 
-/// As exact as it is.
+/// With four digits.
 fn number(x: f64) -> String {
-    format!("{x}")
+    match x == 0.0 || x.abs() >= 1e-3 {
+        true => format!("{x:.4}"),
+        false => format!("{x:.3e}"),
+    }
 }
 
 fn stream(name: String, figures: &StreamFigures) -> Vec<String> {

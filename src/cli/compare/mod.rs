@@ -247,12 +247,7 @@ impl Compare {
     }
 
     fn protocol(&self, input: &Input) -> Protocol {
-        let source = input.question.source();
-        let chosen = self.task.filter(|task| task.source() == source);
-        Protocol {
-            task: chosen.unwrap_or_else(|| Task::default_for(source)),
-            max_steps: self.max_steps.unwrap_or(MAX_STEPS) as usize,
-        }
+        input.protocol(self.task, self.max_steps.unwrap_or(MAX_STEPS))
     }
 
     fn asking<'a>(&self, inputs: &'a [Input]) -> Vec<Asking<'a>> {

@@ -50,7 +50,8 @@ fn gate(metric: &Metric, runs: &[Report], earlier: Option<&Gate>) -> Option<Gate
         Bound::AtLeast => 1.0 - worst,
     };
     let slack = outwards((SLACK * from_equal).max(metric.least_slack));
-    let limit = Some(metric.bound.beyond(worst, slack));
+    // No figure is below 0: a share that could be is a gate that holds whatever comes.
+    let limit = Some(metric.bound.beyond(worst, slack).max(0.0));
     let limit = limit.filter(|limit| limit.is_finite())?;
     Some(Gate {
         at_most: (metric.bound == Bound::AtMost).then_some(limit),
