@@ -5,8 +5,6 @@
 //! operator states, turns a panic into an error of that run, on whichever thread it happens, and
 //! refuses memory that is read and written at once.
 
-#![cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // most kernels are there
-
 use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::OnceLock;

@@ -4,8 +4,6 @@
 //! A dimension with a name has the same size wherever the name stands, in a shape or in an attribute.
 //! Sizes come from a model file, so no product of them is trusted to fit a machine word.
 
-#![cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // most kernels are there
-
 use std::fmt;
 
 use ort::value::TensorElementType::{self, Float32, Int8, Int32, Uint8};
