@@ -15,8 +15,12 @@ ITEMS       ?= 60
 RECORDED    ?=
 BENCH_VENV  := .venv-bench
 CLIENTS_VENV := .venv-clients
+DIST_VENV   := .venv-dist
 RESULTS     := bench-results
 SCREENSHOTS := $(CURDIR)/build/page
+
+# llama.cpp as it is on a processor that has AVX2 and no AVX-512.
+NARROW := -DGGML_NATIVE=OFF -DGGML_AVX=ON -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON -DGGML_BMI2=ON
 
 # No path of the machine that builds is left in the binary's messages.
 CARGO_HOME ?= $(HOME)/.cargo
@@ -27,8 +31,15 @@ FUZZ_SECONDS ?= 60
 FUZZ_TIMEOUT ?= 5
 FUZZERS      := audio manifest tokenizer
 HOST       := $(shell rustc -vV | sed -n 's/^host: //p')
+# What make dist builds for, and the oldest glibc, which is ONNX Runtime's own.
+X86     := x86_64-unknown-linux-gnu
+ARM     := aarch64-unknown-linux-gnu
+TARGETS ?= $(X86) $(ARM)
+GLIBC   := 2.28
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
+export SOURCE_DATE_EPOCH
 
-.PHONY: help demo test clients page-test soak parity bench recipe eval lint doc shuttle sanitize fuzz fmt onnxruntime release clean
+.PHONY: help demo test clients page-test soak parity bench recipe eval lint doc shuttle sanitize fuzz fmt onnxruntime release dist machines clean always
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -74,7 +85,7 @@ eval: release $(EVAL_VENV)/.done ## the model's figures, by a speech recogniser 
 lint: $(TEST_VENV)/.done ## formatting and warnings, as CI has them
 	cargo fmt --check
 	cargo clippy --release --all-targets -- -D warnings
-	$(TEST_VENV)/bin/python -m ruff check export training benches tests/clients
+	$(TEST_VENV)/bin/python -m ruff check export training benches release tests/clients tests/machines
 
 doc: ## the library's documentation, without a warning
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
@@ -108,6 +119,22 @@ onnxruntime: ## get ONNX Runtime from its PyPI wheel into .onnxruntime
 release: onnxruntime ## build the binary
 	cargo build --release
 
+dist: $(TARGETS:%=target/%/release/mini-omni) ## release archives for Linux on x86-64 and ARM, in build/dist (rustup)
+	for target in $(TARGETS); do \
+		$(PYTHON) release/pack.py $$target target/$$target/release/mini-omni target/$$target/$(ORT) build/dist || exit 1; \
+	done
+
+machines: release target/$(ARM)/release/mini-omni $(TEST_VENV)/.done ## archives in bare roots; the same ids on emulated ARM and older x86 machines (x86-64 Linux, root)
+	$(PYTHON) release/pack.py $(X86) $(BINARY) $(ORT) build/machines
+	$(PYTHON) release/pack.py $(ARM) target/$(ARM)/release/mini-omni target/$(ARM)/$(ORT) build/machines
+	$(TEST_VENV)/bin/python -m pytest -q tests/machines
+
+# Zig is the C compiler and linker of every target, and links against the glibc that is named. CROSS_RUSTC is a compiler
+# that has the target's standard library already.
+target/%/release/mini-omni: $(DIST_VENV)/.done always
+	$(if $(CROSS_RUSTC),,rustup target add $*)
+	$(if $(CROSS_RUSTC),RUSTC=$(CROSS_RUSTC)) PATH="$(CURDIR)/$(DIST_VENV)/bin:$$PATH" cargo zigbuild --release --target $*.$(GLIBC)
+
 $(TEST_VENV)/.done: export/pyproject.toml
 	$(PYTHON) -m venv $(TEST_VENV)
 	$(TEST_VENV)/bin/python -m pip install --quiet --editable 'export[test]'
@@ -128,12 +155,20 @@ $(CLIENTS_VENV)/.done: tests/clients/requirements.txt
 	$(CLIENTS_VENV)/bin/python -m pip install --quiet -r tests/clients/requirements.txt
 	touch $@
 
+$(DIST_VENV)/.done: release/requirements.txt
+	$(PYTHON) -m venv $(DIST_VENV)
+	$(DIST_VENV)/bin/python -m pip install --quiet -r release/requirements.txt
+	touch $@
+
 $(BENCH_VENV)/.done: export/pyproject.toml benches/requirements.txt benches/requirements-llama.txt
 	$(PYTHON) -m venv $(BENCH_VENV)
 	$(BENCH_VENV)/bin/python -m pip install --quiet --editable export -r benches/requirements.txt
 	$(BENCH_VENV)/bin/python -m pip install --quiet -r benches/requirements-llama.txt \
 		|| echo "llama.cpp cannot be built here; the bench goes on without it"
+	case $(HOST) in x86_64*) CMAKE_ARGS="$(NARROW)" $(BENCH_VENV)/bin/python -m pip install --quiet --no-cache-dir \
+		--target $(BENCH_VENV)/llama-avx2 -r benches/requirements-llama.txt \
+		|| echo "llama.cpp without AVX-512 cannot be built here; the bench goes on without it";; esac
 	touch $@
 
 clean: ## remove what was built and fetched
-	rm -rf target $(ORT) $(TEST_VENV) $(PARITY_VENV) $(EVAL_VENV) $(EVAL_WORK) $(BENCH_VENV) $(CLIENTS_VENV) build/bench answer.wav
+	rm -rf target $(ORT) $(TEST_VENV) $(PARITY_VENV) $(EVAL_VENV) $(EVAL_WORK) $(BENCH_VENV) $(CLIENTS_VENV) $(DIST_VENV) build/bench build/dist build/machines answer.wav

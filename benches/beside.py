@@ -28,12 +28,15 @@ QUESTION = models.ROOT / "tests" / "fixtures" / "audio" / "output1.wav"
 PROMPT_LENGTH = 101  # of that question, 1.9 s
 TORCH_RUN = models.ROOT / "export" / "tests" / "parity" / "torch_run.py"
 THREADS = os.cpu_count() or 1
-LLAMA_STEPS, TORCH_STEPS, ASKED_STEPS = 60, 12, 30
-WINDOWS = ["full", "short"]
+LLAMA_STEPS, TORCH_STEPS, ANSWER_STEPS, ASKED_STEPS = 60, 12, 107, 30
+WINDOWS = ["full", "merged", "short"]
+KERNELS = "avx2"  # beside those that the processor has, where these are others
+NARROW_LLAMA = Path(sys.prefix) / "llama-avx2"  # llama.cpp built without AVX-512
 KIB_PER_MIB = 1024
 
-Round = dict  # what one process measured, by name; the unit is in the name
-Systems = dict[str, Callable[[], Round]]
+Round = dict[str, float]  # what one process measured, by name; the unit is in the name
+System = Callable[[], Round]
+Pair = tuple[str, str]  # ours, and what it is held against
 
 
 def main() -> None:
@@ -41,15 +44,19 @@ def main() -> None:
     args = parser().parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     int4 = models.exported(args.models, "int4")
-    asks = {f"ask {window}": asking(int4, window) for window in WINDOWS}
-    pairs = [pair for pair in (llama_pair(args.models, int4), torch_pair(args.models)) if pair]
+    systems, pairs = beside_llama(args.models, int4)
+    answers, answer_pairs = beside_torch(args.models, int4)
+    systems |= answers
+    pairs = answer_pairs + pairs
     machine = {"cpu": cpu(), "threads": THREADS, "load_average": os.getloadavg()}
-    rounds = measure({**asks, **{k: v for pair in pairs for k, v in pair.items()}}, args.rounds)
+    rounds = measure(systems, args.rounds)
+    traces = {window: measure({"ask": asking(int4, window)}, args.rounds)["ask"]
+              for window in WINDOWS}
     compared = [tables.compared(*pair, rounds) for pair in pairs]
     text = tables.markdown(machine, compared)
-    results = {"machine": machine, "compared": compared, "rounds": rounds}
+    results = {"machine": machine, "compared": compared, "rounds": rounds, "traces": traces}
     manifest = json.loads((int4 / "manifest.json").read_text())
-    timings = {f"{w} encoder window": middle(rounds[f"ask {w}"])["timings_ms"] for w in WINDOWS}
+    timings = {f"{w} encoder window": middle(traces[w])["timings_ms"] for w in WINDOWS}
     (args.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     (args.out / "results.md").write_text(text)
     (args.out / "waterfall.svg").write_text(waterfall.svg(timings, manifest, note(machine)))
@@ -67,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
-def measure(systems: Systems, n: int) -> dict[str, list[Round]]:
+def measure(systems: dict[str, System], n: int) -> dict[str, list[Round]]:
     """`n` rounds of every system, in turn."""
     rounds = {name: [] for name in systems}
     for i in range(n):
@@ -77,37 +84,39 @@ def measure(systems: Systems, n: int) -> dict[str, list[Round]]:
     return rounds
 
 
-def llama_pair(folder: Path, int4: Path) -> Systems | None:
-    """The decoder alone, in 4 bits: text answers, so no codec runs beside it."""
-    if subprocess.run([sys.executable, "-c", "import llama_cpp"], capture_output=True).returncode:
-        print("llama.cpp is not here (llama-cpp-python could not be built); going on without it",
-              file=sys.stderr)
-        return None
-    gguf = models.gguf(folder)
-
-    def ours() -> Round:
-        stages, _ = benched(int4, "a1t2", LLAMA_STEPS)
-        return shared_rows(stages["prefill"] + stages["step"], stages["step"])
-
-    def llama() -> Round:
-        command = [sys.executable, HERE / "llama_run.py", gguf, PROMPT_LENGTH, LLAMA_STEPS, THREADS]
-        said, _ = run(command)
-        return shared_rows(said["prefill_ms"], statistics.median(said["steps_ms"]))
-
-    return {"mini-omni int4, decoder": ours, "llama.cpp q4_0": llama}
-
-
-def torch_pair(folder: Path) -> Systems:
-    """The whole path, exact, both rows of the batch."""
+def beside_torch(folder: Path, int4: Path) -> tuple[dict[str, System], list[Pair]]:
+    """The whole path, both rows of the batch: int4 by window and by kernels, fp32, and torch."""
     fp32, checkpoint = models.exported(folder, "fp32"), models.checkpoint(folder)
+    by_window = {f"mini-omni int4, {window} window": answering(int4, "--encoder-window", window)
+                 for window in WINDOWS}
+    full = f"mini-omni int4, {WINDOWS[0]} window"
+    others = {"mini-omni fp32": answering(fp32, steps=TORCH_STEPS), "torch fp32": torch(checkpoint)}
+    pairs = [(name, "torch fp32") for name in [*by_window, "mini-omni fp32"]]
+    pairs += [(name, full) for name in by_window if name != full]
+    if (name := other_kernels(int4)) is not None:
+        others[f"{full}, {name}"] = answering(int4, "--kernels", name)
+        pairs.append((full, f"{full}, {name}"))
+    return by_window | others, pairs
 
-    def ours() -> Round:
-        stages, peak = benched(fp32, "a1a2-batch", TORCH_STEPS)
-        shared = shared_rows(stages["prefill"] + stages["step"], stages["step"])
-        return {**shared, "encoder with mel, ms": stages["mel"] + stages["encoder"],
-                "first audio, ms": stages["first audio"], "peak memory, MiB": peak}
 
-    def torch() -> Round:
+def answering(model: Path, *options: str, steps: int = ANSWER_STEPS) -> System:
+    """A warm answer, as `mini-omni bench` times it."""
+
+    def round_() -> Round:
+        said, peak = benched(model, "a1a2-batch", steps, *options)
+        stages = {name: stats["p50"] for name, stats in said["stages_ms"]}
+        return {**shared_rows(stages["prefill"] + stages["step"], stages["step"]),
+                "encoder with mel, ms": stages["mel"] + stages["encoder"],
+                "first audio, ms": stages["first audio"],
+                "real-time factor": said["real_time_factor"]["p50"], "peak memory, MiB": peak}
+
+    return round_
+
+
+def torch(checkpoint: Path) -> System:
+    """The reference's answer."""
+
+    def round_() -> Round:
         with tempfile.TemporaryDirectory() as at:
             result, pcm = Path(at) / "result.json", Path(at) / "pcm.npy"
             asked = [checkpoint, QUESTION, TORCH_STEPS, result, pcm]
@@ -118,7 +127,69 @@ def torch_pair(folder: Path) -> Systems:
         return {**shared, "encoder with mel, ms": 1e3 * said["encoder_s"],
                 "first audio, ms": 1e3 * said["first_audio_s"], "peak memory, MiB": peak}
 
-    return {"mini-omni fp32": ours, "torch fp32": torch}
+    return round_
+
+
+def beside_llama(folder: Path, int4: Path) -> tuple[dict[str, System], list[Pair]]:
+    """The decoder alone, in 4 bits: text answers, so no codec runs beside it."""
+    ours = "mini-omni int4, decoder"
+    systems, pairs = {ours: decoding(int4)}, []
+    if has_llama():
+        systems["llama.cpp q4_0"] = llama(models.gguf(folder))
+        pairs.append((ours, "llama.cpp q4_0"))
+    if (name := other_kernels(int4)) is not None:
+        narrow, without = f"{ours}, {name}", "llama.cpp q4_0 without AVX-512"
+        systems[narrow] = decoding(int4, "--kernels", name)
+        pairs.append((ours, narrow))
+        if has_llama(NARROW_LLAMA):
+            systems[without] = llama(models.gguf(folder), NARROW_LLAMA)
+            pairs.append((narrow, without))
+    return systems, pairs
+
+
+def decoding(int4: Path, *options: str) -> System:
+    """Our decoder."""
+
+    def round_() -> Round:
+        said, _ = benched(int4, "a1t2", LLAMA_STEPS, *options)
+        stages = {name: stats["p50"] for name, stats in said["stages_ms"]}
+        return shared_rows(stages["prefill"] + stages["step"], stages["step"])
+
+    return round_
+
+
+def llama(gguf: Path, place: Path | None = None) -> System:
+    """llama.cpp's, installed in `place`, or where Python looks for it."""
+    command = [sys.executable, HERE / "llama_run.py", gguf, PROMPT_LENGTH, LLAMA_STEPS, THREADS]
+
+    def round_() -> Round:
+        said, _ = run(command, place)
+        return shared_rows(said["prefill_ms"], statistics.median(said["steps_ms"]))
+
+    return round_
+
+
+def has_llama(place: Path | None = None) -> bool:
+    """Whether llama.cpp is there."""
+    command = [sys.executable, "-c", "import llama_cpp"]
+    here = place is None or place.is_dir()
+    here = here and not subprocess.run(command, capture_output=True, env=seeing(place)).returncode
+    if not here:
+        print("llama.cpp is not here (llama-cpp-python could not be built); going on without it",
+              file=sys.stderr)
+    return here
+
+
+def seeing(place: Path | None) -> dict[str, str]:
+    """The environment in which Python looks in `place` first."""
+    return os.environ | ({"PYTHONPATH": str(place)} if place else {})
+
+
+def other_kernels(int4: Path) -> str | None:
+    """The kernels to measure beside those that this processor gets, if it has both."""
+    said, _ = benched(int4, "a1t2", 1)
+    asked = subprocess.run([BINARY, "inspect", int4, "--kernels", KERNELS], capture_output=True)
+    return KERNELS if said["kernels"] != KERNELS and not asked.returncode else None
 
 
 def shared_rows(prefill_ms: float, step_ms: float) -> Round:
@@ -134,17 +205,17 @@ def asking(model: Path, window: str) -> Callable[[], Round]:
     return lambda: run(command)[0]
 
 
-def benched(model: Path, task: str, steps: int) -> tuple[dict[str, float], float]:
-    """Medians of the stages of one warm answer, ms; peak memory, MiB."""
-    said, peak = run([BINARY, "bench", model, QUESTION, "--task", task, "--rounds", 1,
-                      "--steps", steps, "--threads", THREADS, "--json", "-"])
-    return {name: stats["p50"] for name, stats in said["stages_ms"]}, peak
+def benched(model: Path, task: str, steps: int, *options: str) -> tuple[dict, float]:
+    """What one warm answer took, as `mini-omni bench` says; peak memory, MiB."""
+    return run([BINARY, "bench", model, QUESTION, "--task", task, "--rounds", 1,
+                "--steps", steps, "--threads", THREADS, "--json", "-", *options])
 
 
-def run(command: list) -> tuple[dict, float]:
+def run(command: list, place: Path | None = None) -> tuple[dict, float]:
     """A process's JSON, if it said any, and its peak memory in MiB."""
     with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as noise:
-        process = subprocess.Popen([str(part) for part in command], stdout=said, stderr=noise)
+        process = subprocess.Popen([str(part) for part in command], stdout=said, stderr=noise,
+                                   env=seeing(place))
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         for file in (said, noise):

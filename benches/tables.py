@@ -6,14 +6,15 @@ import statistics
 
 
 def compared(ours: str, other: str, rounds: dict[str, list[dict]]) -> dict:
-    """Every measure of both; `ratio` is the other's over ours of the same round."""
+    """Every measure of ours; `ratio` is the other over ours in the same round, where it has it."""
     rows = {}
     for name in rounds[ours][0]:
-        mine, theirs = ([r[name] for r in rounds[system]] for system in (ours, other))
-        rows[name] = {
-            "ours": spread(mine), "other": spread(theirs),
-            "ratio": spread([b / a for a, b in zip(mine, theirs)]),
-        }
+        mine = [r[name] for r in rounds[ours]]
+        rows[name] = {"ours": spread(mine)}
+        if name in rounds[other][0]:
+            theirs = [r[name] for r in rounds[other]]
+            ratio = spread([b / a for a, b in zip(mine, theirs)])
+            rows[name] |= {"other": spread(theirs), "ratio": ratio}
     return {"ours": ours, "other": other, "rounds": len(rounds[ours]), "rows": rows}
 
 
@@ -32,13 +33,15 @@ def markdown(machine: dict, comparisons: list[dict]) -> str:
         text += f"\n| {c['rounds']} rounds in turn | {c['ours']} | {c['other']} | ratio |\n"
         text += "|---|---|---|---|\n"
         for name, row in c["rows"].items():
-            cells = [cell(row[column]) for column in ("ours", "other", "ratio")]
+            cells = [cell(row.get(column)) for column in ("ours", "other", "ratio")]
             text += f"| {name} | {' | '.join(cells)} |\n"
     return text
 
 
-def cell(s: dict[str, float]) -> str:
+def cell(s: dict[str, float] | None) -> str:
     """median (min to max), to three digits."""
+    if s is None:
+        return ""
     return f"{short(s['median'])} ({short(s['min'])} to {short(s['max'])})"
 
 

@@ -76,7 +76,8 @@ fn strung_together(runtime: &Runtime, clips: &[Vec<f32>]) -> Result<()> {
         let mut listener = Listener::new(runtime, rules)?;
         let mut turns = Vec::new();
         for piece in sound.chunks(PIECE) {
-            for heard in listener.hear(piece, None)? {
+            let judged = listener.wait()?;
+            for heard in judged.into_iter().chain(listener.hear(piece, None)?) {
                 if let Heard::End {
                     speech,
                     silent_since,
@@ -171,7 +172,11 @@ impl Way {
     }
 }
 
-/// Plays answers for a minute while people of this level, beside the echo's, speak into them.
+/// Samples from one person's onset to the next one's.
+const APART: usize = 5 * RATE + 1234;
+
+/// Plays answers for a minute or more while people of this level, beside the echo's, speak into them:
+/// each of them once.
 fn echo(
     runtime: &Runtime,
     way: &Way,
@@ -185,25 +190,18 @@ fn echo(
         .collect::<Vec<_>>();
     let mut answer = answer.concat().into_iter().cycle();
     let taps = way.taps();
-    let minute = 60 * RATE;
-    let (mut person, mut onsets) = (vec![0.0; minute], Vec::new());
-    for (i, at) in (3 * RATE..minute - 3 * RATE)
-        .step_by(5 * RATE + 1234)
-        .enumerate()
-    {
-        if let Some(clip) = people.get(i % people.len().max(1)) {
-            let clip = scaled(
-                &clip[..clip.len().min(3 * RATE / 2)],
-                0.1 * 10f32.powf(way.db / 20.0) * level,
-            );
-            onsets.push(at);
-            person[at..at + clip.len()].copy_from_slice(&clip);
-        }
+    let length = (6 * RATE + people.len() * APART).max(60 * RATE) / PIECE * PIECE;
+    let (mut person, mut onsets) = (vec![0.0; length], Vec::new());
+    for (at, clip) in (3 * RATE..).step_by(APART).zip(people) {
+        let loudness = 0.1 * 10f32.powf(way.db / 20.0) * level;
+        let clip = scaled(&clip[..clip.len().min(3 * RATE / 2)], loudness);
+        onsets.push(at);
+        person[at..at + clip.len()].copy_from_slice(&clip);
     }
     let mut listener = Listener::new(runtime, ListenerRules::default())?;
-    let (mut room, mut played, mut held) = (Room(9), vec![0.0f32; minute], false);
+    let (mut room, mut played, mut held) = (Room(9), vec![0.0f32; length], false);
     let (mut holds, mut interruptions, mut ends) = (Vec::new(), Vec::new(), 0);
-    for start in (0..minute).step_by(PIECE) {
+    for start in (0..length).step_by(PIECE) {
         if !held {
             played[start..start + PIECE]
                 .iter_mut()
@@ -247,7 +245,7 @@ fn echo(
         })
         .collect();
     println!(
-        "echo {} ms late, {} dB, {}; people at {level}: {found} of {} found, held {} ms behind their onset; false in a minute: {} holds, {} interruptions",
+        "echo {} ms late, {} dB, {}; people at {level}: {found} of {} found, held {} ms behind their onset; false in {} s: {} holds, {} interruptions",
         way.late_ms,
         way.db,
         if way.reverberation {
@@ -257,6 +255,7 @@ fn echo(
         },
         onsets.len(),
         quantiles(&mut late),
+        length / RATE,
         false_of(&holds),
         false_of(&interruptions)
     );

@@ -21,7 +21,9 @@ fn main() -> Result<()> {
         // A microphone gives sound in pieces; silence ends the last turn.
         let silence = vec![0.0; 3 * RATE as usize];
         for piece in sound.samples().chunks(320).chain(silence.chunks(320)) {
-            for heard in listener.hear(piece, None)? {
+            // In real time the judgement of a sentence would come before the next piece or two.
+            let judged = listener.wait()?;
+            for heard in judged.into_iter().chain(listener.hear(piece, None)?) {
                 if let Heard::End { speech, .. } = heard {
                     let [start, end, told] = [speech.start, speech.end, listener.position()]
                         .map(|at| at as f64 / f64::from(RATE));

@@ -1,4 +1,4 @@
-"""Puts the ONNX Runtime shared library where the binary looks for it.
+"""Puts the ONNX Runtime shared library where the binary looks for it, its licences beside it.
 
 The library comes out of the PyPI wheel (the same build that `pip install onnxruntime` gives), so
 nobody needs another download site. Run by `make onnxruntime`; needs nothing but Python and pip.
@@ -18,45 +18,54 @@ from pathlib import Path
 VERSION = "1.31.1"
 # The library does not depend on the Python version; the wheel for this one exists everywhere.
 PYTHON_VERSION = "3.12"
-PLATFORMS = {
-    ("Linux", "x86_64"): ["manylinux_2_28_x86_64", "manylinux_2_27_x86_64"],
-    ("Linux", "aarch64"): ["manylinux_2_28_aarch64", "manylinux_2_27_aarch64"],
-    ("Darwin", "arm64"): ["macosx_14_0_arm64", "macosx_13_0_universal2"],
-    ("Windows", "AMD64"): ["win_amd64"],
+# By Rust's names of targets, which cross builds have: the wheel's platforms and the library.
+TARGETS = {
+    "x86_64-unknown-linux-gnu":
+        (["manylinux_2_28_x86_64", "manylinux_2_27_x86_64"], "libonnxruntime.so"),
+    "aarch64-unknown-linux-gnu":
+        (["manylinux_2_28_aarch64", "manylinux_2_27_aarch64"], "libonnxruntime.so"),
+    "aarch64-apple-darwin":
+        (["macosx_14_0_arm64", "macosx_13_0_universal2"], "libonnxruntime.dylib"),
+    "x86_64-pc-windows-msvc": (["win_amd64"], "onnxruntime.dll"),
 }
-NAMES = {
-    "Linux": "libonnxruntime.so", "Darwin": "libonnxruntime.dylib", "Windows": "onnxruntime.dll",
+HOSTS = {
+    ("Linux", "x86_64"): "x86_64-unknown-linux-gnu",
+    ("Linux", "aarch64"): "aarch64-unknown-linux-gnu",
+    ("Darwin", "arm64"): "aarch64-apple-darwin",
+    ("Windows", "AMD64"): "x86_64-pc-windows-msvc",
 }
+LICENCES = ("LICENSE", "ThirdPartyNotices.txt")
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, target: str) -> None:
     """Extracts the library into `folder`, unless this version is already there."""
-    system = platform.system()
-    target = folder / NAMES[system]
+    if target not in TARGETS:
+        sys.exit(f"no ONNX Runtime wheel is known for {target}; "
+                 "set ORT_DYLIB_PATH to a library of your own")
+    platforms, name = TARGETS[target]
     stamp = folder / "VERSION"
-    if target.is_file() and stamp.is_file() and stamp.read_text().strip() == VERSION:
+    files = [folder / file for file in (*LICENCES, name)]
+    if (stamp.is_file() and stamp.read_text().strip() == VERSION
+            and all(file.is_file() for file in files)):
         return
     folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f"{target.name}.part"  # written beside, then renamed: never half a library
-    try:
-        with tempfile.TemporaryDirectory() as download:
-            part.write_bytes(library_bytes(fetch_wheel(Path(download), system), system))
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory() as download:
+        extract(fetch_wheel(Path(download), platforms), folder, name)
     stamp.write_text(VERSION + "\n")
     print(f"ONNX Runtime {VERSION} is in {folder}")
 
 
-def fetch_wheel(folder: Path, system: str) -> Path:
-    """Downloads the wheel for this machine with pip."""
-    tags = PLATFORMS.get((system, platform.machine()))
-    if tags is None:
-        sys.exit(f"no ONNX Runtime wheel is known for {system} {platform.machine()}; "
-                 "set ORT_DYLIB_PATH to a library of your own")
+def host() -> str:
+    """Rust's name of this machine, or a description that is in no table."""
+    machine = platform.system(), platform.machine()
+    return HOSTS.get(machine, " ".join(machine))
+
+
+def fetch_wheel(folder: Path, platforms: list[str]) -> Path:
+    """Downloads the wheel for one of these platforms with pip."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps",
                "--only-binary=:all:", "--python-version", PYTHON_VERSION, "--dest", str(folder)]
-    for tag in tags:
+    for tag in platforms:
         command += ["--platform", tag]
     env = os.environ | {"TMPDIR": str(folder)}  # what pip leaves when it is stopped goes, too
     done = subprocess.run([*command, f"onnxruntime=={VERSION}"], check=False, env=env)
@@ -66,15 +75,32 @@ def fetch_wheel(folder: Path, system: str) -> Path:
     return next(folder.glob("onnxruntime-*.whl"))
 
 
-def library_bytes(wheel: Path, system: str) -> bytes:
-    """The shared library inside the wheel."""
-    stem, suffix = NAMES[system].split(".", 1)
+def extract(wheel: Path, folder: Path, name: str) -> None:
+    """Takes the licences and the library out of the wheel, each whole or not at all."""
     with zipfile.ZipFile(wheel) as archive:
-        for name in archive.namelist():
-            base = Path(name).name
-            if base.startswith(f"{stem}.") and suffix in base and "providers" not in base:
-                return archive.read(name)
-    sys.exit(f"{wheel.name} holds no {NAMES[system]}")
+        for licence in LICENCES:
+            put(folder / licence, archive.read(f"onnxruntime/{licence}"))
+        put(folder / name, library_bytes(archive, name))
+
+
+def put(target: Path, content: bytes) -> None:
+    """Writes beside, then renames."""
+    part = target.with_name(f"{target.name}.part")
+    try:
+        part.write_bytes(content)
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def library_bytes(archive: zipfile.ZipFile, name: str) -> bytes:
+    """The shared library inside the wheel, whose name has a version there."""
+    stem, suffix = name.split(".", 1)
+    for member in archive.namelist():
+        base = Path(member).name
+        if base.startswith(f"{stem}.") and suffix in base and "providers" not in base:
+            return archive.read(member)
+    sys.exit(f"{archive.filename} holds no {name}")
 
 
 def stop(number: int, _frame: object) -> None:
@@ -86,4 +112,5 @@ if __name__ == "__main__":
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), stop)
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(".onnxruntime"))
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else ".onnxruntime"),
+         sys.argv[2] if len(sys.argv) > 2 else host())

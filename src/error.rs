@@ -19,6 +19,8 @@ pub enum ErrorKind {
     Runtime,
     /// A provider was asked for that this build or this ONNX Runtime does not have.
     Provider,
+    /// Kernels were asked for whose instructions this processor does not have.
+    Kernels,
     /// The model folder is incomplete, damaged or of another format.
     Model,
     /// The task answers spoken questions and the question is written.
@@ -31,6 +33,8 @@ pub enum ErrorKind {
     TooLong,
     /// Sound could not be read, or is none.
     Audio,
+    /// A label that answers are to be held against cannot be used.
+    Label,
     /// Two models whose ids do not mean the same were to be compared.
     NotComparable,
     /// As many answers are under way as the scheduler takes; ask again later.

@@ -15,7 +15,7 @@
 //! The layers, each of which knows only those before it (`docs/architecture.md`): `error`, [`model`]
 //! (the folder on disk), [`audio`], `decoding` (rules, pure), `ask` and `trace` (the vocabulary), `graph`
 //! (the only place that knows ONNX Runtime), [`hearing`] (where there is speech), `engine`, then the ways
-//! in: `omni`, `scheduler`, [`session`], [`compare`], [`measure`].
+//! in: `omni`, `scheduler`, [`session`], [`compare`], [`eval`], [`measure`].
 #![warn(missing_docs)]
 
 mod ask;
@@ -24,6 +24,7 @@ pub mod compare;
 mod decoding;
 mod engine;
 mod error;
+pub mod eval;
 mod fence;
 mod graph;
 pub mod hearing;
@@ -43,7 +44,7 @@ pub use decoding::sampling::SamplingConfig;
 pub use decoding::task::{Source, Task};
 pub use engine::{Answer, Memory};
 pub use error::{Error, ErrorKind, Result};
-pub use graph::{Provider, Runtime};
+pub use graph::{Kernels, Provider, Runtime};
 pub use model::Manifest;
 pub use omni::Omni;
 pub use scheduler::{Limits, Request, Scheduler};

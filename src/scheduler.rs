@@ -1,7 +1,8 @@
 //! Many conversations at once: one model, one batch, every answer on time.
 //!
 //! Front-end threads prepare questions (mel, encoder), one thread drives the engine that reads prompts
-//! in pieces and steps all answers together, and codec threads serve the answer whose player would
+//! in pieces and steps all answers together (not while a question is prepared and every player has
+//! enough to play), and codec threads serve the answer whose player would
 //! run dry first. What an answer says does not depend on who else is answered: in the fused profile
 //! to the bit, since rows are computed in pairs; in the portable one as far as rounding goes.
 //! [`Omni::stream`] computes a lone row alone, which is faster, and in a quantised model may round
@@ -19,7 +20,7 @@ use crate::decoding::generation::Ended;
 use crate::engine::codec_queue::CodecQueue;
 use crate::engine::front_end::{FrontEnd, check_source, prepare_text};
 use crate::engine::{
-    Admission, Answer, Ending, Engine, Memory, Permit, Receive, Registry, Sink, Tools,
+    Admission, Answer, Ending, Engine, Memory, PATIENCE, Permit, Receive, Registry, Sink, Tools,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Decoder, KvCache};
@@ -142,6 +143,8 @@ pub struct Scheduler {
     manifest: Arc<Manifest>,
     tokenizer: Arc<Tokenizer>,
     taken: Arc<AtomicUsize>,
+    /// Spoken questions on their way to the decoder.
+    encoding: Arc<AtomicUsize>,
     registry: Registry,
     limits: Limits,
     load: Millis,
@@ -163,6 +166,8 @@ struct Submission {
     memory: Option<Memory>,
     keep_memory: bool,
     sink: Sink,
+    /// Its place among those that are being encoded.
+    encoding: Option<Permit>,
 }
 
 impl Scheduler {
@@ -186,6 +191,7 @@ impl Scheduler {
             manifest: omni.manifest,
             tokenizer: omni.tokenizer,
             taken: Arc::default(),
+            encoding: Arc::default(),
             registry: Registry::default(),
             limits,
             load: omni.load,
@@ -203,13 +209,13 @@ impl Scheduler {
             scheduler.spawn("codec", move || queue.serve(|job| job.run(&mut codec)));
         }
         let (manifest, tokenizer) = (scheduler.manifest.clone(), scheduler.tokenizer.clone());
-        let decoder = omni.decoder;
+        let (decoder, encoding) = (omni.decoder, scheduler.encoding.clone());
         scheduler.spawn("decoder", move || {
             answer(
                 (decoder, partner),
                 limits.prefill_columns,
                 (&manifest, &tokenizer, &codec_queue),
-                &admissions,
+                (&admissions, &encoding),
             );
         });
         Ok(scheduler)
@@ -245,13 +251,14 @@ impl Scheduler {
             memory: request.memory,
             keep_memory: request.keep_memory,
             sink,
+            encoding: None,
         })?;
         Ok(answer)
     }
 
     /// A thread that is gone has taken the other end with it: then the sink is dropped here, and the
     /// answer says so.
-    fn enter(&self, submission: Submission) -> Result<()> {
+    fn enter(&self, mut submission: Submission) -> Result<()> {
         let Some(entrance) = &self.entrance else {
             return Ok(());
         };
@@ -263,6 +270,7 @@ impl Scheduler {
                 let _ = entrance.prepared.send(submission.admission(prepared));
             }
             Question::Audio(_) => {
+                submission.encoding = Permit::take(&self.encoding, usize::MAX);
                 let _ = entrance.spoken.send(submission);
             }
         }
@@ -364,7 +372,7 @@ fn answer(
     (mut decoder, partner): (Decoder, KvCache),
     prefill_columns: usize,
     (manifest, tokenizer, codec_queue): (&Manifest, &Tokenizer, &CodecQueue),
-    admissions: &Receiver<Admission>,
+    (admissions, encoding): (&Receiver<Admission>, &AtomicUsize),
 ) {
     let codec_queue = codec_queue.open();
     let tools = Tools {
@@ -382,6 +390,15 @@ fn answer(
         }
         while let Ok(one) = admissions.try_recv() {
             engine.admit(one);
+        }
+        if encoding.load(Ordering::Acquire) > 0 && engine.can_wait() {
+            // The encoder gets the cores.
+            admissions
+                .recv_timeout(PATIENCE)
+                .into_iter()
+                .for_each(|one| engine.admit(one));
+            engine.end_cancelled();
+            continue;
         }
         engine.advance();
     }

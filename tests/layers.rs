@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the ground up. `docs/architecture.md` says what each owns.
-const LAYERS: [&str; 16] = [
+const LAYERS: [&str; 17] = [
     "fence",
     "sync",
     "error",
@@ -20,6 +20,7 @@ const LAYERS: [&str; 16] = [
     "scheduler",
     "session",
     "compare",
+    "eval",
     "measure",
 ];
 

@@ -204,6 +204,49 @@ fn an_answer_is_cut_where_it_was_heard() {
 }
 
 #[test]
+fn an_answer_that_is_still_written_is_cut_and_its_item_deleted() {
+    let server = Server::start(&model(), &[]);
+    let mut client = Client::in_mid_answer(&server);
+    let item = client.all("response.output_item.added")[0]["item"]["id"].clone();
+    client.send(json!({"type": "conversation.item.truncate", "item_id": item, "audio_end_ms": 0}));
+    client.until("conversation.item.truncated");
+    client.send(json!({"type": "response.cancel"}));
+    client.until("response.done");
+    client.send(json!({"type": "conversation.item.retrieve", "item_id": item}));
+    let kept = client.until("conversation.item.retrieved");
+    assert_eq!(
+        kept["item"]["content"][0]["transcript"], "",
+        "nothing was heard"
+    );
+    let done = client.all("conversation.item.done").len();
+
+    client.send(json!({"type": "response.create"}));
+    let item = client.until("response.output_item.added")["item"]["id"].clone();
+    client.send(json!({"type": "conversation.item.delete", "item_id": item}));
+    client.until("conversation.item.deleted");
+    client.send(json!({"type": "response.cancel"}));
+    client.until("response.done");
+    assert_eq!(client.all("conversation.item.done").len(), done);
+    assert!(client.all("error").is_empty());
+}
+
+#[test]
+fn each_of_two_turns_that_come_at_once_has_its_response() {
+    let server = Server::start(&bundled(), &[]);
+    let mut client = Client::new(&server);
+    let turn = turn(&bundled_question());
+    client.append(&[&turn[..], &turn[..]].concat());
+    client.until("response.done");
+    client.until("response.done");
+    let done = client.all("response.done");
+    let statuses = [0, 1].map(|i| done[i]["response"]["status"].as_str());
+    assert_eq!(statuses, [Some("cancelled"), Some("completed")]);
+    let details = &done[0]["response"]["status_details"];
+    assert_eq!(details["reason"], "turn_detected");
+    assert_eq!(client.all("response.created").len(), 2);
+}
+
+#[test]
 fn an_answer_is_cancelled_and_the_next_one_waits_for_its_end() {
     let server = Server::start(&model(), &[]);
     let mut client = Client::in_mid_answer(&server);

@@ -6,9 +6,9 @@ mod realtime;
 #[path = "common/server.rs"]
 mod server;
 
-use common::{bundled, model};
-use realtime::{Client, LONG};
-use serde_json::json;
+use common::{bundled, bundled_question, model};
+use realtime::{Client, LONG, turn};
+use serde_json::{Value, json};
 use server::Server;
 use tungstenite::Message;
 
@@ -46,8 +46,28 @@ fn what_cannot_be_read_is_an_error_and_the_socket_stays() {
         ),
         (
             r#"{"type": "session.update", "session": {"voice": "alloy"}, "event_id": "e5"}"#,
-            "invalid_value",
+            "unknown_parameter",
             Some("e5"),
+        ),
+        (
+            r#"{"type": "input_audio_buffer.append", "audio": 5, "event_id": "e6"}"#,
+            "invalid_type",
+            Some("e6"),
+        ),
+        (
+            r#"{"type": "response.create", "response": {"conversation": "foo"}, "event_id": "e7"}"#,
+            "invalid_value",
+            Some("e7"),
+        ),
+        (
+            r#"{"type": "response.create", "response": {"output_modalities": ["text", "audio"]}, "event_id": "e8"}"#,
+            "invalid_value",
+            Some("e8"),
+        ),
+        (
+            r#"{"type": "response.create", "response": {"metadata": {"n": 1}}, "event_id": "e9"}"#,
+            "invalid_type",
+            Some("e9"),
         ),
     ];
     for (message, code, event_id) in bad {
@@ -58,7 +78,22 @@ fn what_cannot_be_read_is_an_error_and_the_socket_stays() {
             (Some(code), event_id)
         );
         assert_eq!(error["type"], "invalid_request_error");
+        let sentence = error["message"].as_str().expect("a sentence");
+        for rust in ["struct ", "enum ", "f64", "expected", "sequence", "variant"] {
+            assert!(!sentence.contains(rust), "{sentence}");
+        }
     }
+    let long = "x".repeat(513);
+    client.send(
+        json!({"type": "conversation.item.create", "event_id": "e10",
+        "item": {"id": long, "type": "message", "role": "user", "content": []}}),
+    );
+    let error = &client.until("error")["error"];
+    assert_eq!(error["param"], "item.id");
+    assert_eq!(
+        error["message"],
+        "item.id has 513 characters, and at most 512 are taken"
+    );
     client
         .socket
         .send(Message::binary(vec![0, 159, 146, 150]))
@@ -138,6 +173,32 @@ fn a_browser_gives_its_token_as_a_subprotocol() {
     let url = format!("ws://{}/v1/realtime", server.address);
     let refused = tungstenite::client(url.as_str(), server.connect());
     assert!(refused.is_err_and(|error| error.to_string().contains("401")));
+}
+
+#[test]
+fn the_log_tells_a_conversation_at_its_end() {
+    let server = Server::start(&bundled(), &["--log", "json", "--conversations", "1"]);
+    let mut client = Client::new(&server);
+    client.append(&turn(&bundled_question()));
+    client.until("response.done");
+    let mut refused = Client::with_headers(&server, &[]);
+    assert_eq!(refused.until("error")["error"]["code"], "server_full");
+    let full = "mini_omni_refusals_total{reason=\"server_full\"}";
+    assert_eq!(server.metric(full), 1.0);
+    drop(client);
+    let line: Value = serde_json::from_str(&server.logged("conversation")).expect("an object");
+    let told = (&line["turns"], &line["answers"], &line["reason"]);
+    assert_eq!(told, (&json!(1), &json!(1), &json!("client_gone")));
+    assert!(
+        line["conversation"]
+            .as_str()
+            .is_some_and(|id| id.starts_with("sess_"))
+    );
+    assert!(
+        line["seconds"]
+            .as_f64()
+            .is_some_and(|seconds| seconds > 0.0)
+    );
 }
 
 #[test]

@@ -421,7 +421,7 @@ fn an_end_can_be_told_on_the_threads_that_write() {
 }
 
 #[test]
-fn the_bench_finds_how_many_are_on_time() {
+fn the_bench_finds_how_many_are_sustained() {
     let folder = tempfile::tempdir().expect("a folder");
     let json = folder.path().join("now.json");
     let (model, json) = (model(), text(&json));
@@ -438,12 +438,12 @@ fn the_bench_finds_how_many_are_on_time() {
     assert!(output.status.success(), "{}", stderr(&output));
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
-        said.contains("2 of 2 conversations at once are on time"),
+        said.contains("2 of 2 conversations at once are sustained"),
         "{said}"
     );
     let report = std::fs::read(json).expect("results");
     let report: serde_json::Value = serde_json::from_slice(&report).expect("JSON");
-    assert_eq!(report["conversations"]["on_time"], 2);
+    assert_eq!(report["conversations"]["sustained"], 2);
     let stages = report["stages_ms"].to_string();
     for stage in ["step at 100", "step at 2000", "answer, half text"] {
         assert!(stages.contains(stage), "{stages}");

@@ -180,6 +180,10 @@ fn a_recording_is_transcribed_in_every_format() {
     let verbose = ask("verbose_json").json();
     assert_eq!(verbose["segments"][0]["text"], QUESTION);
     assert_eq!(verbose["duration"], verbose["segments"][0]["end"]);
+    assert_eq!(verbose["language"], "english");
+    assert_eq!(verbose["segments"][0]["seek"], 0);
+    let tokens = verbose["segments"][0]["tokens"].as_array();
+    assert!(tokens.is_some_and(|tokens| tokens.len() > 3), "{verbose}");
     assert!(ask("srt").text().starts_with("1\n00:00:00,000 --> 00:00:0"));
     let vtt = ask("vtt");
     assert!(vtt.text().starts_with("WEBVTT\n\n00:00:00.000 --> "));
@@ -208,6 +212,28 @@ fn a_recording_is_transcribed_in_every_format() {
         (QUESTION, &json!(QUESTION))
     );
     assert_eq!(done["type"], "transcript.text.done");
+}
+
+#[test]
+fn what_a_form_says_is_taken_or_refused() {
+    let server = Server::start(&model(), &[]);
+    let refused = |fields: &[(&str, &str)], code: &str| {
+        let reply = server.form("/v1/audio/transcriptions", &recording(), fields);
+        reply.assert_refused(400, code);
+    };
+    refused(&[("stream", "maybe")], "invalid_request");
+    refused(&[("temperature", "warm")], "invalid_request");
+    refused(&[("timestamp_granularities[]", "word")], "unsupported");
+    refused(
+        &[("timestamp_granularities[]", "letter")],
+        "invalid_request",
+    );
+    for format in ["srt", "vtt", "text", "verbose_json"] {
+        refused(
+            &[("response_format", format), ("stream", "true")],
+            "unsupported",
+        );
+    }
 }
 
 #[test]

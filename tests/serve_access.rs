@@ -33,6 +33,7 @@ fn a_token_is_asked_for_where_there_is_one() {
     for server in [by_file, by_variable] {
         let ask = |headers: &[_]| server.ask("GET", "/v1/models", headers, b"");
         ask(&[]).assert_refused(401, "invalid_api_key");
+        assert!(ask(&[]).head.contains("www-authenticate: bearer"));
         ask(&[("Authorization", "Bearer s3cre")]).assert_refused(401, "invalid_api_key");
         assert_eq!(ask(&[("Authorization", "Bearer s3cret")]).status, 200);
         let protocols = "realtime, openai-insecure-api-key.s3cret";
@@ -126,7 +127,13 @@ fn a_page_of_another_site_may_not_ask_unless_it_is_named() {
 fn a_name_that_only_points_to_loopback_is_not_the_servers() {
     let server = Server::start(&model(), &[]);
     let named = |host: &str| server.ask("GET", "/v1/models", &[("Host", host)], b"");
-    for host in ["localhost", "127.0.0.1:8910", "[::1]:1"] {
+    for host in [
+        "localhost",
+        "127.0.0.1:8910",
+        "[::1]:1",
+        "LOCALHOST",
+        "localhost.:80",
+    ] {
         assert_eq!(named(host).status, 200, "{host}");
     }
     for host in ["evil.example", "localhost.evil.example:80"] {
@@ -162,6 +169,28 @@ fn garbage_is_refused_in_a_sentence_and_harms_nobody() {
         let reply = server.post("/v1/chat/completions", &body);
         reply.assert_refused(400, "invalid_request");
         assert_eq!(reply.json()["error"]["param"], field);
+    }
+    let zero = server.post("/chat", r#"{"audio":"","max_tokens":0}"#);
+    zero.assert_refused(400, "invalid_request");
+    assert_eq!(zero.json()["error"]["param"], "max_tokens");
+    for (body, sentence) in [
+        ("[]", "the JSON is an array, not an object"),
+        ("{}", "messages is needed and is missing"),
+        (
+            r#"{"messages":[{"role":"user","content":7}]}"#,
+            "messages[0].content is 7, not a string or an array",
+        ),
+        (
+            r#"{"messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{}}]}]}"#,
+            "messages[0].content[0].input_audio.data is needed and is missing",
+        ),
+        (
+            r#"{"messages":[],"stream":"yes"}"#,
+            "stream is \"yes\", not true or false",
+        ),
+    ] {
+        let reply = server.post("/v1/chat/completions", body);
+        assert_eq!(reply.json()["error"]["message"], sentence);
     }
     server
         .post("/chat", r#"{"audio":"%%%"}"#)

@@ -6,6 +6,7 @@ mod common;
 mod server;
 
 use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt;
 
 use common::*;
@@ -113,14 +114,44 @@ fn a_server_that_is_told_to_stop_ends_its_answers_first() {
     assert_eq!(server.ended().code(), Some(0));
 }
 
+/// Whether this process was started to ignore a signal, as a shell's background jobs are: the server
+/// that it starts ignores it, too.
+fn is_ignored(signal: u32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & (1 << (signal - 1)) != 0)
+}
+
 #[test]
 fn an_idle_server_ends_when_it_is_told_to() {
-    for signal in ["-TERM", "-INT"] {
+    let signals = [("-TERM", 15), ("-INT", 2), ("-QUIT", 3)];
+    for (signal, _) in signals.iter().filter(|(_, number)| !is_ignored(*number)) {
         let mut server = Server::start(&model(), &[]);
         let _idle = server.connect();
         server.signal(signal);
         assert_eq!(server.ended().code(), Some(0));
     }
+}
+
+#[test]
+fn a_server_that_stops_waits_for_no_body_and_lets_nobody_wait() {
+    let mut server = Server::start(&model(), &[]);
+    let mut half = server.connect();
+    half.write_all(&request("POST", "/chat", &[], &[b'x'; 100])[..150])
+        .expect("a part");
+    let mut head = server.connect();
+    head.write_all(b"GET /healthz HTTP/1.1\r\nHo")
+        .expect("a part");
+    // Both have arrived before the signal.
+    assert_eq!(server.get("/healthz").status, 200);
+    server.signal("-TERM");
+    Reply::read(half).assert_refused(503, "server_stopping");
+    server.wait_until("refused by the system", || {
+        TcpStream::connect(server.address).is_err()
+    });
+    drop(head);
+    assert_eq!(server.ended().code(), Some(0));
 }
 
 #[test]

@@ -131,6 +131,26 @@ fn what_is_no_speech_is_no_turn() {
     }
 }
 
+/// Noise shaped like a cough without a voice, made here: a burst of 50 ms, and the breath behind it.
+fn cough(level: f32) -> Vec<f32> {
+    let n = RATE / 6;
+    let breath = noise(level * 0.4, n).into_iter().enumerate();
+    let breath = breath.map(|(i, x)| x * (1.0 - i as f32 / n as f32));
+    noise(level, RATE / 20).into_iter().chain(breath).collect()
+}
+
+#[test]
+fn noise_shaped_like_a_cough_is_no_turn_and_interrupts_nobody() {
+    for level in [0.1, 0.3, 0.9] {
+        let sound = [room(RATE), cough(level), room(RATE)].concat();
+        let heard = told(ListenerRules::default(), &sound, PIECE);
+        assert!(heard.is_empty(), "{level}: {heard:?}");
+        let talk = converse(&answer(), &at_four_seconds(&cough(level)));
+        let stopped = |heard: &Heard| matches!(heard, Heard::Interruption { .. });
+        assert!(!talk.iter().any(|(_, heard)| stopped(heard)), "{talk:?}");
+    }
+}
+
 #[test]
 fn a_sound_that_is_no_number_does_not_deafen() {
     let bad = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX].repeat(800);
@@ -149,7 +169,8 @@ fn a_complete_question_ends_sooner_by_meaning() {
         };
         let mut listener = listener(rules);
         let ends = sound.chunks(PIECE).position(|piece| {
-            let heard = listener.hear(piece, None).expect("heard");
+            let mut heard = listener.hear(piece, None).expect("heard");
+            heard.extend(listener.wait().expect("judged"));
             heard.iter().any(|heard| matches!(heard, Heard::End { .. }))
         });
         ends.expect("a turn") * PIECE

@@ -20,12 +20,11 @@ from .checkpoint import Tensors
 from .config import CodecConfig
 from .errors import ExportError
 from .functions import SNAKE, SNAKE_CONV
-from .graph import Graph
+from .graph import END, Graph
 
 SNAKE_EPS = 1e-9
 RESIDUAL_DILATIONS = [1, 3, 9]
 KERNEL = 7
-END = np.iinfo(np.int64).max
 
 
 def weight_norm(tensors: Tensors, name: str) -> np.ndarray:

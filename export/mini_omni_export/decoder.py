@@ -15,7 +15,7 @@ from onnx import TensorProto, helper
 from .checkpoint import Tensors
 from .config import AUDIO_STREAMS, DecoderConfig
 from .functions import CACHED_ATTENTION
-from .graph import MICROSOFT, Graph, Table
+from .graph import END, MICROSOFT, Graph, Table
 
 STREAMS = AUDIO_STREAMS + 1
 HEAD_MULTIPLE = 16  # of the head size, for GroupQueryAttention to rotate it
@@ -53,8 +53,7 @@ def build_decoder(graph: Graph, tensors: Tensors, config: DecoderConfig, fused: 
         attended = cache.attend(layer, normed)
         normed, x = _norm(build, f"transformer.h.{layer}.norm_2", x, attended)
         skip = _mlp(build, layer, normed)
-    last = [graph.node("Gather", v, graph.const(-1), axis=1) for v in (x, skip)]
-    hidden, _ = _norm(build, "transformer.ln_f", *last)
+    hidden, _ = _norm(build, "transformer.ln_f", _last(build, x), _last(build, skip))
     _heads(build, hidden, text_table, audio_table)
 
 
@@ -104,6 +103,14 @@ def _embed(build: _Build, text_table: Table, audio_table: Table) -> str:
         "Add", graph.node("Mul", audio, keep), graph.node("Mul", "audio_features", weight)
     )
     return graph.node("Mul", graph.node("Add", audio, text), graph.floats(1 / STREAMS))
+
+
+def _last(build: _Build, x: str) -> str:
+    """The last column, [batch, n_embd]; CoreML has no Gather."""
+    graph = build.graph
+    if build.fused:
+        return graph.node("Gather", x, graph.const(-1), axis=1)
+    return graph.node("Squeeze", graph.slice(x, -1, END, axis=1), graph.const([1]))
 
 
 def _norm(build: _Build, name: str, x: str, skip: str | None) -> tuple[str, str]:
@@ -276,21 +283,14 @@ class _PortableAttention:
         """Heads of one group share its keys: [batch, groups, heads per group, seq, head_size]."""
         graph, config = self.build.graph, self.build.config
         groups, per = config.n_query_groups, config.n_head // config.n_query_groups
-        # Shapes are spelled with the sizes known, so that only seq is left to infer.
         q = graph.node("Mul", q, graph.floats(config.head_size**-0.5))
-        seq = graph.node("Shape", q, start=2, end=3)
-        batch = graph.node("Shape", q, start=0, end=1)
-        grouped = graph.node("Concat", batch, graph.const([groups, per]), seq,
-                             graph.const([config.head_size]), axis=0)
-        q = graph.node("Reshape", q, grouped)
+        q = graph.reshape(q, [0, groups, per, -1, config.head_size])
         k = graph.node("Unsqueeze", k, graph.const([2]))
         v = graph.node("Unsqueeze", v, graph.const([2]))
         scores = graph.node("MatMul", q, graph.node("Transpose", k, perm=[0, 1, 2, 4, 3]))
         weights = graph.node("Softmax", graph.node("Add", scores, self.bias), axis=-1)
         out = graph.node("MatMul", weights, v)
-        whole = graph.node("Concat", batch, graph.const([config.n_head]), seq,
-                           graph.const([config.head_size]), axis=0)
-        return graph.node("Reshape", out, whole)
+        return graph.reshape(out, [0, config.n_head, -1, config.head_size])
 
 
 def _heads(build: _Build, hidden: str, text_table: Table, audio_table: Table) -> None:

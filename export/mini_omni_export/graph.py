@@ -25,6 +25,7 @@ MICROSOFT = "com.microsoft"
 OWN = "mini_omni"  # functions of plain operators, for which the runtime may have one kernel
 INLINE_BYTES = 1024  # smaller tensors stay in the graph, where shape inference can read them
 ALIGNMENT = 64
+END = np.iinfo(np.int64).max  # of a slice
 DTYPES = {"float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16,
           "int64": TensorProto.INT64, "int32": TensorProto.INT32}
 

@@ -9,5 +9,6 @@ import os
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import onnxruntime  # noqa: E402
+from onnxruntime.tools.mobile_helpers import usability_checker  # noqa: E402
 
-__all__ = ["onnxruntime"]
+__all__ = ["onnxruntime", "usability_checker"]

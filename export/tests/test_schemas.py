@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from conftest import PROFILES, ROOT, TINY
 from jsonschema import Draft202012Validator, ValidationError
+from referencing import Registry, Resource
 
 from mini_omni_export.cli import main
 
@@ -18,6 +19,7 @@ BINARY = ROOT / "target" / "release" / "mini-omni"
 MODEL = ROOT / "onnx" / "tiny-random"
 BUNDLED = ROOT / "onnx" / "mini-omni-small"
 QUESTION = ROOT / "tests" / "fixtures" / "audio" / "output1.wav"
+EVAL = ROOT / "tests" / "fixtures" / "eval"
 FOLDERS = [MODEL, BUNDLED, *(TINY / profile for profile in PROFILES)]
 
 
@@ -42,7 +44,10 @@ def complete(part: Any) -> Any:
 
 def hold(name: str, value: dict[str, Any]) -> None:
     """`value` fits its schema, and the schema describes all of it."""
-    Draft202012Validator(complete(schema(name))).validate(value)
+    names = [path.name for path in SCHEMAS.glob("*.json")]
+    schemas = [(n, complete(schema(n.removesuffix(".schema.json")))) for n in names]
+    registry = Registry().with_resources((n, Resource.from_contents(s)) for n, s in schemas)
+    Draft202012Validator(complete(schema(name)), registry=registry).validate(value)
 
 
 def run(command: str, *arguments: str | Path) -> dict[str, Any]:
@@ -99,6 +104,25 @@ def test_a_recording_and_what_is_held_against_it_fit_their_schemas(tmp_path):
     hold("recording", json.loads((folder / "recording.json").read_text(encoding="utf-8")))
     held = ["--reference", folder, "--gates", gates, "--json", "-"]
     hold("comparison", run("compare", *held, "--calibrate"))
+
+
+@pytest.mark.parametrize(
+    ("data", "more"),
+    [
+        ("LibriSpeech", []),
+        ("questions.jsonl", []),
+        ("questions.jsonl", ["--task", "a1a2", "--judge", "echo eight"]),
+    ],
+    ids=["transcribed", "answered", "judged"],
+)
+def test_an_evaluation_fits_its_schemas(tmp_path, data, more):
+    out = tmp_path / "lines.jsonl"
+    steps = ["--max-steps", "12", "--json", "-", "--out", out]
+    hold("eval", run("eval", "--data", EVAL / data, *steps, *more))
+    lines = out.read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 7
+    for line in lines:
+        hold("eval-line", json.loads(line))
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)

@@ -1,8 +1,9 @@
 //! Where and how to compute: options that every command shares.
 
 use anyhow::Result;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use mini_omni::{EncoderWindow, Provider, Runtime};
+use mini_omni::{EncoderWindow, Kernels, Provider, Runtime};
 
 use super::terminal::say;
 
@@ -19,6 +20,10 @@ pub struct Compute {
     /// What computes. A provider that is not there is an error
     #[arg(long, value_enum, default_value_t = ProviderArg::Cpu)]
     provider: ProviderArg,
+    /// Kernels for the processor's instructions, or ONNX Runtime's own in their place; the fastest
+    /// where not given, which `inspect` names. Those that the processor lacks are an error
+    #[arg(long, value_name = "NAME", value_parser = kernels_parser())]
+    kernels: Option<Kernels>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -69,12 +74,25 @@ impl Compute {
             ProviderArg::Cuda => Provider::Cuda,
             ProviderArg::Coreml => Provider::CoreMl,
         };
-        let runtime = Runtime::load(asked, self.threads)?;
+        let mut runtime = Runtime::load(asked, self.threads)?;
+        if let Some(kernels) = self.kernels {
+            runtime = runtime.with_kernels(kernels)?;
+        }
         if asked == Provider::Auto {
             say(format_args!("provider: {}", runtime.provider().name()));
         }
         Ok(runtime)
     }
+}
+
+fn kernels_parser() -> impl TypedValueParser<Value = Kernels> {
+    let names = Kernels::ALL.map(Kernels::name);
+    PossibleValuesParser::new(names).try_map(|name| {
+        let found = Kernels::ALL
+            .into_iter()
+            .find(|kernels| kernels.name() == name);
+        found.ok_or("no kernels of that name")
+    })
 }
 
 fn threads(given: &str) -> Result<usize, String> {

@@ -19,6 +19,7 @@ fn of(kind: ErrorKind) -> Option<&'static str> {
         ErrorKind::Provider => {
             Some("--provider cpu always works; --provider auto takes the best there is")
         }
+        ErrorKind::Kernels => Some("without --kernels the fastest compute that this processor has"),
         ErrorKind::Runtime => Some("`make onnxruntime` in the source tree fetches ONNX Runtime"),
         ErrorKind::Model => Some(
             "`mini-omni inspect MODEL --verify` checks a model folder, mini-omni-export makes one",
@@ -46,6 +47,7 @@ mod tests {
             (ErrorKind::NeedsText, "--text"),
             (ErrorKind::NoWords, "--text"),
             (ErrorKind::Provider, "--provider cpu"),
+            (ErrorKind::Kernels, "without --kernels"),
             (ErrorKind::Runtime, "make onnxruntime"),
             (ErrorKind::Model, "mini-omni-export"),
         ] {

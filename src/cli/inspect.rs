@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::Args;
+use mini_omni::Kernels;
 use mini_omni::model::{GraphSpec, Manifest, TensorSpec, Weights};
 
 use super::terminal::print;
@@ -109,6 +110,7 @@ fn table(m: &Manifest) -> String {
             ),
         ),
         ("hash", m.hash()),
+        ("kernels", kernels()),
     ];
     for source in &m.source {
         rows.push((
@@ -145,6 +147,16 @@ fn table(m: &Manifest) -> String {
         text += &format!("graph        {name}: {}\n", signature(graph));
     }
     text
+}
+
+/// What computes on this processor, and what else could.
+fn kernels() -> String {
+    let best = Kernels::best();
+    let here = Kernels::ALL
+        .into_iter()
+        .filter(|other| other.is_here() && *other != best);
+    let others: Vec<_> = here.map(Kernels::name).collect();
+    format!("{}; by --kernels also {}", best.name(), others.join(", "))
 }
 
 /// Inputs and outputs, without the many that carry state.

@@ -7,6 +7,7 @@ mod ask;
 mod bench;
 mod compare;
 mod compute;
+mod eval;
 mod hints;
 mod inspect;
 mod machine;
@@ -29,7 +30,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-/// Exit code where two models agree less than asked for.
+/// Exit code where a gate falls: two models agree less than asked for, or a set is answered worse.
 pub const EXIT_DISAGREES: u8 = 1;
 /// Exit code for bad input of any kind.
 pub const EXIT_BAD_INPUT: u8 = 2;
@@ -40,6 +41,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  done
   1  compare: a gate fell, or fewer ids agree than --min-agreement asks for
+     eval: more words are wrong than --max-wer allows, or fewer answers right than --min-right asks for
   2  something given was wrong or could not be used; a sentence says what
   3  ask: the question holds no speech";
 
@@ -62,6 +64,9 @@ enum Command {
     /// Hold a model against a reference, stage by stage: features, logits, ids, sound
     #[command(after_help = EXIT_CODES)]
     Compare(Box<compare::Compare>),
+    /// Measure answers by a labelled set: word error rates, right answers
+    #[command(after_help = EXIT_CODES)]
+    Eval(eval::Eval),
     /// Record a model's answers, to hold later ones against with compare
     #[command(after_help = EXIT_CODES)]
     Record(record::Record),
@@ -87,6 +92,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Ask(ask) => ask.run(),
         Command::Bench(bench) => bench.run(),
         Command::Compare(compare) => compare.run(),
+        Command::Eval(eval) => eval.run(),
         Command::Record(record) => record.run(),
         Command::Talk(talk) => talk.run(),
         Command::Inspect(inspect) => inspect.run(),

@@ -3,7 +3,8 @@
 //! An answer is kept in memory until it is complete, so a signal that comes meanwhile ends the program
 //! as usual and leaves nothing behind. Only while a complete file is put in its place, a matter of
 //! milliseconds, there is a temporary one: a signal that comes then acts right after it. The second
-//! signal acts at once, since a disk may hang.
+//! signal acts at once, since a disk may hang. `talk` and `serve` are told of the first, and end in
+//! order.
 
 #[cfg(unix)]
 pub use unix::{postponed, told};
@@ -14,8 +15,24 @@ pub fn postponed<T>(work: impl FnOnce() -> T) -> T {
     work()
 }
 
+/// Calls `stop` at the first Ctrl-C; the second ends the program.
+#[cfg(all(not(unix), feature = "serve"))]
+pub fn told(stop: impl Fn() + Send + 'static) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let wait = async move {
+        let _ = tokio::signal::ctrl_c().await;
+        stop();
+        let _ = tokio::signal::ctrl_c().await;
+        std::process::exit(i32::from(super::EXIT_BAD_INPUT));
+    };
+    std::thread::spawn(move || runtime.block_on(wait));
+    Ok(())
+}
+
 /// Other systems end a program as they like.
-#[cfg(not(unix))]
+#[cfg(all(not(unix), not(feature = "serve")))]
 pub fn told(_: impl Fn() + Send + 'static) -> std::io::Result<()> {
     Ok(())
 }

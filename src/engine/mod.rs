@@ -1,7 +1,8 @@
 //! The loop that every answer comes from: read a piece of a newcomer's prompt, step everyone.
 //!
 //! [`crate::Omni::stream`] drives it for one question, [`crate::Scheduler`] for many. Newcomers take
-//! their pieces in turn, so that none waits for more than one piece of each other. A question comes
+//! their pieces in turn, so that none waits for more than one piece of each other. Answers whose
+//! players have much left to play give way to newcomers. A question comes
 //! through the `front_end`, its prompt is read (`prefill`), then its answer takes steps in the
 //! `batch`; its `writer` sends words to the `sink` and frames to the `codec_queue`.
 
@@ -39,10 +40,14 @@ pub(crate) use writer::{FrameSink, Length, Writer};
 
 /// How long an advance waits for the codec if no prompt is to be read: sinks and new questions are
 /// looked at this often.
-const PATIENCE: Duration = Duration::from_millis(20);
+pub(crate) const PATIENCE: Duration = Duration::from_millis(20);
 
 /// Pieces that a newcomer reads at once while nobody else waits.
 const ALONE: usize = 16;
+
+/// What every player must have left to play before its answer gives way to a newcomer: more than it
+/// takes to read a prompt, or to find that an encoder will be long.
+const LEAD: Duration = Duration::from_secs(1);
 
 /// What an engine writes answers with.
 #[derive(Clone, Copy)]
@@ -105,6 +110,17 @@ impl<'a> Engine<'a> {
         self.newcomers.is_empty() && self.batch.is_empty()
     }
 
+    /// Whether the answers under way can wait for a question that is being encoded: all have sound to
+    /// play meanwhile, and no prompt is to be read.
+    pub fn can_wait(&self) -> bool {
+        !self.batch.is_empty() && self.newcomers.is_empty() && self.are_ahead()
+    }
+
+    /// Whether no answer under way needs its next step soon. One that does not speak does.
+    fn are_ahead(&self) -> bool {
+        self.batch.all_speak() && self.tools.codec_queue.is_ahead(LEAD)
+    }
+
     /// Takes a question in.
     pub fn admit(&mut self, admission: Admission) {
         let Admission {
@@ -144,7 +160,8 @@ impl<'a> Engine<'a> {
         }
     }
 
-    fn end_cancelled(&mut self) {
+    /// Ends the answers that nobody wants any more.
+    pub fn end_cancelled(&mut self) {
         let streams = self.tools.manifest.ids.streams();
         self.newcomers.retain(|one| {
             if one.sink.is_over() {
@@ -161,7 +178,7 @@ impl<'a> Engine<'a> {
         let Some(mut newcomer) = self.newcomers.pop_front() else {
             return;
         };
-        let nobody_waits = self.batch.is_empty() && self.newcomers.is_empty();
+        let nobody_waits = self.newcomers.is_empty() && self.are_ahead();
         let columns = if nobody_waits {
             self.prefill_columns.saturating_mul(ALONE)
         } else {

@@ -42,12 +42,12 @@ pub(super) fn find() -> Result<PathBuf> {
     let beside = program.as_deref().and_then(Path::parent);
     places(beside, env::var_os("LD_LIBRARY_PATH"))
         .iter()
-        .find_map(|folder| library_in(folder))
+        .find_map(|folder| HERE.library_in(folder))
         .ok_or_else(|| {
             let beside = beside.map_or("the program".into(), |folder| folder.display().to_string());
             failed(format!(
                 "ONNX Runtime was not found; put {} (with or without a version behind it) into {beside}, or name it in {VARIABLE}; it comes with the Python package onnxruntime and with Microsoft's release archives",
-                plain_name(),
+                HERE.plain(),
             ))
         })
 }
@@ -80,58 +80,117 @@ fn program() -> Option<PathBuf> {
     fs::canonicalize(&program).ok().or(Some(program))
 }
 
-fn plain_name() -> String {
-    format!("{DLL_PREFIX}onnxruntime{DLL_SUFFIX}")
+/// How a system names shared libraries.
+#[derive(Clone, Copy)]
+struct Naming {
+    prefix: &'static str,
+    suffix: &'static str,
 }
 
-/// The library in a folder. Linux wheels and archives name it with its version, as in
-/// libonnxruntime.so.1.31.1; macOS's libonnxruntime.1.31.1.dylib.
-fn library_in(folder: &Path) -> Option<PathBuf> {
-    let plain = folder.join(plain_name());
-    if plain.is_file() {
-        return Some(plain);
+const HERE: Naming = Naming {
+    prefix: DLL_PREFIX,
+    suffix: DLL_SUFFIX,
+};
+
+impl Naming {
+    /// The library's name without a version.
+    fn plain(self) -> String {
+        format!("{}onnxruntime{}", self.prefix, self.suffix)
     }
-    let mut versioned: Vec<_> = fs::read_dir(folder)
-        .ok()?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| is_versioned(path) && path.is_file())
-        .collect();
-    versioned.sort();
-    versioned.pop()
-}
 
-fn is_versioned(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str());
-    let version = |name: &str| {
-        let start = format!("{DLL_PREFIX}onnxruntime");
-        let rest = name.strip_prefix(&start)?;
-        let rest = rest
-            .strip_prefix(&format!("{DLL_SUFFIX}."))
-            .or_else(|| rest.strip_prefix('.')?.strip_suffix(DLL_SUFFIX))?;
-        rest.starts_with(|c: char| c.is_ascii_digit()).then_some(())
-    };
-    name.and_then(version).is_some()
+    /// The version in a file's name, if it is the library's. Linux's wheels and archives say
+    /// libonnxruntime.so.1.31.1, macOS's libonnxruntime.1.31.1.dylib.
+    fn version(self, name: &str) -> Option<Vec<u32>> {
+        let rest = name
+            .strip_prefix(self.prefix)?
+            .strip_prefix("onnxruntime")?;
+        let version = match rest.strip_prefix(self.suffix) {
+            Some(behind) => behind,
+            None => rest.strip_suffix(self.suffix)?,
+        };
+        let numbers = version.strip_prefix('.')?.split('.');
+        numbers.map(|number| number.parse().ok()).collect()
+    }
+
+    /// The library in a folder: the plain name, else the newest version.
+    fn library_in(self, folder: &Path) -> Option<PathBuf> {
+        let plain = folder.join(self.plain());
+        if plain.is_file() {
+            return Some(plain);
+        }
+        let files = fs::read_dir(folder).ok()?.flatten();
+        files
+            .map(|entry| entry.path())
+            .filter(|path| path.is_file())
+            .filter_map(|path| Some((self.version(path.file_name()?.to_str()?)?, path)))
+            .max()
+            .map(|(_, path)| path)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_library_is_known_by_its_name_with_or_without_a_version() {
+    const LINUX: Naming = Naming {
+        prefix: "lib",
+        suffix: ".so",
+    };
+    const MACOS: Naming = Naming {
+        prefix: "lib",
+        suffix: ".dylib",
+    };
+    const WINDOWS: Naming = Naming {
+        prefix: "",
+        suffix: ".dll",
+    };
+
+    /// The library that is found among files of these names.
+    fn found(naming: Naming, names: &[&str]) -> Option<String> {
         let folder = tempfile::tempdir().expect("a folder");
-        let put = |name: &str| fs::write(folder.path().join(name), "").expect("written");
-        put("notes.txt");
-        put(&format!(
-            "{DLL_PREFIX}onnxruntime_providers_shared{DLL_SUFFIX}"
-        ));
-        assert_eq!(library_in(folder.path()), None);
-        put(&format!("{}.1.31.1", plain_name()));
-        let found = library_in(folder.path()).expect("a library");
-        assert!(found.ends_with(format!("{}.1.31.1", plain_name())));
-        put(&plain_name());
-        assert!(library_in(folder.path()).is_some_and(|file| file.ends_with(plain_name())));
-        assert_eq!(library_in(&folder.path().join("missing")), None);
+        for name in names {
+            fs::write(folder.path().join(name), "").expect("written");
+        }
+        let file = naming.library_in(folder.path())?;
+        Some(file.file_name()?.to_str()?.to_string())
+    }
+
+    #[test]
+    fn a_library_is_known_by_each_systems_name_for_it() {
+        let names = [
+            "libonnxruntime.so",
+            "libonnxruntime.dylib",
+            "onnxruntime.dll",
+        ];
+        for (naming, name) in [LINUX, MACOS, WINDOWS].into_iter().zip(names) {
+            assert_eq!(found(naming, &names).as_deref(), Some(name));
+        }
+    }
+
+    #[test]
+    fn the_newest_version_is_taken_where_there_is_no_plain_name() {
+        let linux = ["libonnxruntime.so.1.9.0", "libonnxruntime.so.1.31.1"];
+        assert_eq!(found(LINUX, &linux).as_deref(), Some(linux[1]));
+        let macos = ["libonnxruntime.1.31.1.dylib", "libonnxruntime.1.9.0.dylib"];
+        assert_eq!(found(MACOS, &macos).as_deref(), Some(macos[0]));
+        let plain = [linux[0], "libonnxruntime.so"];
+        assert_eq!(found(LINUX, &plain).as_deref(), Some(plain[1]));
+    }
+
+    #[test]
+    fn other_files_are_not_the_library() {
+        let others = [
+            "notes.txt",
+            "libonnxruntime_providers_shared.so",
+            "libonnxruntime_providers_shared.dylib",
+            "onnxruntime_providers_shared.dll",
+            "onnxruntime.lib",
+            "libonnxruntime.so.debug",
+        ];
+        for naming in [LINUX, MACOS, WINDOWS] {
+            assert_eq!(found(naming, &others), None);
+            assert_eq!(naming.library_in(Path::new("/no/such/folder")), None);
+        }
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub(crate) use codec::{CodecDecoder, CodecState};
 pub(crate) use decoder::{Decoder, DecoderRows};
 pub(crate) use encoder::Encoder;
 pub(crate) use kv_cache::KvCache;
+pub use operators::Kernels;
 pub use runtime::{Provider, Runtime};
 pub(crate) use smart_turn::SmartTurn;
 pub(crate) use vad::Vad;

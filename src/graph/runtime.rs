@@ -10,6 +10,7 @@ use ort::environment::Environment;
 use ort::ep::ExecutionProviderDispatch;
 
 use super::library;
+use super::operators::Kernels;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What computes.
@@ -45,6 +46,7 @@ pub struct Runtime {
     library: PathBuf,
     /// Never `Auto`: what was found.
     provider: Provider,
+    kernels: Kernels,
     threads: usize,
 }
 
@@ -57,6 +59,15 @@ impl Runtime {
     /// What computes; never `Auto`, but what was found.
     pub fn provider(&self) -> Provider {
         self.provider
+    }
+
+    /// What computes our own operators. On a GPU it is ONNX Runtime: our kernels would pull their
+    /// values off the device and back.
+    pub fn kernels(&self) -> Kernels {
+        match self.provider {
+            Provider::Cpu => self.kernels,
+            _ => Kernels::OnnxRuntime,
+        }
     }
 
     /// Threads of one operator.
@@ -84,17 +95,36 @@ impl Runtime {
             environment,
             library,
             provider,
+            kernels: Kernels::best(),
             threads,
         })
     }
 
-    /// The same library and threads with another provider.
+    /// The same with another provider.
     pub fn with_provider(&self, provider: Provider) -> Result<Runtime> {
+        let provider = settle(provider, &self.library)?;
         Ok(Runtime {
-            environment: self.environment.clone(),
-            library: self.library.clone(),
-            provider: settle(provider, &self.library)?,
-            threads: self.threads,
+            provider,
+            ..self.clone()
+        })
+    }
+
+    /// The same with other kernels on the processor than the best that it has; an error where it lacks
+    /// their instructions.
+    pub fn with_kernels(&self, kernels: Kernels) -> Result<Runtime> {
+        if !kernels.is_here() {
+            let here = Kernels::ALL.into_iter().filter(|kernels| kernels.is_here());
+            let here: Vec<_> = here.map(Kernels::name).collect();
+            let sentence = format!(
+                "this processor lacks instructions of the {} kernels; here are {}",
+                kernels.name(),
+                here.join(", ")
+            );
+            return Err(Error::new(ErrorKind::Kernels, sentence));
+        }
+        Ok(Runtime {
+            kernels,
+            ..self.clone()
         })
     }
 
@@ -161,8 +191,11 @@ fn compiled(provider: Provider) -> Option<Compiled> {
     match provider {
         #[cfg(feature = "cuda")]
         Provider::Cuda => Some(Compiled::of(ort::ep::CUDA::default())),
+        // The default format takes fewer operators: it would cut the encoder into ten pieces.
         #[cfg(feature = "coreml")]
-        Provider::CoreMl => Some(Compiled::of(ort::ep::CoreML::default())),
+        Provider::CoreMl => Some(Compiled::of(
+            ort::ep::CoreML::default().with_model_format(ort::ep::coreml::ModelFormat::MLProgram),
+        )),
         _ => None,
     }
 }

@@ -1,7 +1,5 @@
 //! A turn's sound to the probability that it is over: smart-turn, built into this binary.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-
 use ndarray::{ArrayView2, Axis};
 use ort::session::Session;
 use ort::value::TensorRef;
@@ -13,23 +11,17 @@ use crate::error::Result;
 /// The graph: `NOTICE` says where it is from.
 const GRAPH: &[u8] = include_bytes!("../hearing/smart_turn.onnx");
 
-/// The turn-end graph. It remembers nothing, so all conversations share one.
+/// The turn-end graph. It remembers nothing.
 pub(crate) struct SmartTurn {
     session: Session,
 }
 
 impl SmartTurn {
-    /// The graph of this process: opened for the first who asks (0.1 s), closed behind the last.
-    pub fn shared(runtime: &Runtime) -> Result<Arc<Mutex<SmartTurn>>> {
-        static SHARED: Mutex<Weak<Mutex<SmartTurn>>> = Mutex::new(Weak::new());
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(open) = shared.upgrade() {
-            return Ok(open);
-        }
-        let session = session::open_built_in(runtime, "turn end", GRAPH)?;
-        let open = Arc::new(Mutex::new(SmartTurn { session }));
-        *shared = Arc::downgrade(&open);
-        Ok(open)
+    /// Opens the built-in graph (0.1 s).
+    pub fn open(runtime: &Runtime) -> Result<SmartTurn> {
+        Ok(SmartTurn {
+            session: session::open_built_in(runtime, "turn end", GRAPH)?,
+        })
     }
 
     /// The probability that the turn is over, from the mel [80, 800] of its last 8 s.

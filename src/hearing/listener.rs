@@ -1,11 +1,13 @@
 //! Sound that is still coming to turns: who speaks, since when, and whether they are done.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::echo::{Cleaned, Echo};
 use super::frames::Frames;
 use super::level::{Gain, HighPass};
-use super::meaning::Meaning;
+use super::meaning::{Asked, Meaning, Wake};
+use super::onset::Onset;
 use super::tape::Tape;
 use super::turns::{Frame, Turns};
 use super::{FRAME, SAMPLE_RATE};
@@ -16,6 +18,9 @@ use crate::graph::{Runtime, Vad};
 const KEPT: usize = 60 * SAMPLE_RATE as usize;
 /// Probability from which a turn sounds complete.
 const COMPLETE: f32 = 0.5;
+/// Frames that may follow a question about the meaning before it is waited for (160 ms): sound that comes
+/// faster than it was spoken must not run away from the judgement.
+const MOST_AHEAD: u64 = 5;
 /// Times the power of what may be echo from which a frame is more than echo.
 const BEYOND_ECHO: f32 = 4.0;
 
@@ -95,9 +100,13 @@ pub struct Listener {
     runtime: Runtime,
     rules: ListenerRules,
     vad: Vad,
-    meaning: Option<Meaning>,
+    meaning: Option<Arc<Meaning>>,
+    /// Whether the turn sounds complete was asked behind so many frames.
+    asked: Option<(u64, Asked)>,
+    wake: Wake,
     high_pass: HighPass,
     echo: Echo,
+    onset: Onset,
     gain: Gain,
     frames: Frames,
     tape: Tape,
@@ -118,8 +127,11 @@ impl Listener {
             rules: rules.clone(),
             vad: Vad::open(runtime)?,
             meaning: None,
+            asked: None,
+            wake: Arc::new(|| ()),
             high_pass: HighPass::default(),
             echo: Echo::new(),
+            onset: Onset::default(),
             gain: Gain::Following(0.0),
             frames: Frames::new(),
             tape: Tape::new(KEPT),
@@ -135,14 +147,20 @@ impl Listener {
     /// Other rules from here on.
     pub fn set_rules(&mut self, rules: ListenerRules) -> Result<()> {
         if rules.meaning.is_some() && self.meaning.is_none() {
-            self.meaning = Some(Meaning::open(&self.runtime)?);
+            self.meaning = Some(Meaning::shared(&self.runtime)?);
         }
         self.turns.set_rules(rules.clone());
         self.rules = rules;
         Ok(())
     }
 
-    /// Takes samples in. `playing`: what the loudspeaker plays while they were recorded, about, as
+    /// Has `wake` called, on another thread, when there is something new to [`Listener::judged`].
+    pub fn on_judged(&mut self, wake: impl Fn() + Send + Sync + 'static) {
+        self.wake = Arc::new(wake);
+    }
+
+    /// Takes samples in. It does not wait for the judgement whether a turn sounds complete, unless it is
+    /// 160 ms of sound ahead of it. `playing`: what the loudspeaker plays while they were recorded, about, as
     /// many samples; `None` where it plays nothing.
     pub fn hear(&mut self, samples: &[f32], playing: Option<&[f32]>) -> Result<Vec<Heard>> {
         self.heard.extend(samples.iter().map(|&x| sane(x)));
@@ -159,9 +177,35 @@ impl Listener {
             let at = self.position() - self.heard.len() as u64;
             let heard: Vec<f32> = self.heard.drain(..FRAME).collect();
             let played: Vec<f32> = self.played.drain(..FRAME).collect();
+            told.extend(self.judgement()?);
             told.extend(self.frame(at, &heard, &played)?);
         }
         Ok(told)
+    }
+
+    /// The end of the turn, if it was judged to be complete since the last call.
+    pub fn judged(&mut self) -> Result<Option<Heard>> {
+        let Some((_, asked)) = &self.asked else {
+            return Ok(None);
+        };
+        let told = asked.told();
+        if !matches!(told, Ok(None)) {
+            self.asked = None;
+        }
+        Ok(told?.and_then(|probability| self.judge(probability)))
+    }
+
+    /// The same, once it is known, where it was asked.
+    pub fn wait(&mut self) -> Result<Option<Heard>> {
+        let Some((_, asked)) = self.asked.take() else {
+            return Ok(None);
+        };
+        let probability = asked.wait()?;
+        Ok(self.judge(probability))
+    }
+
+    fn judge(&mut self, probability: f32) -> Option<Heard> {
+        self.turns.is_complete(probability >= COMPLETE)
     }
 
     /// Samples heard.
@@ -176,6 +220,7 @@ impl Listener {
 
     /// The turn under way is over here, or forgotten: listens anew.
     pub fn restart(&mut self) {
+        self.asked = None;
         self.turns.restart(self.tape.end());
     }
 
@@ -185,12 +230,15 @@ impl Listener {
         let cleaned = self.echo.clean(&high, played);
         // What is left of an echo must not become as loud as a voice.
         let gain = self.gain.next(&high);
+        let probability = match self.rules.by_hand() {
+            true => 0.0,
+            false => self.probability(cleaned.as_ref(), &high, gain)?,
+        };
+        let left = cleaned.as_ref().map_or(&high, |cleaned| &cleaned.samples);
         let frame = Frame {
+            probability,
             playing: cleaned.is_some() || at < self.played_until,
-            probability: match self.rules.by_hand() {
-                true => 0.0,
-                false => self.probability(cleaned.as_ref(), &high, gain)?,
-            },
+            onset: self.onset.push(left, probability),
         };
         if let Some(cleaned) = cleaned {
             let echo = high
@@ -204,7 +252,7 @@ impl Listener {
                 .collect();
             self.tape.replace(at, &left);
         }
-        self.turn(frame)
+        Ok(self.turn(frame))
     }
 
     /// The probability that a frame is speech, and more than echo.
@@ -218,12 +266,25 @@ impl Listener {
         }
     }
 
-    fn turn(&mut self, frame: Frame) -> Result<Option<Heard>> {
-        let (tape, meaning) = (&self.tape, &self.meaning);
-        self.turns.push(frame, |turn| match meaning {
-            Some(meaning) => Ok(meaning.complete(&tape.sound(turn))? >= COMPLETE),
-            None => Ok(false),
-        })
+    /// What is known of the meaning before the next frame.
+    fn judgement(&mut self) -> Result<Option<Heard>> {
+        match &self.asked {
+            Some((since, _)) if self.turns.seen() >= since + MOST_AHEAD => self.wait(),
+            _ => self.judged(),
+        }
+    }
+
+    fn turn(&mut self, frame: Frame) -> Option<Heard> {
+        let heard = self.turns.push(frame);
+        if !self.turns.is_paused() {
+            self.asked = None;
+        }
+        if let (Some(span), Some(meaning), None) = (self.turns.wants(), &self.meaning, &self.asked)
+        {
+            let asked = meaning.ask(self.tape.sound(span), self.wake.clone());
+            self.asked = Some((self.turns.seen(), asked));
+        }
+        heard
     }
 }
 

@@ -4,13 +4,18 @@
 //! hears the last 8 s of a turn, the pause included: a mel spectrogram as Whisper's, of samples
 //! brought to mean 0 and variance 1, with silence before a turn that is shorter.
 
-use std::sync::{Arc, Mutex, PoisonError};
+//! Judging takes 30 to 100 ms of a core, so a thread of its own does it, one for all conversations:
+//! a listener goes on listening.
+
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread;
 
 use ndarray::Array2;
 
 use super::SAMPLE_RATE;
 use crate::audio::mel::MelSpectrogram;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Runtime, SmartTurn};
 use crate::model::manifest::MelDims;
 
@@ -31,25 +36,97 @@ const FRAMES: usize = HEARD / MEL.hop_length;
 /// Keeps silence from being divided by 0.
 const LEAST_VARIANCE: f64 = 1e-7;
 
-/// Judges whether a turn is over.
+/// Called when a judgement is there.
+pub(super) type Wake = Arc<dyn Fn() + Send + Sync>;
+
+/// The way to the thread that judges.
 pub(super) struct Meaning {
-    graph: Arc<Mutex<SmartTurn>>,
-    mel: MelSpectrogram,
+    questions: Sender<Question>,
+}
+
+/// A turn that may be over.
+struct Question {
+    turn: Vec<f32>,
+    /// Gone once nobody wants to know.
+    wanted: Weak<()>,
+    tell: Sender<Result<f32>>,
+    wake: Wake,
+}
+
+/// What was asked and is not known yet. Dropping it takes the question back.
+pub(super) struct Asked {
+    _wanted: Arc<()>,
+    told: Receiver<Result<f32>>,
 }
 
 impl Meaning {
-    pub fn open(runtime: &Runtime) -> Result<Meaning> {
-        Ok(Meaning {
-            graph: SmartTurn::shared(runtime)?,
-            mel: MelSpectrogram::new(&MEL),
-        })
+    /// The one of this process: its thread and graph begin with the first who asks, and end behind the
+    /// last.
+    pub fn shared(runtime: &Runtime) -> Result<Arc<Meaning>> {
+        static SHARED: Mutex<Weak<Meaning>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = shared.upgrade() {
+            return Ok(open);
+        }
+        let graph = SmartTurn::open(runtime)?;
+        let (questions, coming) = channel();
+        thread::spawn(move || judge(graph, &coming));
+        let open = Arc::new(Meaning { questions });
+        *shared = Arc::downgrade(&open);
+        Ok(open)
     }
 
-    /// The probability that a turn of these samples is over.
-    pub fn complete(&self, turn: &[f32]) -> Result<f32> {
-        let mel = features(&self.mel, turn);
-        let mut graph = self.graph.lock().unwrap_or_else(PoisonError::into_inner);
-        graph.probability(mel.view())
+    /// Asks how probable it is that a turn of these samples is over; `wake` is called once that is
+    /// known.
+    pub fn ask(&self, turn: Vec<f32>, wake: Wake) -> Asked {
+        let (tell, told) = channel();
+        let wanted = Arc::new(());
+        // A thread that is gone drops the question, and the judgement does not come.
+        let _ = self.questions.send(Question {
+            turn,
+            wanted: Arc::downgrade(&wanted),
+            tell,
+            wake,
+        });
+        Asked {
+            _wanted: wanted,
+            told,
+        }
+    }
+}
+
+impl Asked {
+    /// The judgement, if it is there; `None` while it is not.
+    pub fn told(&self) -> Result<Option<f32>> {
+        match self.told.try_recv() {
+            Ok(told) => told.map(Some),
+            Err(TryRecvError::Empty) => Ok(None),
+            Err(TryRecvError::Disconnected) => Err(died()),
+        }
+    }
+
+    /// Waits for the judgement.
+    pub fn wait(&self) -> Result<f32> {
+        self.told.recv().unwrap_or_else(|_| Err(died()))
+    }
+}
+
+fn died() -> Error {
+    let sentence = "the thread that judges whether a turn is over has died";
+    Error::new(ErrorKind::Stopped, sentence)
+}
+
+/// The thread.
+fn judge(mut graph: SmartTurn, questions: &Receiver<Question>) {
+    let mel = MelSpectrogram::new(&MEL);
+    while let Ok(question) = questions.recv() {
+        if question.wanted.strong_count() == 0 {
+            continue;
+        }
+        let told = graph.probability(features(&mel, &question.turn).view());
+        // Nobody may want it any more.
+        let _ = question.tell.send(told);
+        (question.wake)();
     }
 }
 

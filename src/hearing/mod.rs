@@ -18,6 +18,7 @@ mod frames;
 mod level;
 mod listener;
 mod meaning;
+mod onset;
 mod segments;
 mod tape;
 mod turns;

@@ -7,13 +7,13 @@
 //!                └──────▶ Overlap ────┘
 //! ```
 //!
-//! Pure: a script of probabilities drives it. Whether a sentence is complete, [`Turns`] asks its caller.
+//! Pure: a script of probabilities drives it. Whether a sentence is complete, [`Turns::wants`] to know;
+//! its caller says so once it is known, behind whatever frame.
 
 use std::ops::Range;
 
 use super::FRAME;
 use super::listener::{Heard, ListenerRules};
-use crate::error::Result;
 
 /// Frames of speech that begin a turn (160 ms). Of 92 hums, bits of music and noises behind a quiet room
 /// 10 last as long for the detector; behind 96 ms it would be 18. Of 120 short recordings 3 do not.
@@ -31,6 +31,9 @@ const PADDING: u64 = 300 * 16;
 const ASKED_AT: [u64; 7] = [6, 9, 12, 16, 24, 40, 64];
 /// Frames of the shortest pause that ends a complete sentence (224 ms).
 const SHORTEST: u64 = 7;
+/// Frames of speech that end a pause (96 ms). Fewer are a breath, a click, or the detector's doubt: what
+/// was prepared in the pause is not thrown away for them.
+const GOES_ON: u64 = 3;
 
 /// What is known of a frame.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +42,8 @@ pub(super) struct Frame {
     pub probability: f32,
     /// Whether an answer was played.
     pub playing: bool,
+    /// Whether a sound has just begun that may be speech.
+    pub onset: bool,
 }
 
 /// Follows frames. Positions are samples since the first.
@@ -51,6 +56,8 @@ pub(super) struct Turns {
     end: u64,
     /// The latest frames of speech, with those less than [`WORDS_APART`] before them.
     words: Range<u64>,
+    /// The turn that may be complete, until that was asked.
+    wants: Option<Range<u64>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -60,21 +67,32 @@ enum State {
     Perhaps {
         since: u64,
     },
-    /// Speech into an answer since this frame; `quiet` frames of none were the last.
+    /// A sound into an answer; `quiet` frames of none were the last.
     Overlap {
-        since: u64,
+        /// The first frame of speech, once there was one.
+        voice: Option<u64>,
         quiet: u64,
     },
     /// A turn that began at this position.
     Speech {
         start: u64,
     },
-    /// A turn with no speech since this frame.
-    Pause {
-        start: u64,
-        since: u64,
-        complete: bool,
-    },
+    /// A turn with no speech since a frame.
+    Pause(Pause),
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Pause {
+    /// Position at which the turn began.
+    start: u64,
+    /// First frame of the pause.
+    since: u64,
+    /// Whether the sentence sounds complete.
+    complete: bool,
+    /// Frames of speech behind the last one of none: perhaps the turn goes on.
+    again: u64,
+    /// Whether it was told.
+    told: bool,
 }
 
 impl Turns {
@@ -85,6 +103,7 @@ impl Turns {
             seen: 0,
             end: 0,
             words: 0..0,
+            wants: None,
         }
     }
 
@@ -97,14 +116,36 @@ impl Turns {
         self.state = State::Silence;
         self.end = at;
         self.words = self.seen..self.seen;
+        self.wants = None;
     }
 
-    /// Takes the next frame in; what it says. `ask`: whether what is said in a span sounds complete.
-    pub fn push(
-        &mut self,
-        frame: Frame,
-        mut ask: impl FnMut(Range<u64>) -> Result<bool>,
-    ) -> Result<Option<Heard>> {
+    /// Frames it has seen.
+    pub fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    /// The span of a turn that may be complete, once each time that this is worth asking.
+    pub fn wants(&mut self) -> Option<Range<u64>> {
+        self.wants.take()
+    }
+
+    /// Whether a turn pauses.
+    pub fn is_paused(&self) -> bool {
+        matches!(self.state, State::Pause(_))
+    }
+
+    /// Whether the turn that pauses sounds complete; what follows at once.
+    pub fn is_complete(&mut self, complete: bool) -> Option<Heard> {
+        let State::Pause(mut pause) = self.state else {
+            return None;
+        };
+        pause.complete = complete;
+        self.state = State::Pause(pause);
+        self.end_of(pause)
+    }
+
+    /// Takes the next frame in; what it says.
+    pub fn push(&mut self, frame: Frame) -> Option<Heard> {
         let at = self.seen;
         self.seen += 1;
         let sure = frame.probability >= self.rules.threshold;
@@ -114,24 +155,36 @@ impl Turns {
             self.words = if near { self.words.start } else { at }..at + 1;
         }
         match self.state {
-            State::Silence if sure => Ok(self.perhaps(at, frame.playing)),
+            State::Silence if frame.onset && frame.playing => {
+                self.overlap(sure.then_some(at), 0);
+                Some(Heard::Overlap)
+            }
+            State::Silence if sure => self.perhaps(at, frame.playing),
             State::Perhaps { .. } if none => {
                 self.state = State::Silence;
-                Ok(None)
+                None
             }
-            State::Perhaps { since } => Ok(self.perhaps(since, frame.playing)),
-            State::Overlap { since, quiet } => {
-                let quiet = if none { quiet + 1 } else { 0 };
-                Ok(self.overlap(since, quiet))
+            State::Perhaps { since } => self.perhaps(since, frame.playing),
+            State::Overlap { voice, quiet } => {
+                let quiet = if none && !frame.onset { quiet + 1 } else { 0 };
+                self.overlap(voice.or(sure.then_some(at)), quiet)
             }
-            State::Speech { start } if none => self.pause(start, at, false, &mut ask),
-            State::Pause { start, since, .. } if sure => Ok(self.resume(start, at - since)),
-            State::Pause {
+            State::Speech { start } if none => self.pause(Pause {
                 start,
-                since,
-                complete,
-            } => self.pause(start, since, complete, &mut ask),
-            State::Silence | State::Speech { .. } => Ok(None),
+                since: at,
+                complete: false,
+                again: 0,
+                told: false,
+            }),
+            State::Pause(mut pause) => {
+                pause.again = match (sure, none) {
+                    (true, _) => pause.again + 1,
+                    (_, true) => 0,
+                    _ => pause.again,
+                };
+                self.pause(pause)
+            }
+            State::Silence | State::Speech { .. } => None,
         }
     }
 
@@ -140,7 +193,7 @@ impl Turns {
         self.state = State::Perhaps { since };
         if playing {
             // One frame is enough: playback can go on again, and a person must not wait.
-            self.state = State::Overlap { since, quiet: 0 };
+            self.overlap(Some(since), 0);
             return Some(Heard::Overlap);
         }
         if self.seen - since < LEAST_SPEECH {
@@ -151,14 +204,15 @@ impl Turns {
         Some(Heard::Start { at: start })
     }
 
-    fn overlap(&mut self, since: u64, quiet: u64) -> Option<Heard> {
-        self.state = State::Overlap { since, quiet };
+    /// Whether a sound into an answer is over, or has become an interruption.
+    fn overlap(&mut self, voice: Option<u64>, quiet: u64) -> Option<Heard> {
+        self.state = State::Overlap { voice, quiet };
         if quiet >= OVERLAP_OVER {
             self.state = State::Silence;
             return Some(Heard::OverlapOver);
         }
         let least = frames(self.rules.least_interruption) + AFTERGLOW;
-        if quiet > 0 || self.seen - since < least {
+        if quiet > 0 || voice.is_none_or(|since| self.seen - since < least) {
             return None;
         }
         let at = self.start();
@@ -166,55 +220,61 @@ impl Turns {
         Some(Heard::Interruption { at })
     }
 
-    /// There is no speech since a frame. Whether the turn is over, or may be.
-    fn pause(
-        &mut self,
-        start: u64,
-        since: u64,
-        complete: bool,
-        ask: &mut impl FnMut(Range<u64>) -> Result<bool>,
-    ) -> Result<Option<Heard>> {
-        let lasts = self.seen - since;
-        let speech = start..(position(since) + PADDING).min(position(self.seen));
-        let complete = match self.rules.meaning {
-            Some(_) if ASKED_AT.contains(&lasts) => ask(start..position(self.seen))?,
-            _ => complete,
-        };
-        self.state = State::Pause {
-            start,
-            since,
-            complete,
-        };
-        let least = match (self.rules.meaning, self.rules.pause) {
-            (Some(_), _) if complete => SHORTEST,
-            (Some(longest), _) => frames(longest),
-            (None, Some(pause)) => frames(pause).max(1),
-            (None, None) => u64::MAX,
-        };
-        if lasts >= least {
-            self.state = State::Silence;
-            self.end = speech.end;
-            let silent_since = position(since);
-            return Ok(Some(Heard::End {
-                speech,
-                silent_since,
-            }));
+    /// A pause grows by a frame. Whether the turn is over, may be, or goes on.
+    fn pause(&mut self, mut pause: Pause) -> Option<Heard> {
+        self.state = State::Pause(pause);
+        if pause.again > 0 {
+            return self.goes_on(pause);
         }
-        let told = self
-            .rules
-            .speculate
-            .is_some_and(|s| frames(s).max(1) == lasts);
-        Ok(told.then_some(Heard::Pause { speech }))
+        let lasts = self.seen - pause.since;
+        if self.rules.meaning.is_some() && ASKED_AT.contains(&lasts) {
+            self.wants = Some(pause.start..position(self.seen));
+        }
+        if let Some(end) = self.end_of(pause) {
+            return Some(end);
+        }
+        let speculate = self.rules.speculate.map(|ms| frames(ms).max(1));
+        if pause.told || speculate.is_none_or(|least| lasts < least) {
+            return None;
+        }
+        pause.told = true;
+        self.state = State::Pause(pause);
+        let speech = self.speech(pause);
+        Some(Heard::Pause { speech })
     }
 
-    /// Speech again, behind a pause of `lasted` frames.
-    fn resume(&mut self, start: u64, lasted: u64) -> Option<Heard> {
-        self.state = State::Speech { start };
-        let told = self
-            .rules
-            .speculate
-            .is_some_and(|s| frames(s).max(1) <= lasted);
-        told.then_some(Heard::Resume)
+    /// The end of the turn, if its pause is long enough.
+    fn end_of(&mut self, pause: Pause) -> Option<Heard> {
+        let least = match (self.rules.meaning, self.rules.pause) {
+            (Some(_), _) if pause.complete => SHORTEST,
+            (Some(longest), _) => frames(longest),
+            (None, Some(longest)) => frames(longest).max(1),
+            (None, None) => u64::MAX,
+        };
+        if pause.again > 0 || self.seen - pause.since < least {
+            return None;
+        }
+        let speech = self.speech(pause);
+        self.state = State::Silence;
+        self.end = speech.end;
+        Some(Heard::End {
+            speech,
+            silent_since: position(pause.since),
+        })
+    }
+
+    /// Speech again, behind a pause. Whether it is enough to go on with.
+    fn goes_on(&mut self, pause: Pause) -> Option<Heard> {
+        if pause.again < GOES_ON {
+            return None;
+        }
+        self.state = State::Speech { start: pause.start };
+        pause.told.then_some(Heard::Resume)
+    }
+
+    /// The sound of a turn that pauses.
+    fn speech(&self, pause: Pause) -> Range<u64> {
+        pause.start..(position(pause.since) + PADDING).min(position(self.seen))
     }
 
     /// Where a turn of the latest words begins: the pre-roll is included, and no turn before.

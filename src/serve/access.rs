@@ -54,9 +54,9 @@ impl Token {
 impl Access {
     /// Whether the request names this server as the one it is meant for.
     fn check_host(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        let host = text(headers, HOST).unwrap_or_default();
+        let host = host(headers);
         let own = |origin: &String| authority(origin) == host;
-        if !self.loopback || LOOPBACK.contains(&name(host)) || self.origins.iter().any(own) {
+        if !self.loopback || LOOPBACK.contains(&name(&host)) || self.origins.iter().any(own) {
             return Ok(());
         }
         let sentence = "a server on loopback is called localhost, 127.0.0.1 or [::1]; \
@@ -70,8 +70,9 @@ impl Access {
             return Ok(());
         };
         let origin = origin.to_str().unwrap_or_default();
-        let host = text(headers, HOST).unwrap_or_default();
-        if self.is_allowed(origin) || (!host.is_empty() && authority(origin) == host) {
+        let host = host(headers);
+        let own = authority(&origin.to_lowercase()) == host;
+        if self.is_allowed(origin) || (!host.is_empty() && own) {
             return Ok(());
         }
         let sentence = "pages of other sites may not ask here; --allow-origin names those that may";
@@ -116,12 +117,18 @@ fn authority(origin: &str) -> &str {
     origin.split_once("://").map_or("", |(_, rest)| rest)
 }
 
-/// A host without its port.
+/// The host that a request names, with its port; names of hosts have no case.
+fn host(headers: &HeaderMap) -> String {
+    text(headers, HOST).unwrap_or_default().to_lowercase()
+}
+
+/// A host without its port, and without the dot that ends a name which is whole.
 fn name(host: &str) -> &str {
-    match host.rfind(':') {
+    let name = match host.rfind(':') {
         Some(colon) if !host[colon..].contains(']') => &host[..colon],
         _ => host,
-    }
+    };
+    name.strip_suffix('.').unwrap_or(name)
 }
 
 /// Refuses requests that are not meant for this server or come from a page that may not ask; lets
@@ -196,6 +203,10 @@ mod tests {
             "127.0.0.1:80",
             "[::1]:8910",
             "[::1]",
+            "LOCALHOST:8910",
+            "localhost.",
+            "localhost.:8910",
+            "Talk.Example",
             "talk.example",
         ] {
             assert!(
@@ -208,6 +219,8 @@ mod tests {
             "evil.example",
             "evil.example:8910",
             "localhost.evil.example",
+            "localhost..",
+            ".",
             "127.0.0.1.evil:1",
         ] {
             assert!(

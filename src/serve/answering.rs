@@ -7,6 +7,7 @@ use std::time::Instant;
 use mini_omni::{Answer, Event, Options, Question, Request, Trace};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
+use super::player::Player;
 use super::refusal::{Reason, Refusal};
 use super::shared::{Place, Shared};
 
@@ -47,7 +48,9 @@ impl Answering {
         let mut player = Player::new(sample_rate);
         let metrics = shared.clone();
         let request = Request::new(question, options).sink(move |event| {
-            if player.runs_dry(&event, Instant::now()) {
+            if let Event::Audio(samples) = &event
+                && player.runs_dry(samples.len(), Instant::now())
+            {
                 metrics.metrics.underrun();
             }
             match sender.send(event) {
@@ -145,53 +148,5 @@ impl Drop for Answering {
         if self.answer.take().is_some() {
             self.shared.metrics.cancelled();
         }
-    }
-}
-
-/// A player that begins with the first sound.
-struct Player {
-    sample_rate: f64,
-    began: Option<Instant>,
-    samples: usize,
-}
-
-impl Player {
-    fn new(sample_rate: u32) -> Player {
-        Player {
-            sample_rate: sample_rate.into(),
-            began: None,
-            samples: 0,
-        }
-    }
-
-    /// Takes sound; whether it came later than the player needed it.
-    fn runs_dry(&mut self, event: &Event, now: Instant) -> bool {
-        let Event::Audio(samples) = event else {
-            return false;
-        };
-        let played = now.duration_since(*self.began.get_or_insert(now));
-        let late = played.as_secs_f64() * self.sample_rate > self.samples as f64;
-        self.samples += samples.len();
-        late
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn a_player_runs_dry_where_sound_is_late() {
-        let start = Instant::now();
-        let mut player = Player::new(1000);
-        let mut at = |ms, samples| {
-            let event = Event::Audio(vec![0.0; samples]);
-            player.runs_dry(&event, start + Duration::from_millis(ms))
-        };
-        assert!(!at(40, 100), "the player waits for the first");
-        assert!(!at(140, 100), "just in time");
-        assert!(at(241, 100), "a millisecond late");
     }
 }

@@ -1,6 +1,7 @@
-//! One line a request on standard error, when its answer has been sent or its client has gone.
+//! One line a request on standard error, when its answer has been sent or its client has gone, and one
+//! a conversation at its end.
 //!
-//! It tells the route, the outcome and the time, and nothing of what was asked or answered.
+//! They tell the route, the outcome and the time, and nothing of what was asked or answered.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -32,6 +33,66 @@ pub enum Format {
     Text,
     /// An object, for programs.
     Json,
+}
+
+/// What is told of a conversation at its end.
+#[derive(Serialize)]
+pub struct Conversation {
+    /// Seconds since 1970.
+    time: f64,
+    /// The session's id.
+    conversation: String,
+    /// Turns of the person.
+    pub turns: u64,
+    /// Answers, whole or not.
+    pub answers: u64,
+    /// How long it lasted.
+    seconds: f64,
+    /// Why it ended.
+    reason: &'static str,
+    #[serde(skip)]
+    start: Instant,
+}
+
+impl Conversation {
+    /// It begins.
+    pub fn new(id: String) -> Conversation {
+        Conversation {
+            time: unix_seconds(),
+            conversation: id,
+            turns: 0,
+            answers: 0,
+            seconds: 0.0,
+            reason: "",
+            start: Instant::now(),
+        }
+    }
+
+    /// It is over: tells it.
+    pub fn ended(&mut self, reason: &'static str, format: Format) {
+        self.seconds = tenths(self.start.elapsed().as_secs_f64());
+        self.reason = reason;
+        say(self.written(format));
+    }
+
+    fn written(&self, format: Format) -> String {
+        match format {
+            Format::Json => serde_json::to_string(self).unwrap_or_default(),
+            Format::Text => format!(
+                "time={:.3} conversation={} turns={} answers={} seconds={} reason={}",
+                self.time, self.conversation, self.turns, self.answers, self.seconds, self.reason
+            ),
+        }
+    }
+}
+
+fn unix_seconds() -> f64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0.0, |since| since.as_millis() as f64 / 1000.0)
+}
+
+fn tenths(number: f64) -> f64 {
+    (number * 10.0).round() / 10.0
 }
 
 /// What is told of a request. Dropping it tells it.
@@ -67,12 +128,11 @@ pub async fn tell(State(shared): SharedState, request: Request, next: Next) -> R
 
 impl Line {
     fn new(shared: Arc<Shared>, request: &Request) -> Line {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
         Line {
             shared,
             start: Instant::now(),
             told: Told {
-                time: since.map_or(0.0, |since| since.as_millis() as f64 / 1000.0),
+                time: unix_seconds(),
                 method: request.method().to_string(),
                 path: request.uri().path().chars().take(MOST_PATH).collect(),
                 status: 0,
@@ -109,7 +169,7 @@ impl Drop for Line {
         if QUIET.contains(&&*self.told.path) && self.told.reason.is_none() {
             return;
         }
-        self.told.ms = (self.start.elapsed().as_secs_f64() * 1e4).round() / 10.0;
+        self.told.ms = tenths(self.start.elapsed().as_secs_f64() * 1000.0);
         say(self.told.written(self.shared.settings.log));
     }
 }

@@ -19,6 +19,8 @@ use super::SharedState;
 use super::answering::Answering;
 use super::pieces::{Gone, Pieces, written};
 use super::refusal::Refusal;
+use super::sampling::steps;
+use super::shape::{Shape, needed, optional};
 use super::sound::{from_base64, pcm16, read};
 use super::upload::Upload;
 
@@ -26,19 +28,25 @@ use super::upload::Upload;
 #[derive(Deserialize)]
 struct Chat {
     audio: String,
-    max_tokens: Option<usize>,
+    max_tokens: Option<i64>,
 }
+
+const CHAT: Shape = Shape::Open(&[
+    needed("audio", Shape::Text),
+    optional("max_tokens", Shape::Whole),
+]);
 
 /// `POST /chat`.
 pub async fn chat(State(shared): SharedState, upload: Upload) -> Result<Response, Refusal> {
-    let chat: Chat = upload.json()?;
+    let chat: Chat = upload.json(&CHAT)?;
+    let most = steps("max_tokens", chat.max_tokens)?;
     let bytes = from_base64(&chat.audio, "audio")?;
     let place = Arc::new(shared.admit()?);
     let hears = place.model.hears();
     let question = Question::Audio(read(bytes, Limit::AtMost(hears), "audio").await?);
     let mut options = Options::for_task(Task::A1A2_BATCH);
     options.window = shared.settings.window;
-    options.max_steps = chat.max_tokens.filter(|&most| most > 0);
+    options.max_steps = most;
     let answering = Answering::begin(&shared, place, question, options).await?;
     let rate = answering.sample_rate();
     let kind = HeaderValue::from_str(&format!("audio/pcm; rate={rate}; channels=1"));

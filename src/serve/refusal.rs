@@ -3,11 +3,13 @@
 //! The body is the error JSON of OpenAI's API, so that its clients raise the right exception.
 
 use axum::Json;
-use axum::http::header::RETRY_AFTER;
+use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use mini_omni::{Error, ErrorKind};
 use serde_json::{Value, json};
+
+use super::shape::Wrong;
 
 /// Seconds after which a client that was refused for want of room may ask again.
 const RETRY_SECONDS: &str = "1";
@@ -115,7 +117,7 @@ pub struct Refusal {
     /// A whole sentence.
     pub sentence: String,
     /// The field of the request that is to blame.
-    pub param: Option<&'static str>,
+    pub param: Option<String>,
 }
 
 impl Refusal {
@@ -140,8 +142,8 @@ impl Refusal {
     }
 
     /// Names the field that is to blame.
-    pub fn of(mut self, param: &'static str) -> Refusal {
-        self.param = Some(param);
+    pub fn of(mut self, param: impl Into<String>) -> Refusal {
+        self.param = Some(param.into());
         self
     }
 
@@ -166,6 +168,16 @@ impl Refusal {
     }
 }
 
+/// A field of the request that is not what it has to be.
+impl From<Wrong> for Refusal {
+    fn from(wrong: Wrong) -> Refusal {
+        Refusal {
+            param: Some(wrong.path).filter(|path| !path.is_empty()),
+            ..Refusal::new(Reason::BadRequest, wrong.sentence)
+        }
+    }
+}
+
 /// What the library refuses.
 impl From<Error> for Refusal {
     fn from(error: Error) -> Refusal {
@@ -184,9 +196,14 @@ impl From<Error> for Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut response = (self.reason.status(), Json(self.json())).into_response();
-        if self.reason.status() == StatusCode::SERVICE_UNAVAILABLE {
-            let retry = HeaderValue::from_static(RETRY_SECONDS);
-            response.headers_mut().insert(RETRY_AFTER, retry);
+        let header = match self.reason.status() {
+            StatusCode::SERVICE_UNAVAILABLE => Some((RETRY_AFTER, RETRY_SECONDS)),
+            StatusCode::UNAUTHORIZED => Some((WWW_AUTHENTICATE, "Bearer")),
+            _ => None,
+        };
+        if let Some((name, value)) = header {
+            let value = HeaderValue::from_static(value);
+            response.headers_mut().insert(name, value);
         }
         // The log and the metrics read it there.
         response.extensions_mut().insert(self.reason);

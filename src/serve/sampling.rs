@@ -52,16 +52,20 @@ impl Sampling {
         })
     }
 
-    /// A step writes a text id and a frame of sound, so steps are what is limited.
     fn steps(&self) -> Result<Option<usize>, Refusal> {
-        let (param, most) = match (self.max_completion_tokens, self.max_tokens) {
-            (Some(most), _) => ("max_completion_tokens", most),
-            (None, Some(most)) => ("max_tokens", most),
-            (None, None) => return Ok(None),
-        };
-        match usize::try_from(most) {
-            Ok(most) if most > 0 => Ok(Some(most)),
-            _ => Err(Refusal::bad(param, format!("{param} is at least 1"))),
+        match self.max_completion_tokens {
+            Some(_) => steps("max_completion_tokens", self.max_completion_tokens),
+            None => steps("max_tokens", self.max_tokens),
         }
+    }
+}
+
+/// Most steps of an answer, as the field `param` says it. A step writes a text id and a frame of
+/// sound, so steps are what is limited.
+pub fn steps(param: &'static str, most: Option<i64>) -> Result<Option<usize>, Refusal> {
+    match most.map(usize::try_from) {
+        None => Ok(None),
+        Some(Ok(most)) if most > 0 => Ok(Some(most)),
+        Some(_) => Err(Refusal::bad(param, format!("{param} is at least 1"))),
     }
 }

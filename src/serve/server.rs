@@ -45,6 +45,8 @@ pub async fn run(
             Some(_) = connections.join_next() => {}
         }
     }
+    // A client that comes now is refused by the system, and does not wait for nothing.
+    drop(listener);
     server.closing.send_replace(true);
     let ended = async { while connections.join_next().await.is_some() {} };
     let _ = timeout(LAST_WORDS, ended).await;

@@ -87,8 +87,7 @@ impl Shared {
     /// The model, or why nothing can be asked now.
     pub fn model(&self) -> Result<&Arc<Model>, Refusal> {
         if *self.stopping.borrow() {
-            let sentence = "the server is stopping; ask again in a moment";
-            return Err(Refusal::new(Reason::Draining, sentence));
+            return Err(self.draining());
         }
         let model = self.model.get().ok_or_else(|| {
             let sentence = "the model is being loaded; ask again in a moment";
@@ -127,6 +126,12 @@ impl Shared {
             0 => Err(self.full()),
             _ => Ok(()),
         }
+    }
+
+    /// Why nothing new is taken once the server stops.
+    pub fn draining(&self) -> Refusal {
+        let sentence = "the server is stopping; ask again in a moment";
+        Refusal::new(Reason::Draining, sentence)
     }
 
     fn full(&self) -> Refusal {

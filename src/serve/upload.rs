@@ -10,9 +10,11 @@ use axum::http::header::{CONTENT_LENGTH, EXPECT};
 use axum::http::request::Parts;
 use http_body::Body as HttpBody;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::time::timeout;
 
 use super::refusal::{Reason, Refusal};
+use super::shape::Shape;
 use super::shared::Shared;
 
 /// A body that is too large is read and forgotten up to so many times what is allowed: a client that
@@ -28,12 +30,16 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// The body as JSON, whatever the request calls it.
-    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
-        serde_json::from_slice(&self.body).map_err(|error| {
-            let sentence = format!("the body is not the JSON expected: {error}");
+    /// The body as JSON of this shape, whatever the request calls it.
+    pub fn json<T: DeserializeOwned>(&self, shape: &Shape) -> Result<T, Refusal> {
+        let body: Value = serde_json::from_slice(&self.body).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            let sentence = format!("the body is no JSON: line {line}, column {column}");
             Refusal::new(Reason::BadRequest, sentence)
-        })
+        })?;
+        shape.check("", &body)?;
+        serde_json::from_value(body)
+            .map_err(|_| Refusal::new(Reason::BadRequest, "the body cannot be read"))
     }
 }
 
@@ -52,13 +58,18 @@ impl FromRequest<Arc<Shared>> for Upload {
         if too_large && parts.headers.contains_key(EXPECT) {
             return Err(self::too_large(limits.body));
         }
-        match timeout(limits.idle, read(body, limits.body)).await {
-            Ok(body) => Ok(Upload { parts, body: body? }),
-            Err(_) => {
-                let seconds = limits.idle.as_secs();
-                let sentence = format!("the body did not arrive within {seconds} s");
-                Err(Refusal::new(Reason::TooSlow, sentence))
-            }
+        let mut stopping = shared.stopping();
+        tokio::select! {
+            body = timeout(limits.idle, read(body, limits.body)) => match body {
+                Ok(body) => Ok(Upload { parts, body: body? }),
+                Err(_) => {
+                    let seconds = limits.idle.as_secs();
+                    let sentence = format!("the body did not arrive within {seconds} s");
+                    Err(Refusal::new(Reason::TooSlow, sentence))
+                }
+            },
+            // What is still being sent would not be answered.
+            _ = stopping.wait_for(|stopping| *stopping) => Err(shared.draining()),
         }
     }
 }

@@ -34,7 +34,8 @@ pub enum Event {
         question: Pcm,
     },
     /// An answer begins: asked for by hand, or by itself behind a turn. Then it is told with the first
-    /// that there is of it, and not at all where the turn holds no speech.
+    /// that there is of it, or with its end where the person speaks on before; not at all where the
+    /// turn holds no speech.
     AnswerStarted {
         /// The answer.
         answer: AnswerId,

@@ -10,6 +10,7 @@
 
 mod echo;
 mod event;
+mod inbox;
 mod latency;
 mod machine;
 mod past;
@@ -20,21 +21,20 @@ pub use event::{AnswerEnd, AnswerId, Event, Latency, TurnId};
 pub use latency::{LatencySummary, Percentiles, Speculation};
 pub use settings::{Reply, Settings, TurnEnd};
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use crate::ask::{self, Question};
+use crate::ask::{Millis, Question};
 use crate::audio::Pcm;
 use crate::audio::Resampler;
 use crate::engine::{Answer, Memory};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::Runtime;
 use crate::hearing::{Heard, Listener, SAMPLE_RATE};
 use crate::scheduler::{Request, Scheduler};
 use crate::trace::Trace;
 use echo::Echo;
+use inbox::{Inbox, Said};
 use machine::{Machine, Moment, Order, Rules, RunId};
 use past::Past;
 
@@ -42,8 +42,8 @@ use past::Past;
 const PIECES_PER_SECOND: u32 = 50;
 
 /// One conversation. Its owner pushes sound and takes events; nothing here waits, except that
-/// [`Session::hear`] runs the voice activity graph (0.3 ms for each 32 ms of sound) and, where a turn
-/// may have ended, the turn-end graph. Dropping it cancels the answer under way.
+/// [`Session::hear`] runs the voice activity graph (0.3 ms for each 32 ms of sound). Whether a sentence
+/// sounds complete is judged on another thread. Dropping it cancels the answer under way.
 ///
 /// A turn that is longer than the model hears (30 s) is ended there and answered; what follows is the
 /// next turn. One that is ended by hand is not: asking it is refused as
@@ -57,6 +57,10 @@ pub struct Session {
     past: Past,
     echo: Echo,
     inbox: Inbox,
+    /// Why no sentence can be judged any more; the next call to hear says so.
+    failed: Option<Error>,
+    /// The pause behind which an answer is begun, where it is not that of the settings.
+    begins: Option<Millis>,
     /// What the scheduler was asked and has not ended.
     asked: Option<(RunId, Answer)>,
     /// Where the turn under way began.
@@ -65,19 +69,6 @@ pub struct Session {
     since: u64,
     /// Samples of the longest question at 16 kHz.
     longest: u64,
-}
-
-/// What the threads that write answers say, by way of a channel.
-struct Inbox {
-    sender: Sender<(RunId, Said)>,
-    receiver: Receiver<(RunId, Said)>,
-    wake: Arc<dyn Fn() + Send + Sync>,
-}
-
-/// What is said of an answer.
-enum Said {
-    Event(ask::Event),
-    End(Result<(Trace, Option<Memory>)>),
 }
 
 impl Session {
@@ -91,18 +82,18 @@ impl Session {
         wake: impl Fn() + Send + Sync + 'static,
     ) -> Result<Session> {
         let manifest = scheduler.manifest();
-        let (sender, receiver) = channel();
+        let inbox = Inbox::new(wake);
+        let mut listener = Listener::new(runtime, settings.listener_rules(None))?;
+        listener.on_judged(inbox.wake());
         Ok(Session {
             resampler: Resampler::new(settings.input_rate, SAMPLE_RATE)?,
-            listener: Listener::new(runtime, settings.listener_rules())?,
+            listener,
             machine: Machine::new(rules(&settings, &scheduler)),
             past: Past::new(manifest, settings.turns),
             echo: Echo::new(manifest.codec.sample_rate)?,
-            inbox: Inbox {
-                sender,
-                receiver,
-                wake: Arc::new(wake),
-            },
+            inbox,
+            failed: None,
+            begins: None,
             asked: None,
             turn_start: None,
             since: 0,
@@ -117,7 +108,8 @@ impl Session {
         if settings.input_rate != self.settings.input_rate {
             self.resampler = Resampler::new(settings.input_rate, SAMPLE_RATE)?;
         }
-        self.listener.set_rules(settings.listener_rules())?;
+        self.begins = None;
+        self.listener.set_rules(settings.listener_rules(None))?;
         self.machine.set_rules(rules(&settings, &self.scheduler));
         self.past.set_turns(settings.turns);
         self.settings = settings;
@@ -139,6 +131,9 @@ impl Session {
 
     fn hear_piece(&mut self, piece: &[f32], now: Instant) -> Result<()> {
         self.take_in(now);
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
         let samples = self.resampler.push(piece);
         let playing = self.machine.playing(now);
         let playing = playing.and_then(|at| self.echo.played(at, samples.len()));
@@ -245,8 +240,10 @@ impl Session {
     pub fn poll(&mut self, now: Instant) -> Option<Event> {
         self.take_in(now);
         let event = self.machine.next_event(now)?;
-        if let Event::Audio { answer, samples } = &event {
-            self.echo.hand_over(*answer, samples);
+        match &event {
+            Event::Audio { answer, samples } => self.echo.hand_over(*answer, samples),
+            Event::Latency(latency) => self.begin_in_time(latency),
+            _ => {}
         }
         Some(event)
     }
@@ -267,9 +264,13 @@ impl Session {
         self.past.position()
     }
 
-    /// What the threads that write answers have said since.
+    /// What other threads have said since: those that write answers, and the one that judges sentences.
     fn take_in(&mut self, now: Instant) {
-        while let Ok((run, said)) = self.inbox.receiver.try_recv() {
+        match self.listener.judged() {
+            Ok(heard) => heard.into_iter().for_each(|heard| self.decide(heard, now)),
+            Err(error) => self.failed = Some(error),
+        }
+        while let Some((run, said)) = self.inbox.next() {
             match said {
                 Said::Event(event) => self.machine.event(run, event),
                 Said::End(end) => self.ended(run, end, now),
@@ -292,6 +293,15 @@ impl Session {
             self.past.remember(answer, of, memory);
         }
         self.obey(now);
+    }
+
+    /// The next answer is begun in time, if the last one was not.
+    fn begin_in_time(&mut self, last: &Latency) {
+        self.begins = self.settings.speculates(self.begins, last);
+        let rules = self.settings.listener_rules(self.begins);
+        if let Err(error) = self.listener.set_rules(rules) {
+            self.failed = Some(error);
+        }
     }
 
     /// Does what the machine has decided.
@@ -347,20 +357,6 @@ impl Session {
             });
         self.asked = Some((run, self.scheduler.submit(request)?));
         Ok(())
-    }
-}
-
-impl Inbox {
-    /// Where the threads that write an answer put what they say.
-    fn entrance(&self, run: RunId) -> impl Fn(Said) -> ControlFlow<()> + Send + use<> {
-        let (sender, wake) = (self.sender.clone(), self.wake.clone());
-        move |said| match sender.send((run, said)) {
-            Ok(()) => {
-                wake();
-                ControlFlow::Continue(())
-            }
-            Err(_) => ControlFlow::Break(()),
-        }
     }
 }
 

@@ -11,6 +11,8 @@ pub(super) struct Playback {
     /// Hz.
     rate: f64,
     handed: u64,
+    /// What comes behind it is not played.
+    end: u64,
     /// Where the player is, about: set by reports, and moved by real time.
     clock: f64,
     /// When the clock was moved last; `None` before the first sound.
@@ -25,6 +27,7 @@ impl Playback {
         Playback {
             rate: f64::from(rate),
             handed: 0,
+            end: u64::MAX,
             clock: 0.0,
             at: None,
             held: false,
@@ -36,7 +39,7 @@ impl Playback {
     pub fn hand_over(&mut self, samples: usize, now: Instant) {
         self.advance(now);
         self.at.get_or_insert(now);
-        self.handed += samples as u64;
+        self.handed = (self.handed + samples as u64).min(self.end);
     }
 
     /// The player says that it has played so many in all.
@@ -59,8 +62,9 @@ impl Playback {
         self.held = false;
     }
 
-    /// The player drops all behind `samples`.
+    /// The player drops all behind `samples`, and what it is still given.
     pub fn cut(&mut self, samples: u64) {
+        self.end = self.end.min(samples);
         self.handed = self.handed.min(samples);
         self.clock = self.clock.min(samples as f64);
         self.reported = self.reported.map(|reported| reported.min(samples));
@@ -167,6 +171,7 @@ mod tests {
         let mut playback = Playback::new(RATE);
         playback.hand_over(100, at(0));
         playback.cut(30);
+        playback.hand_over(100, at(50));
         assert_eq!(
             (playback.heard(at(90)), playback.is_sounding(at(90))),
             (30, false)

@@ -55,13 +55,13 @@ pub struct Bench {
     /// How much the encoder hears: its full window, or only the clip
     #[arg(long, value_enum, default_value_t = WindowArg::Full)]
     encoder_window: WindowArg,
-    /// Find how many conversations at once are on time, up to N; they must speak
+    /// Find how many conversations at once are sustained, up to N; they must speak
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
     conversations: Option<u16>,
-    /// Length of each conversation's answer
+    /// Length of each answer in a conversation; each asks three times
     #[arg(
         long,
-        default_value_t = 60.0,
+        default_value_t = 20.0,
         value_name = "SECONDS",
         allow_negative_numbers = true,
         requires = "conversations"
@@ -212,6 +212,7 @@ impl Bench {
             cpu: cpu(),
             threads: runtime.threads(),
             provider: runtime.provider().name().into(),
+            kernels: Some(runtime.kernels().name().into()),
             model: omni.manifest().name.clone(),
             model_hash: omni.manifest().hash(),
             precision: omni.manifest().precision.clone(),

@@ -46,6 +46,12 @@ impl Player {
         // The listener waited; what follows is heard that much later.
         self.dry = Some(dry.max(now) + length);
     }
+
+    /// How long what it was given still sounds.
+    pub fn left(&self, now: Instant) -> Duration {
+        self.dry
+            .map_or(Duration::ZERO, |dry| dry.saturating_duration_since(now))
+    }
 }
 
 #[cfg(test)]

@@ -94,6 +94,7 @@ pub fn unlike(now: &Report, before: &Report) -> Vec<String> {
             ("processor", Some(r.cpu.clone())),
             ("threads", Some(r.threads.to_string())),
             ("provider", Some(r.provider.clone())),
+            ("kernels", r.kernels.clone()),
             ("ONNX Runtime", Some(r.onnxruntime.clone())),
             ("task", Some(r.task.clone())),
             ("encoder window", Some(r.encoder_window.clone())),

@@ -48,7 +48,8 @@ pub struct Compare {
     /// The model folder in question
     #[arg(value_name = "MODEL")]
     model_dir: PathBuf,
-    /// What it is held against: a model folder, always computed on the CPU, or what record made of one
+    /// What it is held against: a model folder, always computed on the CPU by its fastest kernels, or
+    /// what record made of one
     #[arg(long, value_name = "MODEL|RECORDING")]
     reference: PathBuf,
     /// Spoken questions: any that ask reads; a few built-in questions where nothing is given

@@ -1,7 +1,7 @@
 //! Asking both, question by question.
 
 use anyhow::{Context, Result};
-use mini_omni::Provider;
+use mini_omni::{Kernels, Provider};
 use mini_omni::compare::{Model, Side, first_fault};
 
 use super::against::{Against, Asking, Reference, side};
@@ -15,6 +15,7 @@ impl Compare {
     pub(super) fn runs(&self, reference: Reference, inputs: &[Input]) -> Result<Vec<Report>> {
         let runtime = self.compute.runtime()?;
         let on_cpu = runtime.with_provider(Provider::Cpu)?;
+        let on_cpu = on_cpu.with_kernels(Kernels::best())?;
         let (ours, theirs) = (
             self.reference_encoder_window.unwrap_or_default(),
             self.encoder_window.unwrap_or_default(),

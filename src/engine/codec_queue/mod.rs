@@ -87,6 +87,11 @@ impl CodecQueue {
         }
     }
 
+    /// Whether every answer that goes on has sounded, and its player has so much left to play.
+    pub fn is_ahead(&self, by: Duration) -> bool {
+        self.lock().are_ahead(by, self.sample_rate)
+    }
+
     /// Dropping what this returns lets the codec threads go once the streams that were finished have
     /// sounded; others will never be and are forgotten.
     pub fn open(&self) -> Open<'_> {

@@ -151,6 +151,14 @@ impl Streams {
         given.clone().next().is_none() || given.any(|stream| stream.frames.len() < BACKLOG)
     }
 
+    /// Whether every stream that goes on has begun to sound, and has given its player so much more.
+    pub fn are_ahead(&self, by: Duration, sample_rate: u32) -> bool {
+        let until = Instant::now() + by;
+        let ahead = |stream: &Stream| stream.sounding.is_some() && stream.due(sample_rate) > until;
+        let mut going_on = self.streams.iter().filter(|stream| stream.goes_on());
+        going_on.all(ahead)
+    }
+
     /// Whether no stream has anything to do.
     pub fn is_quiet(&self) -> bool {
         let busy = |stream: &Stream| stream.has_work() || stream.is_busy();
@@ -200,6 +208,11 @@ impl Streams {
 impl Stream {
     fn is_busy(&self) -> bool {
         matches!(self.work, Work::Busy)
+    }
+
+    /// Whether more sound is to come.
+    fn goes_on(&self) -> bool {
+        self.last.is_none() || !self.frames.is_empty()
     }
 
     fn has_work(&self) -> bool {

@@ -4,10 +4,11 @@
 use std::ops::Range;
 use std::sync::Mutex;
 
-use super::avx512::cached::{Group, LARGEST_HEAD, Partial, Queries, ROWS, attend_span};
-use super::avx512::{Avx512, cache};
 use super::guard::{Call, Compute, Node, Operation};
+use super::kernels::cache;
+use super::kernels::cached::{Group, LARGEST_HEAD, Partial, Queries, ROWS, attend_span};
 use super::shape::{Dim::*, Input, Sizes as Names};
+use super::vectors::Vectors;
 
 /// ONNX Runtime's GroupQueryAttention with rotary positions, over a cache that past and present share.
 ///
@@ -15,7 +16,7 @@ use super::shape::{Dim::*, Input, Sizes as Names};
 /// less than what a row has read, these s included), total (of the longest row), cos and sin
 /// [positions, head / 2] -> y [b, s, heads head], keys and values. Within a head the first half is
 /// rotated with the second.
-pub(super) struct CachedAttention(pub Avx512);
+pub(super) struct CachedAttention<V>(pub V);
 
 /// More heads than any model has.
 const MOST_HEADS: usize = 1 << 16;
@@ -29,8 +30,8 @@ const TOTAL: usize = 4;
 const COS: usize = 5;
 const SIN: usize = 6;
 
-impl Operation for CachedAttention {
-    type Kernel = CachedAttentionKernel;
+impl<V: Vectors> Operation for CachedAttention<V> {
+    type Kernel = CachedAttentionKernel<V>;
 
     const INPUTS: &'static [Input] = &[
         Input::f32("qkv", &[Size("rows"), Size("columns"), Size("width")]),
@@ -48,7 +49,7 @@ impl Operation for CachedAttention {
         "CachedAttention"
     }
 
-    fn kernel(&self, node: &Node) -> ort::Result<CachedAttentionKernel> {
+    fn kernel(&self, node: &Node) -> ort::Result<CachedAttentionKernel<V>> {
         let heads = node.required("num_heads", 1..MOST_HEADS)?;
         let groups = node.required("kv_num_heads", 1..MOST_HEADS)?;
         if !heads.is_multiple_of(groups) {
@@ -57,7 +58,7 @@ impl Operation for CachedAttention {
             )));
         }
         Ok(CachedAttentionKernel {
-            avx512: self.0,
+            v: self.0,
             heads,
             groups,
             scale: node.finite("scale")?,
@@ -73,8 +74,8 @@ const CACHE: &[super::shape::Dim] = &[
     Times(2, "half"),
 ];
 
-pub(super) struct CachedAttentionKernel {
-    avx512: Avx512,
+pub(super) struct CachedAttentionKernel<V> {
+    v: V,
     heads: usize,
     groups: usize,
     scale: f32,
@@ -105,7 +106,7 @@ struct Sizes {
     capacity: usize,
 }
 
-impl Compute for CachedAttentionKernel {
+impl<V: Vectors> Compute for CachedAttentionKernel<V> {
     fn sizes(&self) -> Names {
         let mut names = Names::default();
         names.bind("kv_num_heads", self.groups);
@@ -166,7 +167,7 @@ fn totals(call: &Call, sizes: Sizes) -> ort::Result<Vec<usize>> {
     Ok(totals)
 }
 
-impl CachedAttentionKernel {
+impl<V: Vectors> CachedAttentionKernel<V> {
     /// The sizes of a run. The declared shapes give all of them but the width of qkv.
     fn measure(&self, call: &Call) -> ort::Result<Sizes> {
         let head = 2 * call.size("half"); // no overflow: a dimension of the cache
@@ -258,22 +259,18 @@ impl CachedAttentionKernel {
                 seen: std::array::from_fn(|row| before + (task.first + row) / per + 1),
             };
             let cache = at * capacity * head..(at + 1) * capacity * head;
-            let group = Group {
-                keys: &keys[cache.clone()],
-                values: &values[cache],
-                head,
-            };
+            let group = Group::new(&keys[cache.clone()], &values[cache], head);
             if let Ok(mut done) = done[i].lock() {
-                *done = Some(attend_span(self.avx512, group, queries, task.span.clone()));
+                *done = Some(attend_span(self.v, group, queries, task.span.clone()));
             }
         })?;
         let mut whole: Option<Partial> = None;
         for (i, (task, partial)) in tasks.iter().zip(done).enumerate() {
             let partial = partial.into_inner().ok().flatten();
-            let partial = partial.ok_or_else(|| call.error("a span of keys was left out"))?;
-            let merged = match whole.take() {
+            let mut partial = partial.ok_or_else(|| call.error("a span of keys was left out"))?;
+            let mut merged = match whole.take() {
                 Some(mut whole) => {
-                    whole.merge(&partial);
+                    whole.merge(&mut partial);
                     whole
                 }
                 None => partial,

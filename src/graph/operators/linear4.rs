@@ -5,23 +5,23 @@
 //! keeps a packed copy beside them; and it computes many rows (a prompt, many conversations) in half
 //! the time.
 
-use std::cell::RefCell;
 use std::sync::Mutex;
 
-use super::avx512::products4::{self, Quantized, TILE, Weights};
-use super::avx512::{Avx512, by_columns};
 use super::guard::{Call, Compute, Node, Operation};
+use super::kernels::products4::{self, Quantized, TILE, Weights};
+use super::kernels::{by_columns, keep_room, take_room};
 use super::shape::{Dim::*, Input, Sizes};
+use super::vectors::Vectors;
 
 /// x [..., k], packed [n, k / 128, 64] (two weights a byte, 8 is zero), scales [n, k / 128]
 /// -> x W^T [..., n]. Rows of x are quantised to 8 bits by blocks of 128 on the way.
-pub(super) struct Linear4(pub Avx512);
+pub(super) struct Linear4<V>(pub V);
 
 /// Sizes beyond these are no model's, and sums of products of smaller ones cannot overflow.
 const LARGEST: usize = 1 << 24;
 
-impl Operation for Linear4 {
-    type Kernel = Linear4Kernel;
+impl<V: Vectors> Operation for Linear4<V> {
+    type Kernel = Linear4Kernel<V>;
 
     const INPUTS: &'static [Input] = &[
         Input::f32("x", &[RowsOrNone("rows"), Times(128, "blocks")]),
@@ -33,7 +33,7 @@ impl Operation for Linear4 {
         "Linear4"
     }
 
-    fn kernel(&self, node: &Node) -> ort::Result<Linear4Kernel> {
+    fn kernel(&self, node: &Node) -> ort::Result<Linear4Kernel<V>> {
         let mut sizes = Sizes::default();
         if let Some(n) = node.integer("N", 1..LARGEST)? {
             sizes.bind("N", n);
@@ -44,21 +44,13 @@ impl Operation for Linear4 {
             }
             sizes.bind("blocks", k / 128);
         }
-        Ok(Linear4Kernel {
-            avx512: self.0,
-            sizes,
-        })
+        Ok(Linear4Kernel { v: self.0, sizes })
     }
 }
 
-pub(super) struct Linear4Kernel {
-    avx512: Avx512,
+pub(super) struct Linear4Kernel<V> {
+    v: V,
     sizes: Sizes,
-}
-
-thread_local! {
-    /// The rows of x, quantised; one at a time is in use on a thread that runs sessions.
-    static QUANTIZED: RefCell<Quantized> = RefCell::default();
 }
 
 /// Rows of x from which weights are unpacked once for all of them.
@@ -68,7 +60,7 @@ const COLUMNS: usize = 64;
 /// Pieces for each thread, so that one that was held up leaves some to the other.
 const PIECES: usize = 8;
 
-impl Compute for Linear4Kernel {
+impl<V: Vectors> Compute for Linear4Kernel<V> {
     fn sizes(&self) -> Sizes {
         self.sizes
     }
@@ -86,13 +78,15 @@ impl Compute for Linear4Kernel {
             return Ok(()); // of a head that no row needs
         }
         let (x, y) = (call.data(0)?, y.data()?);
-        QUANTIZED
-            .with_borrow_mut(|quantized| multiply(self.avx512, call, x, &weights, quantized, y))
+        let mut quantized = take_room();
+        let done = multiply(self.v, call, x, &weights, &mut quantized, y);
+        keep_room(quantized);
+        done
     }
 }
 
-fn multiply(
-    avx512: Avx512,
+fn multiply<V: Vectors>(
+    v: V,
     call: &Call,
     x: &[f32],
     weights: &Weights,
@@ -103,13 +97,13 @@ fn multiply(
     let pieces = quantized.start(rows, weights.width());
     if rows < MANY {
         for (row, mut piece) in pieces.into_iter().enumerate() {
-            piece.fill(avx512, row, x);
+            piece.fill(v, row, x);
         }
     } else {
         let pieces: Vec<_> = pieces.into_iter().map(Mutex::new).collect();
         call.par_for(rows, 0, |row| {
             if let Ok(mut piece) = pieces[row].lock() {
-                piece.fill(avx512, row, x);
+                piece.fill(v, row, x);
             }
         })?;
     }
@@ -117,9 +111,9 @@ fn multiply(
     let (n, step) = (weights.rows(), if rows < MANY { COLUMNS } else { TILE });
     by_columns(call, y, (n, step), PIECES, |columns| {
         if rows < MANY {
-            products4::few_rows(avx512, weights, quantized, columns);
+            products4::few_rows(v, weights, quantized, columns);
         } else {
-            products4::many_rows(avx512, weights, quantized, columns);
+            products4::many_rows(v, weights, quantized, columns);
         }
     })
 }

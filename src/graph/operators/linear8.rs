@@ -3,20 +3,20 @@
 
 use std::sync::Mutex;
 
-use super::avx512::Avx512;
-use super::avx512::products8::{self, Activation, ROWS, Weights};
 use super::guard::{Call, Compute, Node, Operation};
+use super::kernels::products8::{self, Activation, ROWS, TILE, Weights};
 use super::shape::{Dim::*, Input};
+use super::vectors::Vectors;
 
 /// x [..., k], weights [n / 16, k / 4, 16, 4], scales [n], bias [n] -> x W^T + bias [..., n], or that
 /// activated. Each row of x is quantised to 8 bits on the way.
-pub(super) struct Linear8 {
-    pub avx512: Avx512,
+pub(super) struct Linear8<V> {
+    pub v: V,
     pub activation: Activation,
 }
 
-impl Operation for Linear8 {
-    type Kernel = Linear8Kernel;
+impl<V: Vectors> Operation for Linear8<V> {
+    type Kernel = Linear8Kernel<V>;
 
     const INPUTS: &'static [Input] = &[
         Input::f32("x", &[Rows("rows"), Times(4, "fours")]),
@@ -32,25 +32,25 @@ impl Operation for Linear8 {
         }
     }
 
-    fn kernel(&self, node: &Node) -> ort::Result<Linear8Kernel> {
-        let (avx512, activation) = (self.avx512, self.activation);
+    fn kernel(&self, node: &Node) -> ort::Result<Linear8Kernel<V>> {
+        let (v, activation) = (self.v, self.activation);
         let sums = node.constant(1, &Self::INPUTS[1], |sizes, weights| {
             let width = 4 * sizes.get("fours"); // no overflow: so many bytes are there
-            products8::sums(avx512, weights, width)
+            products8::sums(v, weights, width)
         })?;
         Ok(Linear8Kernel {
-            avx512,
+            v,
             activation,
             sums,
         })
     }
 }
 
-pub(super) struct Linear8Kernel {
-    avx512: Avx512,
+pub(super) struct Linear8Kernel<V> {
+    v: V,
     activation: Activation,
     /// Of the weights' columns; the weights are part of the model.
-    sums: Vec<i32>,
+    sums: Vec<[i32; TILE]>,
 }
 
 /// Most rows of a piece: in 8 bits they fit a core's cache beside the weights of a few columns.
@@ -58,7 +58,7 @@ const MOST: usize = 8 * ROWS;
 /// Fewest pieces, where there are rows for them.
 const PIECES: usize = 4;
 
-impl Compute for Linear8Kernel {
+impl<V: Vectors> Compute for Linear8Kernel<V> {
     fn compute(&mut self, call: &Call) -> ort::Result<()> {
         let (x, weights) = (call.data::<f32>(0)?, call.data(1)?);
         let k = x.len() / call.size("rows");
@@ -79,11 +79,11 @@ impl Compute for Linear8Kernel {
             .min(MOST);
         let pieces = x.chunks(rows * k).zip(y.data()?.chunks_mut(rows * n));
         let pieces: Vec<_> = pieces.map(Mutex::new).collect();
-        let (avx512, activation) = (self.avx512, self.activation);
+        let (v, activation) = (self.v, self.activation);
         call.par_for(pieces.len(), 0, |piece| {
             if let Ok(mut piece) = pieces[piece].lock() {
                 let (x, y) = &mut *piece;
-                products8::multiply(avx512, &weights, x, activation, y);
+                products8::multiply(v, &weights, x, activation, y);
             }
         })
     }

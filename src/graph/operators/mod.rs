@@ -3,26 +3,24 @@
 //! The exported graphs hold each as a function of plain operators, which any ONNX Runtime can run
 //! (`export/mini_omni_export/functions.py`); a session on the CPU that knows a kernel takes it
 //! instead. A model file is not trusted: [`guard`] stands between ONNX Runtime and every kernel, and
-//! [`shape`] has what inputs are held against. [`snake`] is the codec's activation with what surrounds it, [`linear4`] the decoder's
-//! products with 4-bit weights, [`linear8`] the encoder's and the codec's with 8-bit ones,
-//! [`attention8`] the encoder's attention in 8 bits, [`cached_attention`] the decoder's over its cache;
-//! [`avx512`] has the arithmetic of these four.
+//! [`shape`] has what inputs are held against. [`snake`] is the codec's activation with what surrounds
+//! it, [`linear4`] the decoder's products with 4-bit weights, [`linear8`] the encoder's and the codec's
+//! with 8-bit ones, [`attention8`] the encoder's attention in 8 bits, [`cached_attention`] the decoder's
+//! over its cache. [`kernels`] has their arithmetic, written once over [`vectors`], of which there is a
+//! back end for each kind of processor; [`choice`] is which of them computes.
 
-#[cfg(target_arch = "x86_64")]
 mod attention8;
-#[cfg(target_arch = "x86_64")]
-mod avx512;
-#[cfg(target_arch = "x86_64")]
 mod cached_attention;
+mod choice;
 mod guard;
-#[cfg(target_arch = "x86_64")]
+mod kernels;
 mod linear4;
-#[cfg(target_arch = "x86_64")]
 mod linear8;
 mod shape;
 mod snake;
 #[cfg(test)]
 mod tests;
+mod vectors;
 
 use std::sync::{Mutex, PoisonError};
 
@@ -30,7 +28,11 @@ use ort::environment::Environment;
 use ort::operator::OperatorDomain;
 use ort::session::Session;
 
+pub use self::choice::Kernels;
+use self::choice::with_vectors;
 use self::guard::Guarded;
+use self::kernels::products8::Activation;
+use self::vectors::Vectors;
 
 /// A graph of one Identity.
 const IDENTITY: &[u8] = include_bytes!("identity.onnx");
@@ -38,40 +40,45 @@ const IDENTITY: &[u8] = include_bytes!("identity.onnx");
 /// Whether the domain's name is known.
 static ANNOUNCED: Mutex<bool> = Mutex::new(false);
 
-/// The domain with the kernels that this processor has.
-pub(crate) fn domain(environment: &Environment) -> ort::Result<OperatorDomain> {
-    announce(environment)?;
-    kernels()
+/// The domain with these kernels; `None` where ONNX Runtime is to run the functions.
+pub(crate) fn domain(
+    environment: &Environment,
+    kernels: Kernels,
+) -> ort::Result<Option<OperatorDomain>> {
+    let domain = || with_vectors!(kernels, operators).transpose();
+    if domain()?.is_some() {
+        announce(environment, domain)?;
+    }
+    domain()
 }
 
 /// Opens a session with the domain once. The first one to open writes the domain's name down in
 /// ONNX Runtime, without a lock; of two that open at the same time one would fail.
-fn announce(environment: &Environment) -> ort::Result<()> {
+fn announce(
+    environment: &Environment,
+    domain: impl Fn() -> ort::Result<Option<OperatorDomain>>,
+) -> ort::Result<()> {
     let mut announced = ANNOUNCED.lock().unwrap_or_else(PoisonError::into_inner);
-    if !*announced {
+    if *announced {
+        return Ok(());
+    }
+    if let Some(domain) = domain()? {
         Session::builder(environment)?
-            .with_operators(kernels()?)?
+            .with_operators(domain)?
             .commit_from_memory(IDENTITY)?;
         *announced = true;
     }
     Ok(())
 }
 
-fn kernels() -> ort::Result<OperatorDomain> {
-    let domain = OperatorDomain::new("mini_omni")?
-        .add(Guarded(snake::Snake))?
-        .add(Guarded(snake::SnakeConv))?;
-    #[cfg(target_arch = "x86_64")]
-    if let Some(avx512) = avx512::Avx512::detect() {
-        use avx512::products8::Activation;
-
-        let linear8 = |activation| linear8::Linear8 { avx512, activation };
-        return domain
-            .add(Guarded(linear4::Linear4(avx512)))?
-            .add(Guarded(linear8(Activation::None)))?
-            .add(Guarded(linear8(Activation::Gelu)))?
-            .add(Guarded(attention8::Attention8(avx512)))?
-            .add(Guarded(cached_attention::CachedAttention(avx512)));
-    }
-    Ok(domain)
+fn operators<V: Vectors>(v: V) -> ort::Result<OperatorDomain> {
+    let linear8 = |activation| linear8::Linear8 { v, activation };
+    OperatorDomain::new("mini_omni")?
+        .add(Guarded(snake::Snake(v)))?
+        .add(Guarded(snake::SnakeConv(v)))?
+        .add(Guarded(linear4::Linear4(v)))?
+        .add(Guarded(linear8(Activation::None)))?
+        .add(Guarded(linear8(Activation::Gelu)))?
+        .add(Guarded(attention8::Attention8(v)))?
+        .add(Guarded(cached_attention::CachedAttention(v)))
 }

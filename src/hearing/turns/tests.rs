@@ -11,8 +11,8 @@ const RULES: ListenerRules = ListenerRules {
     least_interruption: 350,
 };
 
-/// Probabilities by letter: `s` speech, `m` maybe, `.` none; a capital while an answer plays, and
-/// `,` for none. What is heard, with the frame it is told behind.
+/// Probabilities by letter: `s` speech, `m` maybe, `.` none; a capital while an answer plays, `,` for
+/// none and `H` for a hiss that begins then. What is heard, with the frame it is told behind.
 fn hear(rules: &ListenerRules, script: &str, complete: &[bool]) -> Vec<(usize, Heard)> {
     let mut turns = Turns::new(rules.clone());
     let mut complete = complete.iter().copied();
@@ -23,13 +23,16 @@ fn hear(rules: &ListenerRules, script: &str, complete: &[bool]) -> Vec<(usize, H
             'm' => 0.4,
             _ => 0.1,
         };
-        let playing = letter.is_uppercase() || letter == ',';
-        let ask = |_| Ok(complete.next().unwrap_or(false));
         let frame = Frame {
             probability,
-            playing,
+            playing: letter.is_uppercase() || letter == ',',
+            onset: letter == 'H',
         };
-        heard.extend(turns.push(frame, ask).expect("no graph").map(|h| (at, h)));
+        heard.extend(turns.push(frame).map(|h| (at, h)));
+        if turns.wants().is_some() {
+            let complete = complete.next().unwrap_or(false);
+            heard.extend(turns.is_complete(complete).map(|h| (at, h)));
+        }
     }
     heard
 }
@@ -114,10 +117,49 @@ fn what_is_too_short_is_no_turn() {
 fn speech_goes_on_behind_a_short_pause() {
     let heard = hear(
         &RULES,
-        &script(&[("s", 5), (".", 3), ("s", 5), (".", 9), ("s", 1), (".", 16)]),
+        &script(&[("s", 5), (".", 3), ("s", 5), (".", 9), ("s", 3), (".", 16)]),
         &[],
     );
     assert_eq!(kinds(&heard), "SprpE");
+}
+
+#[test]
+fn a_breath_in_a_pause_is_no_speech() {
+    // 500 ms are 16 frames.
+    let breath = script(&[("s", 5), (".", 9), ("s", 2), (".", 9)]);
+    let heard = hear(&RULES, &breath, &[]);
+    assert_eq!(kinds(&heard), "SpE", "what was prepared stands");
+    assert_eq!(heard[2].0, 20, "and the pause counts on");
+    let late = script(&[("s", 5), (".", 15), ("s", 2), (".", 1)]);
+    let heard = hear(&RULES, &late, &[]);
+    assert_eq!(
+        heard.last().map(|heard| heard.0),
+        Some(22),
+        "no turn ends in a breath"
+    );
+    let word = script(&[("s", 5), (".", 15), ("s", 2), ("m", 1), ("s", 1), (".", 20)]);
+    assert_eq!(kinds(&hear(&RULES, &word, &[])), "SprpE");
+}
+
+#[test]
+fn a_judgement_that_comes_late_ends_the_turn_at_once() {
+    let rules = ListenerRules {
+        meaning: Some(1500),
+        ..RULES
+    };
+    let mut turns = Turns::new(rules);
+    let frame = |probability| Frame {
+        probability,
+        playing: false,
+        onset: true,
+    };
+    for probability in [0.9; 9].into_iter().chain([0.1; 20]) {
+        turns.push(frame(probability));
+    }
+    assert!(turns.wants().is_some());
+    let end = turns.is_complete(true);
+    assert!(matches!(end, Some(Heard::End { .. })), "{end:?}");
+    assert_eq!(turns.is_complete(true), None, "there is no turn any more");
 }
 
 #[test]
@@ -184,6 +226,19 @@ fn a_murmur_into_an_answer_holds_it_and_a_sentence_interrupts_it() {
 }
 
 #[test]
+fn a_hiss_holds_an_answer_at_once_and_does_not_count_as_speech() {
+    let heard = hear(&RULES, &script(&[(",", 9), ("H", 1), (",", 9)]), &[]);
+    assert_eq!(heard, [(9, Heard::Overlap), (14, Heard::OverlapOver)]);
+    // A murmur of 300 ms behind a hiss of 160 ms is still a murmur.
+    let murmur = script(&[(",", 9), ("H", 5), ("S", 11), (",", 8)]);
+    assert_eq!(kinds(&hear(&RULES, &murmur, &[])), "ox");
+    let speech = script(&[(",", 9), ("H", 5), ("S", 12)]);
+    let heard = hear(&RULES, &speech, &[]);
+    let at = position(14) - 4800;
+    assert_eq!(heard[1], (25, Heard::Interruption { at }));
+}
+
+#[test]
 fn what_is_soon_over_holds_an_answer_no_longer_than_it_must() {
     let heard = hear(
         &RULES,
@@ -200,9 +255,8 @@ fn what_comes_before_a_restart_is_in_no_turn() {
     let frame = Frame {
         probability: 0.9,
         playing: false,
+        onset: false,
     };
-    let start = (0..5)
-        .filter_map(|_| turns.push(frame, |_| Ok(true)).expect("no graph"))
-        .last();
+    let start = (0..5).filter_map(|_| turns.push(frame)).last();
     assert_eq!(start, Some(Heard::Start { at: 700 }));
 }

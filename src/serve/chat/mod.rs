@@ -19,7 +19,7 @@ use super::pieces::{Gone, Pieces, written};
 use super::refusal::Refusal;
 use super::sound::{base64, pcm16, wav};
 use super::upload::Upload;
-use request::{Completion, SoundFormat};
+use request::{COMPLETION, Completion, SoundFormat};
 use usage::{finish_reason, usage};
 
 /// What all objects of an answer have in common.
@@ -34,7 +34,7 @@ struct Head {
 
 /// `POST /v1/chat/completions`.
 pub async fn completions(State(shared): SharedState, upload: Upload) -> Result<Response, Refusal> {
-    let completion: Completion = upload.json()?;
+    let completion: Completion = upload.json(&COMPLETION)?;
     completion.check()?;
     let sound = completion.sound()?;
     let place = Arc::new(shared.admit()?);
@@ -50,7 +50,7 @@ pub async fn completions(State(shared): SharedState, upload: Upload) -> Result<R
     let task = Task::answering(question.source(), sound.is_some(), true);
     let options = completion.sampling.options(task, &shared.settings)?;
     let answering = Answering::begin(&shared, place, question, options).await?;
-    if completion.stream {
+    if completion.is_streamed() {
         let headers = [
             (CONTENT_TYPE, "text/event-stream"),
             (CACHE_CONTROL, "no-cache"),

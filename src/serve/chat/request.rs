@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::serve::refusal::Refusal;
 use crate::serve::sampling::Sampling;
+use crate::serve::shape::{Shape, needed, optional};
 use crate::serve::sound::{from_base64, read};
 
 /// The body of a request.
@@ -19,10 +20,7 @@ pub struct Completion {
     messages: Vec<Message>,
     modalities: Option<Vec<String>>,
     audio: Option<Audio>,
-    /// Whether the answer is sent while it is written.
-    #[serde(default)]
-    pub stream: bool,
-    #[serde(default)]
+    stream: Option<bool>,
     stream_options: Option<StreamOptions>,
     n: Option<u64>,
     tools: Option<Vec<Value>>,
@@ -68,8 +66,7 @@ struct Audio {
 
 #[derive(Deserialize)]
 struct StreamOptions {
-    #[serde(default)]
-    include_usage: bool,
+    include_usage: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -77,6 +74,42 @@ struct Kind {
     #[serde(rename = "type")]
     kind: String,
 }
+
+/// What may stand in the body of a request. Other fields are not read.
+pub const COMPLETION: Shape = Shape::Open(&[
+    needed("messages", Shape::List(&MESSAGE)),
+    optional("modalities", Shape::List(&Shape::Text)),
+    optional("audio", Shape::Open(&[optional("format", Shape::Text)])),
+    optional("stream", Shape::Truth),
+    optional(
+        "stream_options",
+        Shape::Open(&[optional("include_usage", Shape::Truth)]),
+    ),
+    optional("n", Shape::Count),
+    optional("tools", Shape::List(&Shape::Any)),
+    optional("functions", Shape::List(&Shape::Any)),
+    optional("logprobs", Shape::Truth),
+    optional(
+        "response_format",
+        Shape::Open(&[needed("type", Shape::Text)]),
+    ),
+    optional("temperature", Shape::Number),
+    optional("top_p", Shape::Number),
+    optional("seed", Shape::Whole),
+    optional("max_tokens", Shape::Whole),
+    optional("max_completion_tokens", Shape::Whole),
+]);
+
+const MESSAGE: Shape = Shape::Open(&[
+    needed("role", Shape::Text),
+    optional("content", Shape::Either(&[Shape::Text, Shape::List(&PART)])),
+]);
+
+const PART: Shape = Shape::Open(&[
+    needed("type", Shape::Text),
+    optional("text", Shape::Text),
+    optional("input_audio", Shape::Open(&[needed("data", Shape::Text)])),
+]);
 
 /// How the sound of an answer is written.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -132,7 +165,7 @@ impl Completion {
             .audio
             .as_ref()
             .and_then(|audio| audio.format.as_deref());
-        match (format, self.stream) {
+        match (format, self.is_streamed()) {
             (Some("pcm16"), _) | (None, true) => Ok(Some(SoundFormat::Pcm16)),
             (Some("wav") | None, false) => Ok(Some(SoundFormat::Wav)),
             (Some(_), true) => {
@@ -147,11 +180,16 @@ impl Completion {
         }
     }
 
+    /// Whether the answer is sent while it is written.
+    pub fn is_streamed(&self) -> bool {
+        self.stream == Some(true)
+    }
+
     /// Whether the stream's last event tells how much was read and written.
     pub fn tells_usage(&self) -> bool {
         self.stream_options
             .as_ref()
-            .is_some_and(|o| o.include_usage)
+            .is_some_and(|options| options.include_usage == Some(true))
     }
 
     /// The question: what the last message of the user says. The model hears up to `hears` seconds.

@@ -1,13 +1,15 @@
 //! What a client says: its events, read from JSON.
 //!
-//! Only the names of the general API are known. What is wrong with an event becomes a [`Refusal`],
-//! which is sent back with the event's own id; it never ends the connection.
+//! Only the names of the general API are known; `shapes` has their fields. What is wrong with an event
+//! becomes a [`Refusal`], which is sent back with the event's own id; it never ends the connection.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::config::{Format, MaxTokens, Modality};
 use super::server::ErrorBody;
+use super::shapes::EVENTS;
+use crate::serve::shape::{Shape, Wrong, clipped};
 
 /// An event that came, and its id, if it has one.
 #[derive(Debug)]
@@ -24,12 +26,22 @@ pub fn refusal(code: &'static str, message: impl Into<String>) -> Refusal {
     Box::new(ErrorBody::invalid(code, message))
 }
 
+/// What is wrong with a value, as the refusal of the event that it is in.
+impl From<Wrong> for Refusal {
+    fn from(wrong: Wrong) -> Refusal {
+        Box::new(ErrorBody {
+            param: Some(wrong.path).filter(|path| !path.is_empty()),
+            ..ErrorBody::invalid(wrong.code, wrong.sentence)
+        })
+    }
+}
+
 /// What a client may say.
 #[derive(Debug, Deserialize)]
-#[serde(tag = "type", deny_unknown_fields)]
+#[serde(tag = "type")]
 pub enum ClientEvent {
     #[serde(rename = "session.update")]
-    SessionUpdate { session: Value },
+    SessionUpdate { session: Map<String, Value> },
     #[serde(rename = "input_audio_buffer.append")]
     Append { audio: String },
     #[serde(rename = "input_audio_buffer.commit")]
@@ -48,8 +60,7 @@ pub enum ClientEvent {
     #[serde(rename = "conversation.item.truncate")]
     ItemTruncate {
         item_id: String,
-        #[serde(default)]
-        content_index: u32,
+        content_index: Option<u32>,
         audio_end_ms: f64,
     },
     #[serde(rename = "response.create")]
@@ -58,20 +69,6 @@ pub enum ClientEvent {
     ResponseCancel { response_id: Option<String> },
 }
 
-/// The names of the above, for the sentence that refuses others.
-const KNOWN: [&str; 10] = [
-    "session.update",
-    "input_audio_buffer.append",
-    "input_audio_buffer.commit",
-    "input_audio_buffer.clear",
-    "conversation.item.create",
-    "conversation.item.retrieve",
-    "conversation.item.delete",
-    "conversation.item.truncate",
-    "response.create",
-    "response.cancel",
-];
-
 /// An item as a client makes it.
 #[derive(Debug, Deserialize)]
 pub struct NewItem {
@@ -79,8 +76,7 @@ pub struct NewItem {
     #[serde(rename = "type")]
     pub kind: String,
     pub role: Option<String>,
-    #[serde(default)]
-    pub content: Vec<NewContent>,
+    pub content: Option<Vec<NewContent>>,
     /// Fields of items that are no messages, kept as they are.
     #[serde(flatten)]
     pub rest: Map<String, Value>,
@@ -98,7 +94,6 @@ pub struct NewContent {
 
 /// What is said about one response.
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct ResponseParams {
     pub conversation: Option<String>,
     pub input: Option<Vec<NewItem>>,
@@ -106,19 +101,6 @@ pub struct ResponseParams {
     pub output_modalities: Option<Vec<Modality>>,
     pub max_output_tokens: Option<MaxTokens>,
     pub audio: Option<ResponseAudio>,
-    // Taken and without effect: Mini-Omni has nothing that they could change.
-    #[serde(rename = "instructions")]
-    _instructions: Option<Value>,
-    #[serde(rename = "tools")]
-    _tools: Option<Value>,
-    #[serde(rename = "tool_choice")]
-    _tool_choice: Option<Value>,
-    #[serde(rename = "parallel_tool_calls")]
-    _parallel_tool_calls: Option<Value>,
-    #[serde(rename = "prompt")]
-    _prompt: Option<Value>,
-    #[serde(rename = "reasoning")]
-    _reasoning: Option<Value>,
 }
 
 /// The sound of one response.
@@ -146,46 +128,51 @@ impl Received {
                 return refused(None, refusal("invalid_json", "an event is a JSON object"));
             }
             Err(error) => {
-                let sentence = format!("the message is no JSON: {error}");
+                let (line, column) = (error.line(), error.column());
+                let sentence = format!("the message is no JSON: line {line}, column {column}");
                 return refused(None, refusal("invalid_json", sentence));
             }
         };
-        let event_id = match fields.remove("event_id") {
-            Some(Value::String(id)) => Some(id),
-            _ => None,
-        };
+        let event_id = fields.remove("event_id").unwrap_or_default();
+        if let (false, Err(wrong)) = (event_id.is_null(), Shape::Id.check("event_id", &event_id)) {
+            return refused(None, wrong.into());
+        }
         Received {
             event: read_event(fields),
-            event_id,
+            event_id: event_id.as_str().map(str::to_string),
         }
     }
 }
 
 fn read_event(fields: Map<String, Value>) -> Result<ClientEvent, Refusal> {
-    let kind = match fields.get("type").and_then(Value::as_str) {
-        Some(kind) if KNOWN.contains(&kind) => kind.to_string(),
-        Some(kind) => {
-            let shown: String = kind.chars().take(64).collect();
-            let sentence = format!(
-                "\"{shown}\" is no event that can be sent here; these are: {}",
-                KNOWN.join(", ")
-            );
-            return Err(Box::new(
-                ErrorBody::invalid("invalid_value", sentence).param("type"),
-            ));
-        }
-        None => {
-            let error = ErrorBody::invalid("missing_required_parameter", "an event has a \"type\"");
-            return Err(Box::new(error.param("type")));
-        }
+    let kind = fields.get("type").and_then(Value::as_str);
+    let kind = kind.ok_or_else(|| {
+        let error = ErrorBody::invalid("missing_required_parameter", "an event has a \"type\"");
+        Box::new(error.param("type"))
+    })?;
+    let Some((name, shape)) = EVENTS.iter().find(|(name, _)| *name == kind) else {
+        return Err(unknown_event(kind));
     };
-    serde_json::from_value(Value::Object(fields))
-        .map_err(|error| refusal("invalid_value", format!("{kind}: {error}")))
+    let event = Value::Object(fields);
+    shape.check("", &event)?;
+    serde_json::from_value(event)
+        .map_err(|_| refusal("invalid_value", format!("{name} cannot be read")))
+}
+
+fn unknown_event(kind: &str) -> Refusal {
+    let known: Vec<_> = EVENTS.iter().map(|(name, _)| *name).collect();
+    let sentence = format!(
+        "\"{}\" is no event that can be sent here; these are: {}",
+        clipped(kind),
+        known.join(", ")
+    );
+    Box::new(ErrorBody::invalid("invalid_value", sentence).param("type"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::serve::shape::tests::sample;
 
     fn refused(message: &str) -> (Option<String>, &'static str) {
         let received = Received::read(message);
@@ -194,30 +181,28 @@ mod tests {
     }
 
     #[test]
-    fn every_known_name_is_read() {
-        for name in KNOWN {
-            let message = serde_json::json!({
-                "type": name, "event_id": "e1", "session": {}, "audio": "", "item_id": "i",
-                "audio_end_ms": 12, "item": {"type": "message"}, "response": {},
-            });
-            let Value::Object(mut fields) = message else {
-                panic!("an object")
-            };
-            // Unknown fields are refused, so each event gets its own.
-            let own: &[&str] = match name {
-                "session.update" => &["session"],
-                "input_audio_buffer.append" => &["audio"],
-                "conversation.item.create" => &["item"],
-                "conversation.item.retrieve" | "conversation.item.delete" => &["item_id"],
-                "conversation.item.truncate" => &["item_id", "audio_end_ms"],
-                "response.create" => &["response"],
-                _ => &[],
-            };
-            fields.retain(|key, _| ["type", "event_id"].contains(&&**key) || own.contains(&&**key));
-            let received = Received::read(&Value::Object(fields).to_string());
-            assert_eq!(received.event_id.as_deref(), Some("e1"));
-            assert!(received.event.is_ok(), "{name}: {:?}", received.event);
+    fn what_has_the_shape_of_an_event_is_read() {
+        for (name, shape) in EVENTS {
+            for mut event in [sample(&shape, true), sample(&shape, false)] {
+                event["type"] = name.into();
+                event["event_id"] = "e1".into();
+                let received = Received::read(&event.to_string());
+                assert_eq!(received.event_id.as_deref(), Some("e1"));
+                assert!(received.event.is_ok(), "{event}: {:?}", received.event);
+            }
         }
+    }
+
+    #[test]
+    fn an_events_own_id_is_a_short_string_or_none() {
+        let event =
+            |id: Value| serde_json::json!({"type": "response.cancel", "event_id": id}).to_string();
+        assert!(Received::read(&event(Value::Null)).event.is_ok());
+        assert_eq!(refused(&event(7.into())), (None, "invalid_type"));
+        assert_eq!(
+            refused(&event("x".repeat(513).into())),
+            (None, "invalid_value")
+        );
     }
 
     #[test]
@@ -232,7 +217,8 @@ mod tests {
             (Some("e3".into()), "missing_required_parameter")
         );
         let partial = r#"{"type": "input_audio_buffer.append", "event_id": "e4"}"#;
-        assert_eq!(refused(partial), (Some("e4".into()), "invalid_value"));
+        let missing = "missing_required_parameter";
+        assert_eq!(refused(partial), (Some("e4".into()), missing));
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         assert_eq!(refused(&deep), (None, "invalid_json"));
     }

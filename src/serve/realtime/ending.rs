@@ -48,7 +48,18 @@ impl Ending {
 
     /// The event that tells it; `None` where nobody hears.
     pub fn event(&self) -> Option<ServerEvent> {
-        let error = match self.clone() {
+        Some(ServerEvent::Error {
+            error: self.error()?,
+        })
+    }
+
+    /// The same in one word, for the log and the socket's close.
+    pub fn reason(&self) -> &'static str {
+        self.error().map_or("client_gone", |error| error.code)
+    }
+
+    fn error(&self) -> Option<ErrorBody> {
+        Some(match self.clone() {
             Ending::Gone => return None,
             Ending::TooSlow => ErrorBody::invalid(
                 "client_too_slow",
@@ -64,8 +75,7 @@ impl Ending {
             Ending::Stopping => ErrorBody::server("server_stopping", "the server is stopping"),
             Ending::Refused(refusal) => refused(&refusal),
             Ending::Failed(sentence) => ErrorBody::server("server_error", sentence),
-        };
-        Some(ServerEvent::Error { error })
+        })
     }
 
     /// The code that closes the socket.

@@ -14,6 +14,7 @@ use super::client::{NewContent, NewItem, Refusal, refusal};
 use super::config::Format;
 use super::server::Status;
 use super::sound;
+use crate::serve::shape::clipped;
 
 /// Items that are kept.
 const MOST_ITEMS: usize = 512;
@@ -140,8 +141,9 @@ impl Item {
 
     fn message_of_client(new: NewItem, id: String, format: Format) -> Result<Item, Refusal> {
         let role = role(new.role.as_deref())?;
-        let sound = sound_of(&new.content, format)?.map(Arc::new);
-        let content = new.content.into_iter().map(|part| content(role, part));
+        let parts = new.content.unwrap_or_default();
+        let sound = sound_of(&parts, format)?.map(Arc::new);
+        let content = parts.into_iter().map(|part| content(role, part));
         let content = content.collect::<Result<_, _>>()?;
         let mut item = Item::message(id, role, Status::Completed, content);
         item.sound = sound;
@@ -235,7 +237,7 @@ fn content(role: Role, part: NewContent) -> Result<Content, Refusal> {
             "invalid_value",
             format!(
                 "no message of this role has content of type \"{}\"",
-                part.kind
+                clipped(&part.kind)
             ),
         )),
     }
@@ -314,7 +316,7 @@ impl Items {
         previous: Option<&str>,
     ) -> Result<Option<String>, Refusal> {
         if self.get(&item.id).is_some() {
-            let sentence = format!("there is an item \"{}\" already", item.id);
+            let sentence = format!("there is an item \"{}\" already", clipped(&item.id));
             return Err(refusal("item_create_duplicate_item_id", sentence));
         }
         let Some(previous) = previous else {
@@ -324,6 +326,7 @@ impl Items {
             Some(place) => place + 1,
             None if previous == "root" => 0,
             None => {
+                let previous = clipped(previous);
                 let sentence = format!("there is no item \"{previous}\" to put one behind");
                 return Err(refusal("item_create_invalid_previous_item_id", sentence));
             }

@@ -18,6 +18,7 @@ mod items;
 mod outgoing;
 mod response;
 mod server;
+mod shapes;
 mod socket;
 mod sound;
 mod worker;
@@ -66,6 +67,9 @@ async fn converse(socket: WebSocket, shared: Arc<Shared>) {
             socket::converse(socket, shared.clone(), place.model.clone()).await;
             drop(place);
         }
-        Err(refusal) => socket::refuse(socket, Ending::Refused(refusal)).await,
+        Err(refusal) => {
+            shared.metrics.refused(refusal.reason);
+            socket::refuse(socket, Ending::Refused(refusal)).await;
+        }
     }
 }

@@ -36,8 +36,8 @@ pub struct Outline {
 pub enum End {
     /// By itself.
     Done(Record),
-    /// By somebody's wish.
-    Cut(Record),
+    /// By somebody's wish: whose, where nobody has said it before.
+    Cut(Record, Reason),
     /// With an error.
     Failed(ErrorBody),
 }
@@ -72,7 +72,7 @@ pub struct Response {
     begun: bool,
     /// Why it is to end early, once somebody wants that.
     pub cut: Option<Reason>,
-    /// Its text as far as it was heard, once the person spoke into it.
+    /// Its text as far as it was heard, once the person spoke into it or the client cut it.
     pub heard: Option<String>,
 }
 
@@ -249,7 +249,7 @@ impl Response {
             error,
         });
         let usage = match end {
-            End::Done(record) | End::Cut(record) => record.usage,
+            End::Done(record) | End::Cut(record, _) => record.usage,
             End::Failed(_) => Usage::default(),
         };
         ServerEvent::ResponseDone {
@@ -261,10 +261,7 @@ impl Response {
     pub fn outcome(&self, end: &End) -> (Status, Option<Reason>, Option<FailedWith>) {
         match end {
             End::Failed(error) => (Status::Failed, None, Some(failed_with(error))),
-            End::Cut(_) => {
-                let reason = self.cut.unwrap_or(Reason::ClientCancelled);
-                (Status::Cancelled, Some(reason), None)
-            }
+            End::Cut(_, reason) => (Status::Cancelled, Some(self.cut.unwrap_or(*reason)), None),
             End::Done(record) => match record.ended {
                 Ended::Limit => (Status::Incomplete, Some(Reason::MaxOutputTokens), None),
                 Ended::NoSpeech => (Status::Failed, None, Some(failed_with(&no_speech()))),

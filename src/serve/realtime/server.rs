@@ -168,7 +168,7 @@ pub struct ErrorBody {
     pub kind: &'static str,
     pub code: &'static str,
     pub message: String,
-    pub param: Option<&'static str>,
+    pub param: Option<String>,
     /// The id of the client's event that it is about.
     pub event_id: Option<String>,
 }
@@ -195,8 +195,8 @@ impl ErrorBody {
     }
 
     /// The field that is wrong.
-    pub fn param(mut self, param: &'static str) -> ErrorBody {
-        self.param = Some(param);
+    pub fn param(mut self, param: impl Into<String>) -> ErrorBody {
+        self.param = Some(param.into());
         self
     }
 }

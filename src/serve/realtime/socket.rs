@@ -16,7 +16,6 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::ending::Ending;
 use super::outgoing::{Messages, Outgoing, message, outgoing};
-use super::server::ServerEvent;
 use super::worker::{Input, Worker};
 use crate::serve::shared::{Model, Shared};
 
@@ -171,16 +170,13 @@ async fn write(mut sink: SplitSink<WebSocket, Message>, mut messages: Messages, 
 
 /// Tells a client why its conversation ends, and closes it.
 async fn say_goodbye(mut sink: SplitSink<WebSocket, Message>, ending: &Ending) {
-    let event = ending.event();
-    let reason = match &event {
-        Some(ServerEvent::Error { error }) => error.code,
-        _ => "",
-    };
     let close = Message::Close(Some(CloseFrame {
         code: ending.code(),
-        reason: Utf8Bytes::from_static(reason),
+        reason: Utf8Bytes::from_static(ending.reason()),
     }));
-    let last = event.map(|event| Message::Text(message(&event).into()));
+    let last = ending
+        .event()
+        .map(|event| Message::Text(message(&event).into()));
     for message in last.into_iter().chain([close]) {
         let Ok(Ok(())) = timeout(LAST_WORDS, sink.send(message)).await else {
             break;

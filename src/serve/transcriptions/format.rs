@@ -9,6 +9,11 @@ use serde_json::{Value, json};
 
 use crate::serve::refusal::Refusal;
 
+/// What Mini-Omnis were trained to write down.
+const LANGUAGE: &str = "english";
+/// Units of a segment's `seek`: frames of Whisper's spectrogram.
+const SEEKS_A_SECOND: f64 = 100.0;
+
 const PLAIN: &str = "text/plain; charset=utf-8";
 
 /// How a transcription is written.
@@ -34,6 +39,8 @@ pub struct Segment {
     pub end: f64,
     /// The words.
     pub text: String,
+    /// Their ids.
+    pub tokens: Vec<i64>,
 }
 
 /// What was said in all of it.
@@ -42,6 +49,8 @@ pub struct Transcript {
     pub duration: f64,
     /// In order; pieces without speech are left out.
     pub segments: Vec<Segment>,
+    /// How much chance there was in the choice of ids.
+    pub temperature: f64,
     /// Ids read and written.
     pub tokens: (usize, usize),
 }
@@ -96,15 +105,31 @@ impl Transcript {
     }
 
     fn verbose(&self) -> Value {
-        let segments = self.segments.iter().enumerate().map(|(id, segment)| {
-            json!({"id": id, "start": segment.start, "end": segment.end, "text": segment.text})
-        });
+        let segments = self.segments.iter().enumerate();
+        let segments = segments.map(|(id, segment)| self.verbose_segment(id, segment));
         json!({
             "task": "transcribe",
+            "language": LANGUAGE,
             "duration": self.duration,
             "text": self.text(),
             "segments": segments.collect::<Vec<_>>(),
             "usage": {"type": "duration", "seconds": self.duration.ceil()},
+        })
+    }
+
+    /// What a Mini-Omni does not know of a piece is null.
+    fn verbose_segment(&self, id: usize, segment: &Segment) -> Value {
+        json!({
+            "id": id,
+            "seek": (segment.start * SEEKS_A_SECOND) as u64,
+            "start": segment.start,
+            "end": segment.end,
+            "text": segment.text,
+            "tokens": segment.tokens,
+            "temperature": self.temperature,
+            "avg_logprob": null,
+            "compression_ratio": null,
+            "no_speech_prob": null,
         })
     }
 
@@ -152,10 +177,12 @@ mod tests {
             start,
             end,
             text: text.into(),
+            tokens: vec![7],
         };
         Transcript {
             duration: 61.5,
             segments: vec![segment(0.0, 29.9995, "one"), segment(30.0, 3661.5, "two")],
+            temperature: 0.5,
             tokens: (10, 4),
         }
     }

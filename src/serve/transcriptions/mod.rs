@@ -50,6 +50,7 @@ pub async fn transcriptions(
         transcript: Transcript {
             duration: pcm.seconds(),
             segments: Vec::new(),
+            temperature: form.temperature,
             tokens: (0, 0),
         },
         pcm,
@@ -106,12 +107,13 @@ impl Transcribing {
                 Err(refusal) if refusal.reason == Reason::NoSpeech => continue,
                 Err(refusal) => return Err(refusal.into()),
             };
-            let text = self.hear(answering, reader).await?;
+            let (text, tokens) = self.hear(answering, reader).await?;
             let at = |sample: usize| sample as f64 / f64::from(rate);
             self.transcript.segments.push(Segment {
                 start: at(span.start),
                 end: at(span.end),
                 text,
+                tokens,
             });
         }
         Ok(())
@@ -124,12 +126,12 @@ impl Transcribing {
         Answering::begin(&self.shared, place, Question::Audio(piece), options).await
     }
 
-    /// The words of one piece.
+    /// The words of one piece, and their ids.
     async fn hear(
         &mut self,
         mut answering: Answering,
         reader: Option<&Pieces>,
-    ) -> Result<String, Stopped> {
+    ) -> Result<(String, Vec<i64>), Stopped> {
         let mut text = String::new();
         while let Some(event) = answering.next().await {
             let Event::Text(words) = event else {
@@ -145,10 +147,10 @@ impl Transcribing {
             }
             text += &words;
         }
-        let trace = answering.finish()?;
+        let mut trace = answering.finish()?;
         self.transcript.tokens.0 += trace.prompt_length;
         self.transcript.tokens.1 += counts::answer(&trace)[0];
-        Ok(text)
+        Ok((text, trace.tokens.pop().unwrap_or_default()))
     }
 
     async fn stream(mut self, reader: Pieces) -> Result<(), Gone> {

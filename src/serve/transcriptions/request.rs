@@ -7,6 +7,7 @@ use axum::extract::{FromRequest, Multipart, Request};
 
 use super::format::Format;
 use crate::serve::refusal::Refusal;
+use crate::serve::shape::clipped;
 use crate::serve::shared::Shared;
 use crate::serve::upload::Upload;
 
@@ -35,9 +36,7 @@ impl Form {
             match field.name().unwrap_or_default() {
                 "file" => file = Some(field.bytes().await.map_err(damaged)?.to_vec()),
                 "response_format" => format = Format::named(&field.text().await.map_err(damaged)?)?,
-                "stream" => {
-                    stream = ["true", "1"].contains(&&*field.text().await.map_err(damaged)?)
-                }
+                "stream" => stream = truth("stream", &field.text().await.map_err(damaged)?)?,
                 "temperature" => {
                     let text = field.text().await.map_err(damaged)?;
                     let error = || Refusal::bad("temperature", "temperature is a number");
@@ -50,6 +49,10 @@ impl Form {
             }
         }
         let file = file.ok_or_else(|| Refusal::bad("file", "the form has no field named file"))?;
+        if stream && format != Format::Json {
+            let sentence = "a transcription that is streamed is json; leave response_format away";
+            return Err(Refusal::unsupported("response_format", sentence));
+        }
         Ok(Form {
             file,
             format,
@@ -59,11 +62,30 @@ impl Form {
     }
 }
 
+/// A form's true or false.
+fn truth(param: &'static str, text: &str) -> Result<bool, Refusal> {
+    match text.trim().to_lowercase().as_str() {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        other => {
+            let sentence = format!("{param} is \"{}\", not true or false", clipped(other));
+            Err(Refusal::bad(param, sentence))
+        }
+    }
+}
+
 fn check_granularity(asked: &str) -> Result<(), Refusal> {
-    let sentence = "a Mini-Omni does not know where a word is; ask for segments";
+    let param = "timestamp_granularities";
     match asked {
-        "word" => Err(Refusal::unsupported("timestamp_granularities", sentence)),
-        _ => Ok(()),
+        "segment" => Ok(()),
+        "word" => {
+            let sentence = "a Mini-Omni does not know where a word is; ask for segments";
+            Err(Refusal::unsupported(param, sentence))
+        }
+        other => {
+            let sentence = format!("{param} is \"{}\", not \"segment\"", clipped(other));
+            Err(Refusal::bad(param, sentence))
+        }
     }
 }
 

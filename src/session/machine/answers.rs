@@ -166,22 +166,37 @@ impl Machine {
         }
     }
 
-    /// Ends the answer that is being written or waits.
+    /// Ends the answer that is being written, and the one that waits. One that has not begun begins
+    /// with that, so that each turn that is over has its answer.
     pub(super) fn stop_writing(&mut self, over: Over) {
-        if let Some(run) = self.run.as_mut().filter(|run| run.over.is_none()) {
-            run.over = Some(over);
-            self.orders.push_back(Order::Cancel(run.id));
+        self.stop_run(over);
+        self.stop_next(over);
+    }
+
+    pub(super) fn stop_run(&mut self, over: Over) {
+        let Some(mut run) = self.run.take_if(|run| run.is_wanted()) else {
+            return;
+        };
+        if run.held.is_none() && run.answer.is_none() {
+            let answer = self.tell(&mut run);
+            self.orders.push_back(Order::Cut { answer, samples: 0 });
+            self.told
+                .iter_mut()
+                .for_each(|told| told.interrupted = true);
         }
-        if let Some(Run {
-            answer: Some(answer),
-            reply,
-            ..
-        }) = self.next.take()
-        {
-            let task = reply.options.task.name();
-            let never_begun = Box::new(Trace::new(task, 0, self.rules.streams));
-            self.tell_end(answer, Some(over), Ok(never_begun));
-        }
+        run.over = Some(over);
+        self.orders.push_back(Order::Cancel(run.id));
+        self.run = Some(run);
+    }
+
+    pub(super) fn stop_next(&mut self, over: Over) {
+        let Some(mut run) = self.next.take_if(|run| run.held.is_none()) else {
+            return;
+        };
+        let answer = self.tell(&mut run);
+        let task = run.reply.options.task.name();
+        let never_begun = Box::new(Trace::new(task, 0, self.rules.streams));
+        self.tell_end(answer, Some(over), Ok(never_begun));
     }
 
     /// What was said of an answer and not yet taken is not taken any more.

@@ -32,8 +32,10 @@ impl Machine {
 
     pub fn cancel(&mut self, answer: AnswerId) {
         let of = |run: &Run| run.answer == Some(answer);
-        if self.next.as_ref().is_some_and(of) || self.run.as_ref().is_some_and(of) {
-            self.stop_writing(Over::Cancelled);
+        if self.next.as_ref().is_some_and(of) {
+            self.stop_next(Over::Cancelled);
+        } else if self.run.as_ref().is_some_and(of) {
+            self.stop_run(Over::Cancelled);
         }
         let Some(told) = self.told.as_mut().filter(|told| told.id == answer) else {
             return;

@@ -1,20 +1,18 @@
 //! Kernels against the functions that they stand for, and against what no model says.
 
-#![cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // most kernels are there
-
 mod hostile;
 mod model;
-#[cfg(target_arch = "x86_64")]
 mod numbers;
 
 use std::path::Path;
 use std::sync::OnceLock;
 
+use ort::operator::OperatorDomain;
 use ort::session::{Session, SessionInputValue};
 use ort::value::Tensor;
 
 use self::model::{Attribute::*, Data, Given, Model};
-use super::domain;
+use super::{Kernels, domain};
 use crate::graph::{Provider, Runtime};
 
 /// One for all tests: a process can load it once.
@@ -167,20 +165,25 @@ fn models() -> Vec<Model> {
     ]
 }
 
-/// Whether this processor has a kernel for all operators, or only for the codec's.
-#[cfg(target_arch = "x86_64")]
-fn all_kernels() -> bool {
-    super::avx512::Avx512::detect().is_some()
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn all_kernels() -> bool {
-    false
-}
-
-/// Whether this processor has a kernel for the model's operator.
-fn has_kernel(model: &Model) -> bool {
-    model.operator.starts_with("Snake") || all_kernels()
+/// The kernels of every back end that this processor has, the fastest first.
+fn all_kernels(runtime: &Runtime) -> Vec<(&'static str, OperatorDomain)> {
+    let domain = |kernels: Kernels| {
+        let domain = domain(&runtime.environment, kernels);
+        domain
+            .expect("the operators")
+            .map(|domain| (kernels.name(), domain))
+    };
+    let here = Kernels::ALL.into_iter().filter(|kernels| kernels.is_here());
+    let mut all: Vec<_> = here.filter_map(domain).collect();
+    #[cfg(target_arch = "x86_64")]
+    if let Some(evex) = super::vectors::Vectors::detect() {
+        let operators = super::operators::<super::vectors::AvxVnniEvex>(evex);
+        all.push((
+            "avxvnni, otherwise encoded",
+            operators.expect("the operators"),
+        ));
+    }
+    all
 }
 
 /// What the kernel says of a graph's inputs, and what ONNX Runtime says where it does not know it.
@@ -192,18 +195,23 @@ fn both_agree(
 ) {
     let file =
         Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/operators/{name}.onnx"));
-    let plain = || Session::builder(&runtime.environment).expect("a builder");
-    let operators = domain(&runtime.environment).expect("the operators");
-    let with_kernels = plain().with_operators(operators).expect("a builder");
-    let [function, kernel] = [plain(), with_kernels].map(|mut builder| {
+    let said = |mut builder: ort::session::builder::SessionBuilder| {
         let mut session = builder.commit_from_file(&file).expect("a graph");
         let outputs = session.run(&inputs()[..]).expect("a result");
         let (shape, y) = outputs["y"].try_extract_tensor::<f32>().expect("floats");
         (shape.to_vec(), y.to_vec())
-    });
-    assert_eq!(function.0, kernel.0);
-    for (i, (a, b)) in function.1.iter().zip(&kernel.1).enumerate() {
-        assert!((a - b).abs() < within, "{name}, value {i}: {a} {b}");
+    };
+    let builder = || Session::builder(&runtime.environment).expect("a builder");
+    let function = said(builder());
+    for (kernels, domain) in all_kernels(runtime) {
+        let found = said(builder().with_operators(domain).expect("a builder"));
+        assert_eq!(function.0, found.0);
+        for (i, (a, b)) in function.1.iter().zip(&found.1).enumerate() {
+            assert!(
+                (a - b).abs() < within,
+                "{name} by {kernels}, value {i}: {a} {b}"
+            );
+        }
     }
 }
 

@@ -2,10 +2,11 @@
 //! would not.
 
 use ort::ep::CPU;
+use ort::operator::OperatorDomain;
 use ort::session::{Session, SessionInputValue};
 use ort::value::Tensor;
 
-use super::super::domain;
+use super::all_kernels;
 use crate::graph::Runtime;
 
 /// Numbers of a tensor.
@@ -131,19 +132,50 @@ impl Model {
         self.inputs[i].as_mut().expect("an input")
     }
 
+    /// A session with the fastest kernels.
     pub fn open(&self, runtime: &Runtime) -> ort::Result<Session> {
+        let kernels = all_kernels(runtime).into_iter().next();
+        self.open_with(runtime, kernels.expect("kernels").1)
+    }
+
+    fn open_with(&self, runtime: &Runtime, kernels: OperatorDomain) -> ort::Result<Session> {
         Session::builder(&runtime.environment)?
             .with_intra_threads(2)?
             .with_log_level(ort::logging::LogLevel::Fatal)?
             // Every output an allocation of its own, so that a sanitizer sees its end.
             .with_execution_providers([CPU::default().with_arena_allocator(false).build()])?
-            .with_operators(domain(&runtime.environment)?)?
+            .with_operators(kernels)?
             .commit_from_memory(&self.file())
     }
 
-    /// What the first output says.
+    /// What the first output says, by every back end to the same bits, or why there is none.
     pub fn run(&self, runtime: &Runtime) -> ort::Result<(Vec<i64>, Vec<f32>)> {
-        self.run_in(&mut self.open(runtime)?)
+        let mut all = all_kernels(runtime).into_iter().map(|(name, kernels)| {
+            let session = self.open_with(runtime, kernels);
+            (
+                name,
+                session.and_then(|mut session| self.run_in(&mut session)),
+            )
+        });
+        let (first, expected) = all.next().expect("kernels");
+        for (name, found) in all {
+            match (&expected, &found) {
+                (Ok((shape, x)), Ok((found, y))) => {
+                    assert_eq!(shape, found, "{first} and {name}: {self:?}");
+                    for (i, (x, y)) in x.iter().zip(y).enumerate() {
+                        let same = x.to_bits() == y.to_bits() || x.is_nan() && y.is_nan();
+                        let operator = self.operator;
+                        assert!(
+                            same,
+                            "{operator}, number {i}: {x} by {first}, {y} by {name}"
+                        );
+                    }
+                }
+                (Err(expected), Err(found)) => assert_eq!(expected.to_string(), found.to_string()),
+                _ => panic!("{first}: {expected:?}; {name}: {found:?}"),
+            }
+        }
+        expected
     }
 
     pub fn run_in(&self, session: &mut Session) -> ort::Result<(Vec<i64>, Vec<f32>)> {

@@ -1,12 +1,14 @@
 //! Kernels on numbers at the ends of their range, on what an earlier question left, and on shapes
 //! beyond the exporter's, against exact sums or ONNX Runtime's own operators.
 
-use super::super::avx512::Avx512;
+use super::super::choice::with_vectors;
+use super::super::kernels::{Columns, attention};
+use super::super::vectors::Vectors;
 use super::model::{Attribute::*, Data, Model};
 use super::{
-    all_kernels, attention8, bindable, cached_attention_of, draws, linear4, linear8, runtime,
+    Kernels, attention8, bindable, cached_attention_of, draws, linear4, linear8, runtime, snake,
+    snake_conv,
 };
-use super::{snake, snake_conv};
 
 /// The numbers of input `i`.
 fn f32s(model: &Model, i: usize) -> Vec<f64> {
@@ -152,9 +154,6 @@ fn extremes(k: usize) -> Vec<(&'static str, Vec<f32>)> {
 
 #[test]
 fn products_of_the_smallest_and_the_largest_rows_are_finite_and_right() {
-    if !all_kernels() {
-        return;
-    }
     // Few rows and many go through different code, as do pairs of tiles and single ones.
     for rows in [1, 5, 20] {
         for mut model in [
@@ -202,9 +201,6 @@ fn products_of_the_smallest_and_the_largest_rows_are_finite_and_right() {
 
 #[test]
 fn gelu_of_extremes_is_finite() {
-    if !all_kernels() {
-        return;
-    }
     let model = linear8("Linear8Gelu", 1, 1, 4);
     for (bias, expected) in [
         (f32::MAX, f32::MAX),
@@ -222,6 +218,28 @@ fn gelu_of_extremes_is_finite() {
                 "{bias}: {y}"
             );
         }
+    }
+}
+
+/// The normal distribution, by its density's integral.
+fn normal(x: f64) -> f64 {
+    let density = |x: f64| (-x * x / 2.0).exp() / std::f64::consts::TAU.sqrt();
+    let (n, h) = (2000, x / 2000.0);
+    let inner: f64 = (1..n).map(|i| density(f64::from(i) * h)).sum();
+    0.5 + h * (inner + (density(0.0) + density(x)) / 2.0)
+}
+
+#[test]
+fn gelu_is_x_and_the_normal_distribution() {
+    // The inputs are zero; the bias is what is activated.
+    let mut model = linear8("Linear8Gelu", 1, 80, 1);
+    f32s_mut(&mut model, 0).fill(0.0);
+    for (i, x) in f32s_mut(&mut model, 3).iter_mut().enumerate() {
+        *x = (i as f32 - 640.0) * 0.01;
+    }
+    for (x, y) in f32s(&model, 3).into_iter().zip(output(&model)) {
+        let exact = x * normal(x);
+        assert!((f64::from(y) - exact).abs() < 3e-6, "{x}: {y} {exact}");
     }
 }
 
@@ -250,9 +268,6 @@ fn attention(queries: &[f64], keys: &[f64], values: &[f64], heads: usize) -> Vec
 
 #[test]
 fn attention_of_the_smallest_and_the_largest_rows_is_finite_and_right() {
-    if !all_kernels() {
-        return;
-    }
     // What queries, keys and values are multiplied by.
     let small = f32::from_bits(3);
     for factors in [
@@ -317,9 +332,6 @@ fn attention_of_the_smallest_and_the_largest_rows_is_finite_and_right() {
 
 #[test]
 fn attention_of_no_numbers_says_so_and_the_next_run_is_right() {
-    if !all_kernels() {
-        return;
-    }
     let model = attention8(3, 40, 2);
     let mut session = model.open(runtime()).expect("a session");
     let mut run = |model: &Model| model.run_in(&mut session).expect("a result").1;
@@ -344,11 +356,12 @@ fn attention_of_no_numbers_says_so_and_the_next_run_is_right() {
 
 #[test]
 fn a_query_of_zeros_weighs_no_key_of_an_earlier_question() {
-    let Some(avx512) = Avx512::detect() else {
-        return;
-    };
-    use super::super::avx512::{Columns, attention};
+    for kernels in Kernels::ALL {
+        with_vectors!(kernels, weighs_no_key_of_an_earlier_question);
+    }
+}
 
+fn weighs_no_key_of_an_earlier_question<V: Vectors>(v: V) {
     let attend = |n: usize, queries: &[f32], fill: f32| {
         let (keys, mut values) = (draws(n * 64, 1), draws(n * 64, 2));
         values.iter_mut().for_each(|x| *x *= fill);
@@ -359,7 +372,7 @@ fn a_query_of_zeros_weighs_no_key_of_an_earlier_question() {
             width: 64,
         };
         let mut y = vec![f32::NAN; queries.len()];
-        attention::attend(avx512, &heads, Columns::part(&mut y, 64, 0..64));
+        attention::attend(v, &heads, Columns::part(&mut y, 64, 0..64));
         y
     };
     // All of them on one thread, whose room is used again.
@@ -397,9 +410,6 @@ fn a_query_of_zeros_weighs_no_key_of_an_earlier_question() {
 
 #[test]
 fn what_lies_behind_a_row_in_the_cache_changes_no_bit() {
-    if !all_kernels() {
-        return;
-    }
     for (heads, groups, head, columns, lengths) in [
         (14, 2, 64, 1, &[1, 512, 600][..]),
         (14, 2, 64, 37, &[37]),
@@ -442,9 +452,6 @@ fn what_lies_behind_a_row_in_the_cache_changes_no_bit() {
 
 #[test]
 fn a_cache_in_place_and_a_copied_one_say_the_same() {
-    if !all_kernels() {
-        return;
-    }
     let model = cached_attention_of(4, 2, 16, &[(3, 9), (3, 12)], 21, 30);
     let mut session = model.open(runtime()).expect("a session");
     let given = model.given();
@@ -499,9 +506,6 @@ fn all_close(what: &str, ours: &[f32], theirs: &[f32], within: f32) {
 
 #[test]
 fn attention_is_onnx_runtimes_for_any_heads() {
-    if !all_kernels() {
-        return;
-    }
     for (heads, groups, head, rows, capacity) in [
         (1, 1, 16, &[(1, 1)][..], 1),
         (2, 1, 16, &[(5, 5)], 9),
@@ -544,9 +548,6 @@ fn attention_is_onnx_runtimes_for_any_heads() {
 
 #[test]
 fn products_of_odd_sizes_are_right() {
-    if !all_kernels() {
-        return;
-    }
     for rows in [1, 2, 3, 7, 9, 13, 16, 17, 25] {
         for (n, blocks) in [(1, 1), (15, 2), (16, 1), (17, 3), (65, 2)] {
             is_the_product(
@@ -559,6 +560,67 @@ fn products_of_odd_sizes_are_right() {
             is_the_product(&model, &format!("{rows} rows, {tiles} by {fours}"));
         }
     }
+}
+
+/// Where all products are the largest, `vpmaddubsw` alone would saturate: 255 x 127 twice is beyond
+/// 16 bits.
+#[test]
+fn sums_of_the_largest_bytes_are_exact() {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") {
+        assert_eq!(pair_of_the_largest(), i32::from(i16::MAX), "it saturates");
+    }
+    for (weight, x) in [(127, 1.0), (-128, 1.0), (127, -1.0), (-128, -1.0)] {
+        let (fours, rows) = (33, 5);
+        let mut model = linear8("Linear8", rows, 3, fours);
+        let ones = f32s_mut(&mut model, 0);
+        ones.fill(x);
+        f32s_mut(&mut model, 2).fill(1.0);
+        f32s_mut(&mut model, 3).fill(0.0);
+        if let Data::I8(weights) = &mut model.input(1).data {
+            weights.fill(weight);
+        }
+        // x is 255 steps of 1/255, or as many below zero.
+        let exact = f64::from(weight) * f64::from(x) * 4.0 * fours as f64;
+        for y in output(&model) {
+            assert!(
+                (f64::from(y) / exact - 1.0).abs() < 1e-6,
+                "{y}, {exact} is right"
+            );
+        }
+    }
+    for (byte, x) in [(0xff, 1.0), (0xff, -1.0), (0x00, 1.0), (0x00, -1.0)] {
+        for rows in [1, 20] {
+            let mut model = linear4(rows, 17, 2);
+            f32s_mut(&mut model, 0).fill(x);
+            f32s_mut(&mut model, 2).fill(1.0);
+            if let Data::U8(packed) = &mut model.input(1).data {
+                packed.fill(byte);
+            }
+            let exact = f64::from(x) * 256.0 * (f64::from(byte & 15) - 8.0);
+            for y in output(&model) {
+                assert!(
+                    (f64::from(y) / exact - 1.0).abs() < 1e-6,
+                    "{y}, {exact} is right"
+                );
+            }
+        }
+    }
+}
+
+/// 255 x 127 + 255 x 127, as AVX2 has it.
+#[cfg(target_arch = "x86_64")]
+#[allow(unsafe_code)]
+fn pair_of_the_largest() -> i32 {
+    use std::arch::x86_64::*;
+
+    #[target_feature(enable = "avx2")]
+    fn pair() -> i32 {
+        let sums = _mm256_maddubs_epi16(_mm256_set1_epi8(-1), _mm256_set1_epi8(127));
+        i32::from(_mm256_extract_epi16::<0>(sums) as i16)
+    }
+    // SAFETY: the caller found AVX2.
+    unsafe { pair() }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! How sound is written, in the words of the protocol.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::serve::realtime::client::{Refusal, refusal};
 
@@ -11,7 +11,7 @@ pub enum Format {
     /// 16 bits, little-endian, mono.
     #[serde(rename = "audio/pcm")]
     Pcm {
-        #[serde(default = "pcm_rate")]
+        #[serde(default = "pcm_rate", deserialize_with = "null_is_pcm_rate")]
         rate: u32,
     },
     /// µ-law.
@@ -28,6 +28,10 @@ const TELEPHONE_RATE: u32 = 8_000;
 /// Hz: the only rate that PCM may have.
 fn pcm_rate() -> u32 {
     24_000
+}
+
+fn null_is_pcm_rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_else(pcm_rate))
 }
 
 impl Format {

@@ -58,15 +58,11 @@ where
 
 /// The session, as it is told.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct SessionObject {
     #[serde(rename = "type")]
     kind: Kind,
-    #[serde(default)]
     object: String,
-    #[serde(default)]
     pub id: String,
-    #[serde(default, deserialize_with = "null_is_default")]
     pub model: String,
     #[serde(deserialize_with = "null_is_spoken")]
     pub output_modalities: Vec<Modality>,
@@ -98,7 +94,6 @@ enum Kind {
 
 /// The session's sound.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Audio {
     pub input: Input,
     pub output: Output,
@@ -106,7 +101,6 @@ pub struct Audio {
 
 /// What comes in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Input {
     #[serde(default, deserialize_with = "null_is_default")]
     pub format: Format,
@@ -130,7 +124,6 @@ impl Default for Input {
 
 /// What goes out.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Output {
     #[serde(default, deserialize_with = "null_is_default")]
     pub format: Format,
@@ -144,6 +137,8 @@ fn null_is_spoken<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Moda
 
 /// Bytes of a session, as JSON.
 const LARGEST: usize = 512 << 10;
+/// Fields that are the server's: there is one model, whatever a client calls it.
+const OWN: [&str; 5] = ["type", "object", "id", "model", "expires_at"];
 /// Objects whose fields stay where an update does not name them; any other value is replaced.
 const MERGED: [&str; 3] = ["audio", "input", "output"];
 
@@ -171,25 +166,15 @@ impl SessionObject {
         }
     }
 
-    /// The session with `update`'s fields in place of its own. There is one model, whatever a client
-    /// calls it, so its name stays.
-    pub fn updated(&self, update: Value) -> Result<SessionObject, Refusal> {
-        let invalid = |why: String| refusal("invalid_value", format!("session.update: {why}"));
-        let Value::Object(update) = update else {
-            return Err(invalid("the session is a JSON object".into()));
-        };
-        let mut session = serde_json::to_value(self).map_err(|e| invalid(e.to_string()))?;
+    /// The session with `update`'s fields, which have their shape, in place of its own.
+    pub fn updated(&self, mut update: Map<String, Value>) -> Result<SessionObject, Refusal> {
+        let unread = |_| refusal("invalid_value", "the session cannot be read");
+        update.retain(|key, _| !OWN.contains(&&**key));
+        let mut session = serde_json::to_value(self).map_err(unread)?;
         merge(&mut session, update);
-        let session: SessionObject =
-            serde_json::from_value(session).map_err(|e| invalid(e.to_string()))?;
+        let session: SessionObject = serde_json::from_value(session).map_err(unread)?;
         session.check()?;
-        Ok(SessionObject {
-            object: self.object.clone(),
-            id: self.id.clone(),
-            model: self.model.clone(),
-            expires_at: self.expires_at,
-            ..session
-        })
+        Ok(session)
     }
 
     fn check(&self) -> Result<(), Refusal> {
@@ -240,15 +225,16 @@ fn merge(session: &mut Value, update: Map<String, Value>) {
     }
 }
 
-/// Whether an answer is spoken. Sound and text at once are the same as sound: it has its transcript.
+/// Whether an answer is spoken. A spoken one has its transcript, so both at once are not asked for.
 pub fn spoken(modalities: &[Modality]) -> Result<bool, Refusal> {
-    if modalities.is_empty() {
-        return Err(refusal(
+    match modalities {
+        [Modality::Audio] => Ok(true),
+        [Modality::Text] => Ok(false),
+        _ => Err(refusal(
             "invalid_value",
-            "output_modalities is [\"audio\"] or [\"text\"]",
-        ));
+            "output_modalities is [\"audio\"] or [\"text\"]; sound comes with its transcript",
+        )),
     }
-    Ok(modalities.contains(&Modality::Audio))
 }
 
 /// Refuses an answer of no tokens.

@@ -3,13 +3,25 @@
 use serde_json::json;
 
 use super::*;
+use crate::serve::realtime::client::{ClientEvent, Received};
+use crate::serve::realtime::shapes::SESSION;
+use crate::serve::shape::tests::sample;
 
 fn session() -> SessionObject {
     SessionObject::new("sess_1".into(), "mini-omni-small".into())
 }
 
-fn updated(update: Value) -> SessionObject {
-    session().updated(update).expect("a good update")
+/// A session updated as a client's event does it.
+fn update(session: &SessionObject, update: Value) -> Result<SessionObject, Refusal> {
+    let event = json!({"type": "session.update", "session": update}).to_string();
+    match Received::read(&event).event? {
+        ClientEvent::SessionUpdate { session: update } => session.updated(update),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn updated(change: Value) -> SessionObject {
+    update(&session(), change).expect("a good update")
 }
 
 fn settings(update: Value) -> Settings {
@@ -21,7 +33,7 @@ fn an_update_leaves_what_it_does_not_name() {
     let first = json!({"type": "realtime", "instructions": "Be brief.",
         "audio": {"input": {"transcription": {"model": "whisper-1"}}, "output": {"voice": "marin"}}});
     let second = json!({"type": "realtime", "audio": {"output": {"speed": 1.5}}});
-    let told = updated(first).updated(second).expect("a good update");
+    let told = update(&updated(first), second).expect("a good update");
     let told = serde_json::to_value(told).expect("JSON");
     assert_eq!(told["instructions"], "Be brief.");
     assert_eq!(
@@ -58,7 +70,7 @@ fn turn_detection_is_replaced_as_a_whole_and_null_ends_it() {
     let other = json!({"audio": {"input": {"turn_detection":
         {"type": "server_vad", "threshold": 0.7, "silence_duration_ms": 200, "interrupt_response": false,
          "create_response": null, "prefix_padding_ms": null}}}});
-    let told = updated(padded).updated(other).expect("a good update");
+    let told = update(&updated(padded), other).expect("a good update");
     let told = told.settings(&Settings::default());
     assert_eq!((told.pre_roll, told.threshold), (300.0, 0.7));
     assert_eq!((told.answer, told.interrupt), (true, false));
@@ -112,8 +124,7 @@ fn an_answer_is_spoken_unless_text_alone_is_wanted() {
             .reply
             .spoken
     };
-    assert!(spoken(json!(["audio"])) && spoken(json!(["text", "audio"])));
-    assert!(!spoken(json!(["text"])));
+    assert!(spoken(json!(["audio"])) && !spoken(json!(["text"])));
 }
 
 #[test]
@@ -126,6 +137,7 @@ fn what_is_wrong_is_refused() {
         json!({"type": "transcription"}),
         json!({"output_modalities": []}),
         json!({"output_modalities": ["video"]}),
+        json!({"output_modalities": ["text", "audio"]}),
         json!({"max_output_tokens": 0}),
         json!({"max_output_tokens": "many"}),
         json!({"audio": 5}),
@@ -136,7 +148,30 @@ fn what_is_wrong_is_refused() {
         input(json!({"turn_detection": {"type": "server_vad", "silence_duration_ms": 20000}})),
         input(json!({"turn_detection": {"type": "server_vad", "silence_duration_ms": -1}})),
     ] {
-        let refused = session().updated(bad.clone());
-        assert!(refused.is_err(), "{bad}");
+        assert!(update(&session(), bad.clone()).is_err(), "{bad}");
     }
+}
+
+#[test]
+fn what_has_the_shape_of_a_session_is_read() {
+    for all in [true, false] {
+        let mut change = sample(&SESSION, all);
+        if all {
+            change["output_modalities"] = json!(["text"]);
+            change["audio"]["input"]["format"]["rate"] = json!(24_000);
+            change["audio"]["output"]["format"]["rate"] = json!(24_000);
+        }
+        let told = update(&session(), change.clone());
+        assert!(told.is_ok(), "{change}: {told:?}");
+    }
+}
+
+#[test]
+fn a_wrong_field_is_named_by_its_path() {
+    let threshold = json!({"audio": {"input": {"turn_detection":
+        {"type": "server_vad", "threshold": "loud"}}}});
+    let refusal = update(&session(), threshold).expect_err("no number");
+    let path = "session.audio.input.turn_detection.threshold";
+    assert_eq!(refusal.param.as_deref(), Some(path));
+    assert_eq!(refusal.message, format!("{path} is \"loud\", not a number"));
 }

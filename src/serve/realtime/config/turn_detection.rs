@@ -10,7 +10,7 @@ const LONGEST_PAUSE: u32 = 10_000;
 
 /// When a turn is over, and what follows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(tag = "type", rename_all = "snake_case")]
 pub enum TurnDetection {
     /// Behind a pause.
     ServerVad {

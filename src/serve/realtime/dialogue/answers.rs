@@ -128,14 +128,16 @@ impl Dialogue {
         self.events.push(response.done(&end));
     }
 
-    /// An answer's item is whole; of it was `heard` so much, if it was interrupted.
+    /// An answer's item is whole; of it was `heard` so much, if it was interrupted or truncated.
     fn close_item(&mut self, item: Item, heard: Option<String>) {
         let previous_item_id = self.items.before(&item.id);
-        if let Some(kept) = self.items.get_mut(&item.id) {
-            *kept = item.clone();
-            if let Some(heard) = heard {
-                kept.set_transcript(heard);
-            }
+        // A client may have taken it out meanwhile.
+        let Some(kept) = self.items.get_mut(&item.id) else {
+            return;
+        };
+        *kept = item.clone();
+        if let Some(heard) = heard {
+            kept.set_transcript(heard);
         }
         self.events.push(ServerEvent::ItemDone {
             previous_item_id,

@@ -79,7 +79,11 @@ impl Dialogue {
         cut: &Cut,
         heard: Option<String>,
     ) {
-        if let (Some(item), Some(heard)) = (self.items.get_mut(&item_id), heard) {
+        let mut under_way = self.responses.values_mut();
+        if let Some(response) = under_way.find(|response| response.item_id() == item_id) {
+            // Its item has no words yet.
+            response.heard = heard;
+        } else if let (Some(item), Some(heard)) = (self.items.get_mut(&item_id), heard) {
             item.set_transcript(heard);
         }
         self.events.push(ServerEvent::ItemTruncated {

@@ -13,7 +13,7 @@ mod turns;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use mini_omni::session::{AnswerId, Settings, TurnId};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::client::Refusal;
 use super::config::SessionObject;
@@ -21,11 +21,12 @@ use super::items::Items;
 use super::response::Response;
 use super::server::{ErrorBody, ServerEvent};
 use crate::serve::ids::id;
+use crate::serve::shape::clipped;
 
 pub use plan::Plan;
 
 /// Which answer: one of the session's, or one beside it, which is no part of the conversation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {
     Session(AnswerId),
     Beside(u64),
@@ -107,7 +108,7 @@ impl Dialogue {
     }
 
     /// The session with some of its fields changed; what the library is to be told.
-    pub fn update(&mut self, update: Value) -> Result<Settings, Refusal> {
+    pub fn update(&mut self, update: Map<String, Value>) -> Result<Settings, Refusal> {
         self.session = self.session.updated(update)?;
         Ok(self.settings())
     }
@@ -120,8 +121,6 @@ impl Dialogue {
 }
 
 fn unknown_item(code: &'static str, id: &str) -> Refusal {
-    let shown: String = id.chars().take(64).collect();
-    Box::new(
-        ErrorBody::invalid(code, format!("there is no such item: \"{shown}\"")).param("item_id"),
-    )
+    let sentence = format!("there is no such item: \"{}\"", clipped(id));
+    Box::new(ErrorBody::invalid(code, sentence).param("item_id"))
 }

@@ -4,13 +4,12 @@ use mini_omni::session::Reply;
 use mini_omni::{Pcm, Question};
 
 use super::{Dialogue, unknown_item};
-use crate::serve::realtime::client::{NewItem, Refusal, ResponseParams, refusal};
+use crate::serve::realtime::client::{NewItem, Refusal, ResponseParams};
 use crate::serve::realtime::config::{self, Format};
 use crate::serve::realtime::items::{Item, question_of};
 use crate::serve::realtime::response::Outline;
 
-/// Bytes of an answer's metadata, as JSON.
-const MOST_METADATA: usize = 16 << 10;
+use crate::serve::ids::id;
 
 /// What is to be asked, and what is already known of its answer.
 #[derive(Debug)]
@@ -21,8 +20,6 @@ pub struct Plan {
     pub reply: Reply,
 }
 
-use crate::serve::ids::id;
-
 impl Dialogue {
     /// What a `response.create` asks for.
     pub fn plan(&mut self, params: ResponseParams) -> Result<Plan, Refusal> {
@@ -30,7 +27,6 @@ impl Dialogue {
         let outside = params.conversation.as_deref() == Some("none");
         let mut outline = self.outline(!outside);
         outline.metadata = params.metadata;
-        check_metadata(&outline)?;
         if let Some(modalities) = params.output_modalities {
             config::spoken(&modalities)?;
             outline.modalities = modalities;
@@ -98,13 +94,4 @@ fn question(item: &Item) -> Option<Question> {
     }
     let text = item.text();
     (!text.trim().is_empty()).then_some(Question::Text(text))
-}
-
-fn check_metadata(outline: &Outline) -> Result<(), Refusal> {
-    let length = serde_json::to_string(&outline.metadata).map_or(0, |json| json.len());
-    if length > MOST_METADATA {
-        let sentence = format!("metadata has at most {MOST_METADATA} bytes");
-        return Err(refusal("metadata_too_large", sentence));
-    }
-    Ok(())
 }

@@ -10,7 +10,7 @@ use super::{Dialogue, Key};
 use crate::serve::realtime::client::{ClientEvent, Received, ResponseParams};
 use crate::serve::realtime::outgoing::message;
 use crate::serve::realtime::response::{End, Record};
-use crate::serve::realtime::server::{ErrorBody, Usage};
+use crate::serve::realtime::server::{ErrorBody, Reason, Usage};
 
 const RATE: u32 = 24_000;
 const ANSWER: Key = Key::Session(AnswerId(1));
@@ -216,6 +216,7 @@ fn the_telephones_sound_is_at_8_khz() {
     let mut dialogue = dialogue();
     let update =
         json!({"type": "realtime", "audio": {"output": {"format": {"type": "audio/pcmu"}}}});
+    let update = update.as_object().cloned().expect("an object");
     dialogue.update(update).expect("a good update");
     let events = answered(&mut dialogue);
     let deltas = events
@@ -244,9 +245,12 @@ fn metadata_comes_back() {
     for event in told(&mut dialogue) {
         assert_eq!(event["response"]["metadata"], metadata, "{event}");
     }
-    let large = json!({"metadata": {"key": "x".repeat(20_000)}});
-    let refused = dialogue.plan(params(large)).expect_err("too large");
-    assert_eq!(refused.code, "metadata_too_large");
+    let large = json!({"type": "response.create",
+        "response": {"metadata": {"key": "x".repeat(513)}}});
+    let refused = Received::read(&large.to_string())
+        .event
+        .expect_err("too large");
+    assert_eq!(refused.param.as_deref(), Some("response.metadata.key"));
 }
 
 #[test]
@@ -352,6 +356,43 @@ fn a_cut_stays_within_the_answer() {
 }
 
 #[test]
+fn an_answer_that_is_cut_while_it_is_written_keeps_what_was_heard() {
+    let mut dialogue = dialogue();
+    dialogue.answer_started(AnswerId(1));
+    dialogue.text(ANSWER, "Paris is".into());
+    dialogue.audio(ANSWER, &[0.1; 24_000]);
+    let events = told(&mut dialogue);
+    let item = events[1]["item"]["id"].as_str().expect("an id").to_string();
+    let cut = dialogue.cut(&item, 700.0).expect("there");
+    dialogue.truncated((item.clone(), 0), &cut, Some("Paris".into()));
+    dialogue.text(ANSWER, " far.".into());
+    dialogue.ended(ANSWER, End::Done(record(Ended::Eoa)));
+    told(&mut dialogue);
+    dialogue.retrieve_item(&item).expect("there");
+    let kept = &told(&mut dialogue)[0]["item"];
+    assert_eq!(kept["content"][0]["transcript"], "Paris");
+    assert_eq!(kept["status"], "completed");
+}
+
+#[test]
+fn an_item_that_is_deleted_while_it_is_written_is_not_told_as_done() {
+    let mut dialogue = dialogue();
+    dialogue.answer_started(AnswerId(1));
+    dialogue.text(ANSWER, "Paris".into());
+    let events = told(&mut dialogue);
+    let item = events[1]["item"]["id"].as_str().expect("an id").to_string();
+    dialogue.delete_item(&item).expect("there");
+    dialogue.ended(ANSWER, End::Done(record(Ended::Eoa)));
+    let events = told(&mut dialogue);
+    assert!(!names(&events).contains(&"conversation.item.done"));
+    assert!(
+        names(&events).ends_with(&["response.done"]),
+        "the response goes on"
+    );
+    assert!(dialogue.retrieve_item(&item).is_err());
+}
+
+#[test]
 fn an_answer_that_was_spoken_into_says_so() {
     let mut dialogue = dialogue();
     dialogue.answer_started(AnswerId(1));
@@ -359,7 +400,10 @@ fn an_answer_that_was_spoken_into_says_so() {
     dialogue.audio(ANSWER, &[0.1; 2_048]);
     dialogue.speech_started(TurnId(1), 3_000.0);
     dialogue.interrupted(AnswerId(1), "Paris".into());
-    dialogue.ended(ANSWER, End::Cut(record(Ended::Cancelled)));
+    dialogue.ended(
+        ANSWER,
+        End::Cut(record(Ended::Cancelled), Reason::ClientCancelled),
+    );
     let events = told(&mut dialogue);
     let done = &events.last().expect("an end")["response"];
     assert_eq!(done["status"], "cancelled");
@@ -385,7 +429,10 @@ fn an_answer_that_was_cancelled_says_so() {
     assert!(dialogue.is_answering() && !dialogue.is_cutting());
     assert_eq!(dialogue.cancel(None).expect("under way"), ANSWER);
     assert!(dialogue.is_cutting());
-    dialogue.ended(ANSWER, End::Cut(record(Ended::Cancelled)));
+    dialogue.ended(
+        ANSWER,
+        End::Cut(record(Ended::Cancelled), Reason::ClientCancelled),
+    );
     assert!(!dialogue.is_answering());
     let events = told(&mut dialogue);
     assert_eq!(

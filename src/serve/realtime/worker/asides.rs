@@ -10,7 +10,7 @@ use super::{Input, Worker};
 use crate::serve::realtime::beside::{Beside, News};
 use crate::serve::realtime::dialogue::{Key, Plan};
 use crate::serve::realtime::response::{End, error_body};
-use crate::serve::realtime::server::ErrorBody;
+use crate::serve::realtime::server::{ErrorBody, Reason};
 
 /// A question is written down only so long after it was asked, and while no answer is under way: an
 /// answer goes first.
@@ -76,14 +76,15 @@ impl Worker {
         }
         match news {
             News::Event(Event::Text(text)) => self.dialogue.text(Key::Beside(key), text),
-            News::Event(Event::Audio(samples)) => {
-                self.dialogue.audio(Key::Beside(key), &samples);
-            }
+            News::Event(Event::Audio(samples)) => self.audio(Key::Beside(key), &samples),
             News::Event(_) => {}
             News::End(end) => {
                 self.beside.remove(&key);
+                self.players.remove(&Key::Beside(key));
                 let end = match end {
-                    Ok(trace) if trace.ended == Ended::Cancelled => End::Cut(trace.into()),
+                    Ok(trace) if trace.ended == Ended::Cancelled => {
+                        End::Cut(trace.into(), Reason::ClientCancelled)
+                    }
                     Ok(trace) => End::Done(trace.into()),
                     Err(error) => End::Failed(error_body(&error)),
                 };

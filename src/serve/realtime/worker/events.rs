@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use serde_json::{Map, Value};
+
 use super::Worker;
 use crate::serve::realtime::client::{ClientEvent, Received, Refusal, ResponseParams, refusal};
 use crate::serve::realtime::dialogue::{Key, Plan};
@@ -48,13 +50,13 @@ impl Worker {
                 item_id,
                 content_index,
                 audio_end_ms,
-            } => self.truncate(item_id, content_index, audio_end_ms),
+            } => self.truncate(item_id, content_index.unwrap_or(0), audio_end_ms),
             ClientEvent::ResponseCreate { response } => self.respond(response.unwrap_or_default()),
             ClientEvent::ResponseCancel { response_id } => self.cancel(response_id.as_deref()),
         }
     }
 
-    fn update(&mut self, session: serde_json::Value) -> Result<(), Refusal> {
+    fn update(&mut self, session: Map<String, Value>) -> Result<(), Refusal> {
         let settings = self.dialogue.update(session)?;
         self.session.update(settings).map_err(refused)?;
         self.dialogue.updated();
@@ -74,6 +76,7 @@ impl Worker {
                 "the input audio buffer is empty: nothing was appended since the last turn",
             )
         })?;
+        self.told.turns += 1;
         let question = Arc::new(question);
         let item_id = self.dialogue.committed(turn, question.clone());
         self.transcribe_later(item_id, question);

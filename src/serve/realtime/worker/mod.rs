@@ -10,7 +10,7 @@
 mod asides;
 mod events;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -27,6 +27,9 @@ use super::dialogue::{Dialogue, Key, Plan};
 use super::ending::Ending;
 use super::outgoing::Outgoing;
 use super::response::{End, error_body};
+use super::server::Reason;
+use crate::serve::log::Conversation;
+use crate::serve::player::Player;
 use crate::serve::shared::{Model, Shared};
 use asides::{Transcribing, Transcription};
 
@@ -64,10 +67,14 @@ pub struct Worker {
     /// Asked while the answer before it was being cancelled.
     waiting: Option<Plan>,
     beside: BTreeMap<u64, Beside>,
+    /// Of the answers under way: players as clients without a buffer have them.
+    players: HashMap<Key, Player>,
     next_beside: u64,
     to_transcribe: VecDeque<Transcription>,
     transcribing: Option<Transcribing>,
     transcribe_from: Instant,
+    /// What the log says of it at its end.
+    told: Conversation,
     /// Why the conversation ends, once it is to.
     ending: Option<Ending>,
 }
@@ -84,6 +91,7 @@ impl Worker {
         settings.reply.options.window = shared.settings.window;
         let codec_rate = model.manifest.codec.sample_rate;
         let dialogue = Dialogue::new(shared.settings.model.clone(), settings, codec_rate);
+        let session_id = dialogue.session().id.clone();
         let woken = Arc::new(AtomicBool::new(false));
         let wake = wake(inputs.clone(), woken.clone());
         let scheduler = model.scheduler.clone();
@@ -100,6 +108,8 @@ impl Worker {
             woken,
             waiting: None,
             beside: BTreeMap::new(),
+            players: HashMap::new(),
+            told: Conversation::new(session_id),
             next_beside: 0,
             to_transcribe: VecDeque::new(),
             transcribing: None,
@@ -114,6 +124,7 @@ impl Worker {
         if self.dialogue.is_answering() {
             self.shared.metrics.cancelled();
         }
+        self.told.ended(ending.reason(), self.shared.settings.log);
         ending
     }
 
@@ -171,8 +182,9 @@ impl Worker {
     }
 
     /// Counts an answer that ended.
-    fn count(&self, end: &AnswerEnd) {
+    fn count(&mut self, end: &AnswerEnd) {
         let metrics = &self.shared.metrics;
+        self.told.answers += 1;
         match end {
             AnswerEnd::Done(trace) => metrics.answered(trace, self.codec_rate),
             AnswerEnd::Failed(_) => metrics.failed(),
@@ -186,20 +198,21 @@ impl Worker {
             Event::SpeechStarted { turn, at } => dialogue.speech_started(turn, at),
             Event::SpeechStopped { turn, at, question } => {
                 let question = Arc::new(question);
+                self.told.turns += 1;
                 let item_id = dialogue.speech_stopped(turn, at, question.clone());
                 self.transcribe_later(item_id, question);
             }
             Event::AnswerStarted { answer, .. } => dialogue.answer_started(answer),
             Event::Text { answer, text } => dialogue.text(Key::Session(answer), text),
-            Event::Audio { answer, samples } => dialogue.audio(Key::Session(answer), &samples),
+            Event::Audio { answer, samples } => self.audio(Key::Session(answer), &samples),
             Event::Interrupted { answer, text, .. } => dialogue.interrupted(answer, text),
             Event::AnswerEnded { answer, end } => {
                 self.count(&end);
+                self.players.remove(&Key::Session(answer));
                 let end = match end {
                     AnswerEnd::Done(trace) => End::Done(trace.into()),
-                    AnswerEnd::Interrupted(trace) | AnswerEnd::Cancelled(trace) => {
-                        End::Cut(trace.into())
-                    }
+                    AnswerEnd::Interrupted(trace) => End::Cut(trace.into(), Reason::TurnDetected),
+                    AnswerEnd::Cancelled(trace) => End::Cut(trace.into(), Reason::ClientCancelled),
                     AnswerEnd::Failed(error) => End::Failed(error_body(&error)),
                     _ => return,
                 };
@@ -208,6 +221,16 @@ impl Worker {
             // A client lowers its own sound, and measures its own delays.
             _ => {}
         }
+    }
+
+    /// An answer's next samples go to the client.
+    fn audio(&mut self, key: Key, samples: &[f32]) {
+        let player = self.players.entry(key);
+        let player = player.or_insert_with(|| Player::new(self.codec_rate));
+        if player.runs_dry(samples.len(), Instant::now()) {
+            self.shared.metrics.underrun();
+        }
+        self.dialogue.audio(key, samples);
     }
 
     /// What waited and can go on now.

@@ -180,6 +180,36 @@ fn what_was_not_taken_of_an_answer_is_dropped_with_it() {
 }
 
 #[test]
+fn a_turn_whose_answer_has_not_begun_when_the_next_one_comes_has_an_end_too() {
+    let mut play = Play::new();
+    play.start().end().start();
+    assert_eq!(play.told(), "start1 stop1 answer1to1 start2");
+    assert_eq!(play.ordered(), "ask1 cut1:0 cancel1");
+    play.end();
+    play.machine
+        .ended(RunId(1), Ok(trace(Ended::Cancelled)), play.now());
+    play.take().text("Two.").done();
+    assert_eq!(play.told(), "stop2 interrupted1 answer2to2 \"Two.\" done2");
+    // Neither is one lost that waits for the end of the one before.
+    play.start().end().start().end().start();
+    let told = "start3 stop3 answer3to3 start4 stop4 answer4to4 interrupted4 start5";
+    assert_eq!(play.told(), told);
+}
+
+#[test]
+fn to_cancel_an_answer_leaves_the_next_turns_alone() {
+    let mut play = Play::new();
+    play.start().end().audio(10);
+    play.after(100).hear(Heard::Interruption { at: 160 }).end();
+    play.told();
+    play.machine.cancel(AnswerId(1));
+    play.machine
+        .ended(RunId(1), Ok(trace(Ended::Cancelled)), play.now());
+    play.take().text("Two.");
+    assert_eq!(play.told(), "interrupted1 answer2to2 \"Two.\"");
+}
+
+#[test]
 fn where_speech_must_not_interrupt_the_next_turn_does() {
     let mut play = Play::with(|rules| rules.interrupt = false);
     play.start().end().audio(10).done();

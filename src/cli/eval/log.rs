@@ -1,0 +1,122 @@
+//! The results file: how a run was made, then a line for each item, appended when it is done.
+//!
+//! A run that was killed goes on from it. What a kill leaves of a line is taken away: the line's end is
+//! written with the line, so one without an end is not whole.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::line::Line;
+use crate::cli::terminal::{cannot_write, say};
+
+/// Raised when a reader of older files could not read new ones.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// How a run is made: what must be the same for its lines to belong together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    pub format_version: u32,
+    pub model: String,
+    /// Over the model's files.
+    pub hash: String,
+    pub provider: String,
+    pub task: String,
+    pub encoder_window: String,
+    /// Null where the model's own limit counts.
+    pub max_steps: Option<u32>,
+    pub answer_anything: bool,
+    /// The judge's command; null without one.
+    pub judge: Option<String>,
+}
+
+/// A results file, open for the next line.
+pub struct Log {
+    path: PathBuf,
+    file: File,
+}
+
+impl Log {
+    /// Opens the file, or makes it; gives the lines that are there.
+    pub fn open(path: &Path, settings: &Settings) -> Result<(Log, Vec<Line>)> {
+        let name = path.display().to_string();
+        if path.exists() && !path.is_file() {
+            bail!("--out {name} is no file, and a run could not go on from it");
+        }
+        let options = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .clone();
+        let mut file = options.open(path).with_context(|| cannot_write(&name))?;
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => bail!("another run is writing {name}"),
+            // A file system without locks is no reason to refuse.
+            Err(TryLockError::Error(_)) | Ok(()) => {}
+        }
+        let text = whole_lines(&mut file, &name)?;
+        let mut log = Log {
+            path: path.into(),
+            file,
+        };
+        let mut lines = text.lines().enumerate();
+        match lines.next() {
+            None => log.append(settings)?,
+            Some((_, first)) => check(settings, &parsed(first, &name, 1)?, &name)?,
+        }
+        let lines = lines.map(|(i, line)| parsed(line, &name, i + 1));
+        Ok((log, lines.collect::<Result<_>>()?))
+    }
+
+    /// Appends a line, in one piece.
+    pub fn append(&mut self, line: &impl Serialize) -> Result<()> {
+        let line = serde_json::to_string(line)? + "\n";
+        let written = self.file.write_all(line.as_bytes());
+        written.with_context(|| cannot_write(&self.path.display().to_string()))
+    }
+}
+
+/// What the file holds, once the piece of a line at its end is taken away.
+fn whole_lines(file: &mut File, name: &str) -> Result<String> {
+    let mut bytes = Vec::new();
+    let unreadable = || format!("cannot read {name}");
+    file.read_to_end(&mut bytes).with_context(unreadable)?;
+    let whole = bytes
+        .iter()
+        .rposition(|&byte| byte == b'\n')
+        .map_or(0, |at| at + 1);
+    if whole < bytes.len() {
+        say(format_args!(
+            "note: the last line of {name} is half-written and taken away"
+        ));
+        file.set_len(whole as u64)
+            .with_context(|| cannot_write(name))?;
+        bytes.truncate(whole);
+    }
+    String::from_utf8(bytes).with_context(unreadable)
+}
+
+fn parsed<T: DeserializeOwned>(line: &str, name: &str, number: usize) -> Result<T> {
+    let sentence = || format!("{name}:{number} is no line of an evaluation");
+    serde_json::from_str(line).with_context(sentence)
+}
+
+/// Refuses to go on with other settings.
+fn check(now: &Settings, then: &Settings, name: &str) -> Result<()> {
+    let [now, then] = [now, then].map(serde_json::to_value);
+    let (now, then) = (now?, then?);
+    let other = now
+        .as_object()
+        .into_iter()
+        .flatten()
+        .find(|(key, value)| then[key.as_str()] != **value);
+    if let Some((key, value)) = other {
+        let then = &then[key.as_str()];
+        bail!("{name} holds a run with {key} {then}, and now it is {value}; give another --out");
+    }
+    Ok(())
+}
