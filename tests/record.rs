@@ -8,6 +8,9 @@ use std::path::Path;
 use common::*;
 use serde_json::{Value, json};
 
+/// A change of the index.
+type Edit = fn(&mut Value);
+
 const STEPS: [&str; 2] = ["--max-steps", "20"];
 
 fn record(model: &Path, folder: &Path) {
@@ -105,7 +108,7 @@ fn what_is_no_recording_is_refused_in_a_sentence() {
         goldens.join("0000.safetensors"),
     );
     let whole: Value = serde_json::from_slice(&fs::read(&index).expect("JSON")).expect("JSON");
-    let edits: [(fn(&mut Value), &str); 5] = [
+    let edits: [(Edit, &str); 5] = [
         (
             |json| json["format_version"] = json!(2),
             "format_version is 2",
