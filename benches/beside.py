@@ -188,8 +188,9 @@ def seeing(place: Path | None) -> dict[str, str]:
 def other_kernels(int4: Path) -> str | None:
     """The kernels to measure beside those that this processor gets, if it has both."""
     said, _ = benched(int4, "a1t2", 1)
-    asked = subprocess.run([BINARY, "inspect", int4, "--kernels", KERNELS], capture_output=True)
-    return KERNELS if said["kernels"] != KERNELS and not asked.returncode else None
+    asked = [BINARY, "bench", int4, "--rounds", "1", "--steps", "1", "--kernels", KERNELS]
+    is_here = not subprocess.run(asked, capture_output=True).returncode
+    return KERNELS if said["kernels"] != KERNELS and is_here else None
 
 
 def shared_rows(prefill_ms: float, step_ms: float) -> Round:

@@ -37,9 +37,17 @@ fn flat(array: &Array2<f32>) -> &[f32] {
     array.as_slice().unwrap_or_default()
 }
 
-/// The frame that differs most says where to look.
+/// The frames that both windows have; the one that differs most says where to look.
 fn mel_drift(reference: &Array2<f32>, candidate: &Array2<f32>) -> StageDrift {
-    let mut drift = StageDrift::numbers(Stage::Mel, flat(reference), flat(candidate));
+    let frames = reference.ncols().min(candidate.ncols());
+    let shared = |mel: &Array2<f32>| -> Vec<f32> {
+        mel.rows()
+            .into_iter()
+            .flat_map(|row| row.to_vec().into_iter().take(frames))
+            .collect()
+    };
+    let (ours, theirs) = (shared(reference), shared(candidate));
+    let mut drift = StageDrift::numbers(Stage::Mel, &ours, &theirs);
     if drift.max_difference.is_some_and(|largest| largest != 0.0) {
         let frames = reference.columns().into_iter().zip(candidate.columns());
         let apart = frames.map(|(a, b)| max_difference(&a.to_vec(), &b.to_vec()));
