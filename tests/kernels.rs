@@ -7,7 +7,7 @@ use mini_omni::{
     Kernels, Noise, Omni, Options, Pcm, Provider, Question, Runtime, Task, Trace, audio,
 };
 
-/// Written questions, some of which the model never read.
+/// Written questions; the model never read some of them.
 const WRITTEN: [&str; 10] = [
     "What is the capital of France?",
     "What is your name?",

@@ -222,7 +222,7 @@ fn hz_of_mel(mel: f64) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use ndarray::{Array1, s};
 
     use super::*;
@@ -235,7 +235,8 @@ mod tests {
         (pcm, mel)
     }
 
-    fn whisper() -> MelDims {
+    /// Of the published models.
+    pub(crate) fn whisper() -> MelDims {
         MelDims {
             sample_rate: 16_000,
             n_fft: 400,

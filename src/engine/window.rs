@@ -104,23 +104,12 @@ fn frames(dims: &MelDims, window: EncoderWindow, n_samples: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audio::mel::tests::whisper as dims;
     use crate::audio::mel::{MelSpectrogram, n_features};
-
-    fn dims() -> MelDims {
-        MelDims {
-            sample_rate: 16_000,
-            n_fft: 400,
-            hop_length: 160,
-            n_mels: 80,
-            max_seconds: 30,
-            frames_per_feature: 2,
-            feature_ms: 20,
-        }
-    }
 
     fn plan(margin: usize, kept: Vec<usize>) -> MergedWindow {
         let json = serde_json::json!({ "margin": margin, "kept": kept });
-        serde_json::from_value(json).unwrap()
+        serde_json::from_value(json).expect("a plan")
     }
 
     fn clip(n_samples: usize) -> Clip {
@@ -139,7 +128,7 @@ mod tests {
     fn every_position_is_computed_or_counted_once() {
         let plan = plan(50, vec![3, 120, 200, 201, 900, 1499]);
         for n_samples in [0, 1, 16_000, 32_000, 33_000, 200_000, 440_000, 480_000] {
-            let positions = of(&plan, n_samples).positions.unwrap();
+            let positions = of(&plan, n_samples).positions.expect("positions");
             let counted: f32 = positions.log_counts.iter().map(|log| log.exp()).sum();
             assert!((counted - 1500.0).abs() < 0.01, "{n_samples}: {counted}");
             assert_eq!(positions.rows.len(), 1500);
@@ -154,7 +143,7 @@ mod tests {
     #[test]
     fn a_plan_keeps_what_it_names_behind_the_margin() {
         let Window { frames, positions } = of(&plan(50, vec![3, 151, 200, 201, 1499]), 32_000);
-        let positions = positions.unwrap();
+        let positions = positions.expect("positions");
         assert_eq!(frames, 2 * 152, "101 features, the margin, and the edge");
         assert_eq!(positions.kept[151..], [151, 200, 201, 1499]);
         let counts: Vec<f32> = positions.log_counts[151..]
@@ -182,7 +171,9 @@ mod tests {
             let seen = mel.slice(ndarray::s![.., 2 * silent - 2..]);
             assert!(seen.iter().all(|&x| x == mel[[0, 2999]]), "{n_samples}");
             let Window { frames, positions } = of(&plan(0, vec![1499]), n_samples);
-            assert!(frames / 2 > silent && positions.unwrap().rows[1498] >= silent as i64);
+            assert!(
+                frames / 2 > silent && positions.expect("positions").rows[1498] >= silent as i64
+            );
         }
     }
 

@@ -6,8 +6,8 @@
 //! [`shape`] has what inputs are held against. [`snake`] is the codec's activation with what surrounds
 //! it, [`linear4`] the decoder's products with 4-bit weights, [`linear8`] the encoder's and the codec's
 //! with 8-bit ones, [`attention8`] the encoder's attention in 8 bits, [`cached_attention`] the decoder's
-//! over its cache. [`kernels`] has their arithmetic, written once over [`vectors`], of which there is a
-//! back end for each kind of processor; [`choice`] is which of them computes.
+//! over its cache. [`kernels`] has their arithmetic, written once over [`vectors`]. Each kind
+//! of processor has a back end; [`choice`] picks the one that computes.
 
 mod attention8;
 mod cached_attention;

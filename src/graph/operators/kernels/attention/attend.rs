@@ -29,7 +29,7 @@ const FAINT: f32 = 1e-30;
 const TILES: usize = BLOCK / LANES;
 
 impl Head {
-    /// Up to 8 queries, of which the first is row `row` of y.
+    /// Up to 8 queries; the first is row `row` of y.
     #[inline(always)]
     pub(super) fn attend<V: Vectors>(
         &mut self,
