@@ -59,9 +59,17 @@ fn largest<V: Vectors>(v: V, most: V::I) -> f32 {
 }
 
 /// The largest lane; what is no number is passed over.
+///
+/// Found among bits, as in [`larger`]: the largest above zero or, where none is, the smallest magnitude.
 #[inline(always)]
 fn highest<V: Vectors>(v: V, x: V::F) -> f32 {
-    v.array(x).into_iter().fold(f32::MIN, f32::max)
+    let x = v.max(x, v.splat(f32::MIN));
+    let above = largest(v, v.bits(v.max(x, v.splat(0.0))));
+    if above > 0.0 {
+        return above;
+    }
+    let magnitudes = v.integer_array(v.bits(abs(v, x)));
+    -f32::from_bits(magnitudes.into_iter().fold(i32::MAX, i32::min) as u32)
 }
 
 /// 2^x for x in 0..1 as a polynomial: a fit of least relative error, 3e-6.

@@ -325,10 +325,14 @@ fn block_rows<V: Vectors, const PAIRS: usize>(
         }
     }
     let left = (x.rows - row).min(2 * PAIRS);
-    for (row, sum) in (row..row + left).zip(sums.into_iter().flatten()) {
-        let sum = v.mul(sum, v.splat(x.units[row]));
-        let [to] = y.rows(row);
-        to.copy_from_slice(&v.array(sum));
+    for p in 0..PAIRS {
+        for r in 0..2 {
+            if 2 * p + r < left {
+                let row = row + 2 * p + r;
+                let [to] = y.rows(row);
+                to.copy_from_slice(&v.array(v.mul(sums[p][r], v.splat(x.units[row]))));
+            }
+        }
     }
     left
 }

@@ -1,5 +1,7 @@
 //! A few queries at a time: scores of all keys, weights in bytes, values weighted.
 
+use std::array::from_fn;
+
 use super::super::super::vectors::{LANES, Multiply, Vectors};
 use super::super::products::{FourOf, Product, Sink};
 use super::super::{Columns, exp2, first, highest};
@@ -52,12 +54,9 @@ impl Head {
             }
         }
         self.score(v, bytes[..queries.len()].as_flattened(), &scales);
-        let mut most = [f32::MIN; ROWS];
-        for block in &self.most {
-            for (most, block) in most.iter_mut().zip(block) {
-                *most = most.max(highest(v, v.load(block)));
-            }
-        }
+        let most = self.most.iter().fold([f32::MIN; ROWS], |most, block| {
+            from_fn(|m| most[m].max(block[m]))
+        });
         let mut mixed = Mixed {
             mixed: [[[0.0; LANES]; PARTS]; ROWS],
             shares: [0.0; LANES],
@@ -65,9 +64,8 @@ impl Head {
         let mut sums = [v.splat(0.0); ROWS];
         let mut weights = [[FourOf::<V>::default(); BLOCK / 4]; ROWS];
         for block in 0..self.most.len() {
-            let mut tops = [0.0; ROWS];
-            for (m, block) in self.most[block].iter().enumerate() {
-                tops[m] = highest(v, v.load(block));
+            let tops = self.most[block];
+            for m in 0..ROWS {
                 mixed.shares[m] = (tops[m] - most[m]) * scales[m];
             }
             mixed.shares = v.array(exp2(v, v.load(&mixed.shares)));
@@ -97,16 +95,14 @@ impl Head {
     /// Scores of some queries and all keys, with the keys' counts, and the largest of each block.
     #[inline(always)]
     fn score<V: Vectors>(&mut self, v: V, queries: &[FourOf<V>], scales: &[f32; ROWS]) {
-        self.most.fill([[f32::MIN; LANES]; ROWS]);
+        let tiles = self.key_scales.len();
         let mut scores = Scores {
-            n: self.n,
-            tiles: self.key_scales.len(),
+            tiles,
             scales: &self.key_scales,
             log_counts: &self.log_counts,
             // The scores are multiplied by the queries' scales later on, and the counts with them.
             log_units: scales.map(|scale| std::f32::consts::LOG2_E / scale),
             scores: &mut self.scores,
-            most: &mut self.most,
         };
         let product = Product {
             x: queries,
@@ -114,7 +110,21 @@ impl Head {
             starts: &self.key_starts,
             fours: HEAD / 4,
         };
-        product.sum::<V, V::Full>(v, 0..self.key_scales.len(), &mut scores);
+        for (block, most) in self.most.iter_mut().enumerate() {
+            let mine = block * TILES..tiles.min((block + 1) * TILES);
+            product.sum::<V, V::Full>(v, mine.clone(), &mut scores);
+            for (m, most) in most.iter_mut().enumerate().take(queries.len() / (HEAD / 4)) {
+                let scores = &mut scores.scores[m * tiles..][mine.clone()];
+                if let Some(last) = scores.get_mut(self.n / LANES - mine.start) {
+                    *last = v.array(first(v, self.n % LANES, v.load(last), v.splat(f32::MIN)));
+                }
+                let all = scores.iter().map(|score| v.load(score));
+                *most = highest(
+                    v,
+                    all.fold(v.splat(f32::MIN), |most, score| v.max(most, score)),
+                );
+            }
+        }
     }
 
     /// The weights of query m for a block's keys in bytes, 255 for the largest, `top`; returns their
@@ -161,15 +171,12 @@ impl Head {
 
 /// Where scores go.
 struct Scores<'a> {
-    /// Keys.
-    n: usize,
     tiles: usize,
     scales: &'a [[f32; LANES]],
     log_counts: &'a [[f32; LANES]],
     /// What a count of one is in scores, by query.
     log_units: [f32; ROWS],
     scores: &'a mut [[f32; LANES]],
-    most: &'a mut [[[f32; LANES]; ROWS]],
 }
 
 impl<V: Vectors> Sink<V> for Scores<'_> {
@@ -179,14 +186,6 @@ impl<V: Vectors> Sink<V> for Scores<'_> {
         if let Some(log_counts) = self.log_counts.get(tile) {
             score = v.fma(v.load(log_counts), v.splat(self.log_units[row]), score);
         }
-        let left = self.n - tile * LANES;
-        let score = if left < LANES {
-            first(v, left, score, v.splat(f32::MIN))
-        } else {
-            score
-        };
-        let most = &mut self.most[tile / TILES][row];
-        *most = v.array(v.max(v.load(most), score));
         self.scores[row * self.tiles + tile] = v.array(score);
     }
 }

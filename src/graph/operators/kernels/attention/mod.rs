@@ -49,8 +49,8 @@ struct Head {
     value_starts: Vec<[i32; LANES]>,
     /// [queries, keys / 16], times the query's scale and `unit`.
     scores: Vec<[f32; LANES]>,
-    /// The largest score of each block, [blocks, queries], by lane.
-    most: Vec<[[f32; LANES]; ROWS]>,
+    /// The largest score of each block, [blocks, queries].
+    most: Vec<[f32; ROWS]>,
     /// What the keys' scales were divided by, 1 unless they are huge.
     unit: f32,
     /// [keys / 16]; empty where every key stands for itself alone.

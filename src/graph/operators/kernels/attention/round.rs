@@ -19,7 +19,7 @@ impl Head {
         self.n = keys.len();
         let (tiles, blocks) = (self.n.div_ceil(LANES), self.n.div_ceil(BLOCK));
         self.scores.resize(ROWS * tiles, [0.0; LANES]);
-        self.most.resize(blocks, [[0.0; LANES]; ROWS]);
+        self.most.resize(blocks, [0.0; ROWS]);
         self.round_keys(v, keys, tiles);
         self.round_values(v, values, blocks);
     }
