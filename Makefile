@@ -91,7 +91,7 @@ doc: ## the library's documentation, without a warning
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 
 shuttle: ## many orders of the codec queue's threads, by a model checker
-	RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR=target/shuttle cargo test --lib model_check
+	RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR=target/shuttle cargo test --lib --no-default-features model_check
 
 # Detecting leaks would count what ONNX Runtime keeps for the life of the process.
 sanitize: onnxruntime ## the library's tests under AddressSanitizer and overflow checks (nightly Rust)
