@@ -7,12 +7,13 @@
 //! graphs of two precisions or profiles can be compared, too; what only one of them has is passed over
 //! and named.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Instant;
 
 use serde::Serialize;
 
 use super::drift::Look;
+use super::matching::{keyed, stands_for, unmatched};
 use super::measure::Energy;
 use super::pass::{Pass, ReadQuestion};
 use super::side::{CODEC_CHUNK, KeptFrames, NOISE, Side, taken};
@@ -31,6 +32,8 @@ use crate::model::manifest::GraphSpec;
 
 /// Values asked for at once: of a published model's encoder some hundred MB.
 const PIECE: usize = 24;
+/// How the names of a decoder's outputs begin that are keys and values for the next pass.
+const CACHE: &str = "present.";
 
 /// The first place at which the candidate leaves the reference.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -66,8 +69,7 @@ enum Given<'a> {
     Frames(&'a [Frame]),
 }
 
-/// Looks into the first stage of `comparison` at fault; `None` where no stage is, or where no single
-/// value of the stage leaves the band.
+/// Looks into the first stage of `comparison` at fault; `None` where no stage is.
 pub fn locate(
     reference: &mut Side,
     candidate: &mut Side,
@@ -88,25 +90,27 @@ pub fn locate(
         protocol,
         band,
     };
-    match fault.stage {
-        Stage::Rules | Stage::Mel | Stage::Prompt | Stage::Frames => Ok(Some(outside(fault))),
-        Stage::Features => search.within(&Given::Mel),
-        Stage::PromptLogits => match search.within(&Given::Prompt)? {
-            Some(located) => Ok(Some(located)),
-            None => search.within(&Given::Steps(&[])),
+    let located = match fault.stage {
+        Stage::Rules | Stage::Mel | Stage::Prompt | Stage::Frames => outside(fault),
+        Stage::Features => search.within(&Given::Mel, fault)?,
+        // A prompt is read in two passes, and the fault may be in the keys and values of the first.
+        Stage::PromptLogits => match search.inside(&Given::Prompt)? {
+            (_, Some(located)) => located,
+            (_, None) => search.within(&Given::Steps(&[]), fault)?,
         },
         Stage::StepLogits => {
             let errors = &comparison.teacher_forced.errors;
             let steps = errors.iter().position(|&error| beyond(error, band));
             let (steps, _) = search.said(steps.unwrap_or(0))?;
-            search.within(&Given::Steps(&steps))
+            search.within(&Given::Steps(&steps), fault)?
         }
         Stage::Sound => {
             let (_, mut frames) = search.said(usize::MAX)?;
             frames.truncate(CODEC_CHUNK);
-            search.within(&Given::Frames(&frames))
+            search.within(&Given::Frames(&frames), fault)?
         }
-    }
+    };
+    Ok(Some(located))
 }
 
 /// A fault outside every graph has its place already.
@@ -153,7 +157,32 @@ impl Search<'_> {
     }
 
     /// The first node of the stage's graph whose output leaves the band.
-    fn within(&self, given: &Given) -> Result<Option<Located>> {
+    fn within(&self, given: &Given, fault: &StageDrift) -> Result<Located> {
+        let (within, located) = self.inside(given)?;
+        match located {
+            Some(located) => Ok(located),
+            None => self.at_the_end(given, fault, within),
+        }
+    }
+
+    /// Where no value inside leaves the band: what gives the graph's own outputs, the cache aside. A
+    /// decoder's two heads are branches.
+    fn at_the_end(&self, given: &Given, fault: &StageDrift, within: usize) -> Result<Located> {
+        let mut last = self.nodes(1, given)?;
+        last.retain(|node| node.gives.iter().any(|name| !name.starts_with(CACHE)));
+        let names: Vec<&str> = last.iter().map(|node| node.name.as_str()).collect();
+        Ok(Located {
+            graph: Some(self.spec(1, given).file.clone()),
+            place: names.join(" or "),
+            operator: last.first().map(|node| node.operator.clone()),
+            weights: last.iter().flat_map(|node| node.weights.clone()).collect(),
+            within,
+            ..outside(fault)
+        })
+    }
+
+    /// Values within the band, and the first node with one that is not.
+    fn inside(&self, given: &Given) -> Result<(usize, Option<Located>)> {
         let [ours, theirs] = [self.nodes(0, given)?, self.nodes(1, given)?];
         let known: HashMap<String, String> = keyed(&ours).collect();
         let shared: Vec<(String, String)> = keyed(&theirs)
@@ -174,7 +203,7 @@ impl Search<'_> {
                     continue;
                 }
                 let place = theirs.iter().position(|node| node.outputs.contains(name));
-                return Ok(place.map(|at| Located {
+                let located = place.map(|at| stands_for(&theirs, at)).map(|at| Located {
                     stage: self.stage,
                     graph: Some(self.spec(1, given).file.clone()),
                     place: theirs[at].name.clone(),
@@ -183,10 +212,11 @@ impl Search<'_> {
                     error,
                     within,
                     unmatched: unmatched(&theirs[..at], &shared),
-                }));
+                });
+                return Ok((within, located));
             }
         }
-        Ok(None)
+        Ok((within, None))
     }
 
     fn spec(&self, side: usize, given: &Given) -> &GraphSpec {
@@ -269,123 +299,10 @@ fn again(prepared: &Prepared) -> Prepared {
     }
 }
 
-/// What each value of a graph is matched by, and its name. A node is known by its weight and by what it
-/// does; one without a weight by its name, operator and the weight before it: where a graph has more
-/// nodes than another their numbers run apart, and equal names mean nothing.
-fn keyed(nodes: &[GraphNode]) -> impl Iterator<Item = (String, String)> {
-    let (mut anchor, mut seen) = (String::new(), HashMap::<&str, usize>::new());
-    nodes.iter().flat_map(move |node| {
-        let weight = known_by(node);
-        if let Some(weight) = weight {
-            let nth = seen.entry(weight).or_default();
-            *nth += 1;
-            anchor = format!("{weight} {nth}");
-        }
-        let does = does(&node.operator);
-        let key = |(i, name): (usize, &String)| match weight {
-            Some(_) => (format!("{anchor} {does} {i}"), name.clone()),
-            None => (format!("{anchor} {does} {name}"), name.clone()),
-        };
-        let outputs = node.outputs.iter().enumerate();
-        outputs.map(key).collect::<Vec<_>>()
-    })
-}
-
-/// The weight that comes last into a node: a product with its bias is what adding the bias gives.
-/// Scales, absent biases and the exporter's numbered constants do not count, nor do endings that it
-/// gives to the same weight in another graph.
-fn known_by(node: &GraphNode) -> Option<&str> {
-    let counts = |name: &&String| {
-        let beside = [".scale", ".no_bias"].iter().any(|end| name.ends_with(end));
-        !beside && !name.starts_with("const_")
-    };
-    let name = node.weights.iter().rfind(counts)?;
-    let name = name.strip_suffix(".rows").unwrap_or(name);
-    match name.rsplit_once('.') {
-        Some((before, number)) if number.bytes().all(|b| b.is_ascii_digit()) => Some(before),
-        _ => Some(name),
-    }
-}
-
-/// What an operator does to its weight, in any precision.
-fn does(operator: &str) -> &str {
-    match operator {
-        "MatMul" | "MatMulNBits" | "Linear4" | "Linear8" | "Add" => "product",
-        "Gather" | "GatherBlockQuantized" => "rows",
-        other => other,
-    }
-}
-
 /// Values of other sizes are as far apart as can be.
 fn error(reference: &[f32], candidate: &[f32]) -> f64 {
     match reference.len() == candidate.len() {
         true => Energy::of(reference, candidate).error(),
         false => f64::NAN,
-    }
-}
-
-/// The nodes at the end of `before` that the other graph does not have.
-fn unmatched(before: &[GraphNode], shared: &[(String, String)]) -> Vec<String> {
-    let known: HashSet<&str> = shared.iter().map(|(_, name)| name.as_str()).collect();
-    let matched = |node: &&GraphNode| node.outputs.iter().any(|name| known.contains(&**name));
-    let last = before.iter().rev().take_while(|node| !matched(node));
-    let mut names: Vec<String> = last.map(|node| node.name.clone()).collect();
-    names.reverse();
-    names
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn graph(profile: &str) -> Vec<GraphNode> {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tiny");
-        let graph = std::fs::read(format!("{folder}/{profile}/decoder.onnx")).expect("a graph");
-        nodes(&graph).expect("nodes")
-    }
-
-    #[test]
-    fn nodes_of_two_profiles_are_matched_by_their_weights() {
-        let (fused, portable) = (graph("fused"), graph("portable"));
-        let known: HashMap<String, String> = keyed(&fused).collect();
-        let pairs = keyed(&portable).filter_map(|(key, b)| Some((known.get(&key)?.clone(), b)));
-        let pairs: HashMap<String, String> = pairs.collect();
-        let product = |nodes: &[GraphNode]| {
-            let weight = "transformer.h.1.mlp.proj.weight".to_string();
-            let node = nodes.iter().find(|node| node.weights.contains(&weight));
-            node.expect("a product").outputs[0].clone()
-        };
-        assert_ne!(product(&fused), product(&portable));
-        assert_eq!(pairs[&product(&fused)], product(&portable));
-        assert!(pairs.len() > 20, "{}", pairs.len());
-    }
-
-    #[test]
-    fn a_node_is_known_by_the_weight_that_comes_last() {
-        let known = |weights: &[&str]| {
-            let node = GraphNode {
-                weights: weights.iter().map(|name| name.to_string()).collect(),
-                ..GraphNode::default()
-            };
-            known_by(&node).map(str::to_string)
-        };
-        for (weights, expected) in [
-            (
-                &["q.weight", "q.weight.scale", "q.bias"][..],
-                Some("q.bias"),
-            ),
-            (
-                &["k.weight", "k.weight.scale", "k.no_bias"],
-                Some("k.weight"),
-            ),
-            (
-                &["embedding.text.rows", "embedding.text.scale"],
-                Some("embedding.text"),
-            ),
-            (&["ln.weight.19", "ln.bias.19"], Some("ln.bias")),
-            (&["const_84"], None),
-        ] {
-            assert_eq!(known(weights).as_deref(), expected);
-        }
     }
 }

@@ -20,10 +20,14 @@ const VALUE_NAME: u64 = 1;
 pub(crate) struct GraphNode {
     pub name: String,
     pub operator: String,
+    /// What it takes, weights and all.
+    pub inputs: Vec<String>,
     /// Weights among its inputs.
     pub weights: Vec<String>,
-    /// What it gives to other nodes; without the graph's own outputs.
+    /// What it gives to other nodes.
     pub outputs: Vec<String>,
+    /// The graph's own outputs among what it gives.
+    pub gives: Vec<String>,
 }
 
 /// The nodes of the model in `model`, in the order of its file: each after those that it needs. Nodes
@@ -44,8 +48,13 @@ pub(crate) fn nodes(model: &[u8]) -> io::Result<Vec<GraphNode>> {
         }
     }
     for node in &mut nodes {
-        node.weights.retain(|input| weights.contains(input));
-        node.outputs.retain(|output| !given.contains(output));
+        let taken = node.inputs.iter().filter(|input| weights.contains(*input));
+        node.weights = taken.cloned().collect();
+        let (gives, outputs) = node
+            .outputs
+            .drain(..)
+            .partition(|name| given.contains(name));
+        (node.gives, node.outputs) = (gives, outputs);
     }
     Ok(nodes)
 }
@@ -68,7 +77,7 @@ fn node(message: &[u8]) -> io::Result<GraphNode> {
     for (field, content) in messages(message)? {
         let text = || utf8(content);
         match field {
-            1 => node.weights.push(text()?),
+            1 => node.inputs.push(text()?),
             2 if !content.is_empty() => node.outputs.push(text()?),
             3 => node.name = text()?,
             4 => node.operator = text()?,
@@ -121,7 +130,9 @@ mod tests {
             ["attention.0"],
             "the cache is the graph's"
         );
+        assert_eq!(attention.gives, ["present.0.key", "present.0.value"]);
         assert_eq!(attention.weights, ["rotary.cos", "rotary.sin"]);
+        assert_eq!(attention.inputs.len(), 7);
     }
 
     #[test]
