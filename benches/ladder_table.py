@@ -127,8 +127,8 @@ def gates(found: list[dict]) -> str:
 
 def determinism(found: list[dict]) -> str:
     """One question, one answer: a row a condition."""
-    lines = ["## Determinism", "", "Answers of the bundled model under each condition against those "
-             "of 2 threads and the fastest kernels: `cargo test --test determinism`.", "",
+    lines = ["## Determinism", "", "Answers of the bundled model under each condition against "
+             "those of 2 threads and the fastest kernels: `cargo test --test determinism`.", "",
              row(["condition", "answers", "same ids", "same sound, to the bit",
                   "largest difference of samples"]),
              row(["---"] * 5)]  # fmt: skip
