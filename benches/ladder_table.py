@@ -130,10 +130,11 @@ def determinism(found: list[dict]) -> str:
     lines = ["## Determinism", "", "Answers of the bundled model under each condition against "
              "those of 2 threads and the fastest kernels: `cargo test --test determinism`.", "",
              row(["condition", "answers", "same ids", "same sound, to the bit",
-                  "largest difference of samples"]),
-             row(["---"] * 5)]  # fmt: skip
+                  "largest difference of samples", "why"]),
+             row(["---"] * 6)]  # fmt: skip
     for one in found:
         values = [one["answers"], one["same_ids"], one["same_sound"]]
         difference = f"{one['largest_difference']:.1e}" if one["largest_difference"] else "0"
-        lines.append(row([one["condition"], *map(str, values), difference]))
+        why = one["why"] if one["same_sound"] < one["answers"] else ""
+        lines.append(row([one["condition"], *map(str, values), difference, why]))
     return "\n".join(lines) + "\n"
