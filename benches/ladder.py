@@ -19,8 +19,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
-
+import ladder_gates
 import ladder_plot
 import ladder_table
 import models
@@ -37,9 +36,6 @@ WINDOWS = {"fp32": ["full", "short"], "int8": ["merged", "full", "short"],
            "int4": ["merged", "full", "short"]}  # fmt: skip
 OWN = ["avx512", "avxvnni", "avx2", "i8mm", "dotprod"]  # kernels, all with the same ids to the bit
 KERNELS = [*OWN, "onnxruntime"]
-DRAWS = 2000  # sets of the bootstrap
-# Points of right answers that a precision may lose against fp32, in its default window.
-GATES = {"int8": 0.5, "int4": 2.0}
 
 
 @dataclass(frozen=True)
@@ -85,7 +81,7 @@ def main() -> int:
                         written(Path(at)), args.rounds)
         rungs = list(all_rungs(ladder))
         rows = measured(ladder, rungs)
-    gates = [gate(rows, model) for model in GATES]
+    gates = ladder_gates.judged(rows)
     for row in rows:
         row.pop("right")
     results = {
@@ -234,23 +230,6 @@ def compared(ladder: Ladder, rung: Rung) -> dict:
 def options(rung: Rung) -> list[str]:
     """The command line's, of one rung."""
     return ["--encoder-window", rung.window, "--kernels", rung.kernels]
-
-
-def gate(rows: list[dict], model: str) -> dict:
-    """Points of right answers that a model loses against fp32, with the interval that 95 % of such
-    sets of questions would give."""
-    ours, exact = (
-        np.array(next(row["right"] for row in rows if row["model"] == name), float)
-        for name in (model, "fp32")
-    )  # the first row of a model is its default window by the fastest kernels
-    lost = 100 * (exact - ours)
-    n = len(lost)
-    draws = np.random.default_rng(0).integers(0, n, (DRAWS, n))
-    low, high = np.quantile(lost[draws].mean(axis=1), [0.025, 0.975])
-    points = float(lost.mean())
-    return {"model": model, "at_most": GATES[model], "points": round(points, 3), "questions": n,
-            "interval": [round(float(low), 3), round(float(high), 3)],
-            "holds": points <= GATES[model]}
 
 
 def determinism() -> list[dict]:
