@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -75,29 +76,31 @@ def main() -> int:
     """Measures, writes the results; the exit code."""
     args = parser().parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    load = os.getloadavg()
+    machine = {"date": datetime.date.today().isoformat(), "cpu": cpu(), "threads": THREADS,
+               "load_average": os.getloadavg()}  # fmt: skip
     with tempfile.TemporaryDirectory() as at:
         ladder = Ladder(args.models.resolve(), args.judge or judge(), args.judged,
                         written(Path(at)), args.rounds)
-        rungs = list(all_rungs(ladder))
-        rows = measured(ladder, rungs)
+        rows = measured(ladder, list(all_rungs()))
     gates = ladder_gates.judged(rows)
     for row in rows:
-        row.pop("right")
-    results = {
-        "date": datetime.date.today().isoformat(), "cpu": cpu(), "threads": THREADS,
-        "load_average": load, "steps": STEPS, "rounds": args.rounds,
-        "judged": bool(ladder.judge), "rungs": rows, "gates": gates,
-        "determinism": determinism(),
-    }  # fmt: skip
-    (args.out / "ladder.json").write_text(json.dumps(results, indent=1) + "\n")
-    (args.out / "ladder.md").write_text(ladder_table.page(results))
-    (args.out / "ladder.svg").write_text(ladder_plot.svg(results))
-    print(f"ladder.json, ladder.md and ladder.svg are in {args.out}", file=sys.stderr)
+        del row["right"]
+    write(args.out, machine | {
+        "steps": STEPS, "rounds": args.rounds, "judged": bool(ladder.judge), "rungs": rows,
+        "gates": gates, "determinism": determinism(),
+    })  # fmt: skip
     fallen = [one for one in gates if not one["holds"]]
     for one in fallen:
         print(f"gate {one['model']} fell: it loses {one['points']} points", file=sys.stderr)
     return 1 if fallen else 0
+
+
+def write(out: Path, results: dict) -> None:
+    """The results for programs, for people, and as a picture."""
+    (out / "ladder.json").write_text(json.dumps(results, indent=1) + "\n")
+    (out / "ladder.md").write_text(ladder_table.page(results))
+    (out / "ladder.svg").write_text(ladder_plot.svg(results))
+    print(f"ladder.json, ladder.md and ladder.svg are in {out}", file=sys.stderr)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -131,7 +134,7 @@ def written(folder: Path) -> Path:
     return path
 
 
-def all_rungs(ladder: Ladder):
+def all_rungs() -> Iterator[Rung]:
     """Each precision in each window by the fastest kernels, then the default by all others."""
     said, _ = benched(models.BUNDLED, QUESTION, "a1t2", 1)
     best = said["kernels"]
