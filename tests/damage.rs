@@ -131,20 +131,14 @@ fn another_base_of_the_rotation_is_the_first_attention() {
 }
 
 #[test]
-fn a_damaged_head_is_one_of_the_two_that_give_the_logits() {
+fn a_damaged_head_is_its_branch() {
     let model = Damaged::copy(model());
     damage_floats(&model.graph("decoder.onnx"), "head.audio", |w| {
         let half = w.len() / 2;
         w[..half].fill(0.0);
     });
     let report = model.compare(&STEPS);
-    let heads = "If_58 or If_66";
-    assert_at(&report, "prompt-logits", "decoder.onnx", heads, "If");
-    let within = report["located"]["within"].as_u64().expect("a number");
-    assert!(
-        within > 40,
-        "all values before the heads were compared: {within}"
-    );
+    assert_at(&report, "prompt-logits", "decoder.onnx", "If_66", "If");
 }
 
 #[test]

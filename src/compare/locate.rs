@@ -32,8 +32,6 @@ use crate::model::manifest::GraphSpec;
 
 /// Values asked for at once: of a published model's encoder some hundred MB.
 const PIECE: usize = 24;
-/// How the names of a decoder's outputs begin that are keys and values for the next pass.
-const CACHE: &str = "present.";
 
 /// The first place at which the candidate leaves the reference.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -69,7 +67,8 @@ enum Given<'a> {
     Frames(&'a [Frame]),
 }
 
-/// Looks into the first stage of `comparison` at fault; `None` where no stage is.
+/// Looks into the first stage of `comparison` at fault; `None` where no stage is, or where no single
+/// value of the stage leaves the band.
 pub fn locate(
     reference: &mut Side,
     candidate: &mut Side,
@@ -90,27 +89,25 @@ pub fn locate(
         protocol,
         band,
     };
-    let located = match fault.stage {
-        Stage::Rules | Stage::Mel | Stage::Prompt | Stage::Frames => outside(fault),
-        Stage::Features => search.within(&Given::Mel, fault)?,
-        // A prompt is read in two passes, and the fault may be in the keys and values of the first.
-        Stage::PromptLogits => match search.inside(&Given::Prompt)? {
-            (_, Some(located)) => located,
-            (_, None) => search.within(&Given::Steps(&[]), fault)?,
+    match fault.stage {
+        Stage::Rules | Stage::Mel | Stage::Prompt | Stage::Frames => Ok(Some(outside(fault))),
+        Stage::Features => search.within(&Given::Mel),
+        Stage::PromptLogits => match search.within(&Given::Prompt)? {
+            Some(located) => Ok(Some(located)),
+            None => search.within(&Given::Steps(&[])),
         },
         Stage::StepLogits => {
             let errors = &comparison.teacher_forced.errors;
             let steps = errors.iter().position(|&error| beyond(error, band));
             let (steps, _) = search.said(steps.unwrap_or(0))?;
-            search.within(&Given::Steps(&steps), fault)?
+            search.within(&Given::Steps(&steps))
         }
         Stage::Sound => {
             let (_, mut frames) = search.said(usize::MAX)?;
             frames.truncate(CODEC_CHUNK);
-            search.within(&Given::Frames(&frames), fault)?
+            search.within(&Given::Frames(&frames))
         }
-    };
-    Ok(Some(located))
+    }
 }
 
 /// A fault outside every graph has its place already.
@@ -157,32 +154,7 @@ impl Search<'_> {
     }
 
     /// The first node of the stage's graph whose output leaves the band.
-    fn within(&self, given: &Given, fault: &StageDrift) -> Result<Located> {
-        let (within, located) = self.inside(given)?;
-        match located {
-            Some(located) => Ok(located),
-            None => self.at_the_end(given, fault, within),
-        }
-    }
-
-    /// Where no value inside leaves the band: what gives the graph's own outputs, the cache aside. A
-    /// decoder's two heads are branches.
-    fn at_the_end(&self, given: &Given, fault: &StageDrift, within: usize) -> Result<Located> {
-        let mut last = self.nodes(1, given)?;
-        last.retain(|node| node.gives.iter().any(|name| !name.starts_with(CACHE)));
-        let names: Vec<&str> = last.iter().map(|node| node.name.as_str()).collect();
-        Ok(Located {
-            graph: Some(self.spec(1, given).file.clone()),
-            place: names.join(" or "),
-            operator: last.first().map(|node| node.operator.clone()),
-            weights: last.iter().flat_map(|node| node.weights.clone()).collect(),
-            within,
-            ..outside(fault)
-        })
-    }
-
-    /// Values within the band, and the first node with one that is not.
-    fn inside(&self, given: &Given) -> Result<(usize, Option<Located>)> {
+    fn within(&self, given: &Given) -> Result<Option<Located>> {
         let [ours, theirs] = [self.nodes(0, given)?, self.nodes(1, given)?];
         let known: HashMap<String, String> = keyed(&ours).collect();
         let shared: Vec<(String, String)> = keyed(&theirs)
@@ -203,7 +175,8 @@ impl Search<'_> {
                     continue;
                 }
                 let place = theirs.iter().position(|node| node.outputs.contains(name));
-                let located = place.map(|at| stands_for(&theirs, at)).map(|at| Located {
+                let place = place.map(|at| stands_for(&theirs, at));
+                return Ok(place.map(|at| Located {
                     stage: self.stage,
                     graph: Some(self.spec(1, given).file.clone()),
                     place: theirs[at].name.clone(),
@@ -212,11 +185,10 @@ impl Search<'_> {
                     error,
                     within,
                     unmatched: unmatched(&theirs[..at], &shared),
-                });
-                return Ok((within, located));
+                }));
             }
         }
-        Ok((within, None))
+        Ok(None)
     }
 
     fn spec(&self, side: usize, given: &Given) -> &GraphSpec {

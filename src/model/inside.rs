@@ -24,10 +24,8 @@ pub(crate) struct GraphNode {
     pub inputs: Vec<String>,
     /// Weights among its inputs.
     pub weights: Vec<String>,
-    /// What it gives to other nodes.
+    /// What it gives to other nodes; without the graph's own outputs.
     pub outputs: Vec<String>,
-    /// The graph's own outputs among what it gives.
-    pub gives: Vec<String>,
 }
 
 /// The nodes of the model in `model`, in the order of its file: each after those that it needs. Nodes
@@ -50,11 +48,7 @@ pub(crate) fn nodes(model: &[u8]) -> io::Result<Vec<GraphNode>> {
     for node in &mut nodes {
         let taken = node.inputs.iter().filter(|input| weights.contains(*input));
         node.weights = taken.cloned().collect();
-        let (gives, outputs) = node
-            .outputs
-            .drain(..)
-            .partition(|name| given.contains(name));
-        (node.gives, node.outputs) = (gives, outputs);
+        node.outputs.retain(|output| !given.contains(output));
     }
     Ok(nodes)
 }
@@ -130,7 +124,6 @@ mod tests {
             ["attention.0"],
             "the cache is the graph's"
         );
-        assert_eq!(attention.gives, ["present.0.key", "present.0.value"]);
         assert_eq!(attention.weights, ["rotary.cos", "rotary.sin"]);
         assert_eq!(attention.inputs.len(), 7);
     }
