@@ -43,7 +43,7 @@ HEARD = """\
   **WER of the voice**: its words against the answer's own text.
 """
 UNHEARD = """\
-- No judge was here (`pip install ./training[eval]`), so spoken answers were not heard.
+- Spoken answers were not heard in this run, for want of a judge (`pip install ./training[eval]`).
 """
 
 
@@ -52,7 +52,7 @@ def page(results: dict) -> str:
     rungs = results["rungs"]
     load = results["load_average"][0]
     where = (f"{results['date']}, {results['cpu']}, {results['threads']} threads, load average "
-             f"{load:.1f} before the run.")
+             f"{load:.1f} before the run (times of a busy machine compare within a column only).")
     return "\n".join([
         ABOUT, where, "", "![The ladder](ladder.svg)", "", ladder(rungs, results["judged"]),
         meanings(results), gates(results["gates"]), determinism(results["determinism"]),

@@ -28,7 +28,7 @@ const STEPS: usize = 48;
 const RUNS: usize = 5;
 const THREADS: [usize; 3] = [1, 2, 8];
 /// Between samples of sound that was made in other pieces.
-const OTHER_PIECES: f32 = 3e-3;
+const OTHER_PIECES: f32 = 0.01;
 /// Answers that other arithmetic may change.
 const PARTED: usize = 2;
 

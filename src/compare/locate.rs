@@ -3,9 +3,8 @@
 //! Both graphs are opened again with some of the values inside them among their outputs, a piece at a
 //! time so that memory stays bounded, and are given what the reference gave its own: its spectrogram,
 //! its prompt and features, its ids, its frames. The engine runs them as it runs any answer. Values
-//! are matched by the weights of their nodes, and between two such nodes by their names, so that
-//! graphs of two precisions or profiles can be compared, too; what only one of them has is passed over
-//! and named.
+//! are matched by the weights of their nodes (`matching`), so that graphs of two precisions or profiles
+//! can be compared, too; what only one of them has is passed over and named.
 
 use std::collections::HashMap;
 use std::time::Instant;
