@@ -105,6 +105,3 @@ def test_a_damaged_product_in_16_bits_is_located(tmp_path):
     _, report = compare(damaged, "--max-steps", "8", "--locate", reference=whole)
     located = report["located"]
     assert (located["operator"], located["weights"]) == ("MatMul", [weight])
-    # Against the exact model, beyond what 16 bits cost.
-    _, report = compare(damaged, "--max-steps", "8", "--locate", "--band", "0.02")
-    assert report["located"]["weights"] == [weight]

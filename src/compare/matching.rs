@@ -1,8 +1,8 @@
 //! Which value of one graph is which value of another, where the two hold their weights otherwise.
 //!
-//! A node is known by its weight and by what it does; one without a weight by its operator, and by its
-//! place among those of that operator behind a weight. Names do not count: where a graph has more nodes than
-//! another their numbers run apart.
+//! A node is known by its weight and by what it does; one without a weight by its name, operator and the
+//! weight before it: where a graph has more nodes than another their numbers run apart, and equal names
+//! mean nothing.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,29 +11,21 @@ use crate::model::inside::GraphNode;
 /// What each value of a graph is matched by, and its name.
 pub(super) fn keyed(nodes: &[GraphNode]) -> impl Iterator<Item = (String, String)> {
     let (mut anchor, mut seen) = (String::new(), HashMap::<&str, usize>::new());
-    let mut behind = HashMap::<&str, usize>::new();
     nodes.iter().enumerate().flat_map(move |(at, node)| {
-        let known_as = &nodes[stands_for(nodes, at)];
-        let does = does(&known_as.operator);
-        let key = match known_by(known_as) {
-            Some(weight) => {
-                if std::ptr::eq(known_as, node) {
-                    let nth = seen.entry(weight).or_default();
-                    *nth += 1;
-                    anchor = format!("{weight} {nth}");
-                    behind.clear();
-                }
-                format!("{anchor} {does}")
-            }
-            None => {
-                let nth = behind.entry(does).or_default();
-                *nth += 1;
-                format!("{anchor} {does} {nth}")
-            }
+        let known_as = stands_for(nodes, at);
+        let weight = known_by(&nodes[known_as]);
+        if let Some(weight) = weight.filter(|_| known_as == at) {
+            let nth = seen.entry(weight).or_default();
+            *nth += 1;
+            anchor = format!("{weight} {nth}");
+        }
+        let does = does(&nodes[known_as].operator);
+        let key = |(i, name): (usize, &String)| match weight {
+            Some(_) => (format!("{anchor} {does} {i}"), name.clone()),
+            None => (format!("{anchor} {does} {name}"), name.clone()),
         };
         let outputs = node.outputs.iter().enumerate();
-        let keys = outputs.map(|(i, name)| (format!("{key}, {i}"), name.clone()));
-        keys.collect::<Vec<_>>()
+        outputs.map(key).collect::<Vec<_>>()
     })
 }
 
