@@ -39,7 +39,7 @@ GLIBC   := 2.28
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 export SOURCE_DATE_EPOCH
 
-.PHONY: help demo test clients page-test soak parity bench recipe eval lint doc shuttle sanitize fuzz fmt onnxruntime release dist machines clean always
+.PHONY: help demo test clients page-test soak parity bench ladder recipe eval lint doc shuttle sanitize fuzz fmt onnxruntime release dist machines clean always
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -53,7 +53,7 @@ test: onnxruntime $(TEST_VENV)/.done release ## everything that needs no torch
 	cargo test --release --all-targets
 	ORT_DYLIB_PATH="$$(ls $(CURDIR)/$(ORT)/libonnxruntime*.* | head -n 1)" cargo test --release --doc
 	for example in answer stream conversations cancel conversation; do cargo run --quiet --release --example $$example || exit 1; done
-	$(TEST_VENV)/bin/python -m pytest -q export/tests --ignore export/tests/parity
+	$(TEST_VENV)/bin/python -m pytest -q export/tests tests/ci --ignore export/tests/parity
 
 soak: release ## eight people talk with the server while others misuse it; SOAK_SECONDS=3600 for an hour
 	SOAK_SECONDS=$(SOAK_SECONDS) cargo test --release --test soak -- --nocapture
@@ -73,6 +73,9 @@ page-test: release ## the page of serve in a headless Chromium, a sound file as 
 bench: release $(BENCH_VENV)/.done ## beside torch and llama.cpp in one run: tables and a picture (8 GB of disk)
 	$(BENCH_VENV)/bin/python benches/beside.py --out $(RESULTS)
 
+ladder: release $(EVAL_VENV)/.done ## the bundled model by precision, window and kernels: what each costs and is worth
+	$(EVAL_VENV)/bin/python benches/ladder.py --out $(RESULTS)
+
 recipe: $(PARITY_VENV)/.done ## toy runs of the training recipe (torch)
 	$(PARITY_VENV)/bin/python -m pytest -q training/tests
 
@@ -85,7 +88,7 @@ eval: release $(EVAL_VENV)/.done ## the model's figures, by a speech recogniser 
 lint: $(TEST_VENV)/.done ## formatting and warnings, as CI has them
 	cargo fmt --check
 	cargo clippy --release --all-targets -- -D warnings
-	$(TEST_VENV)/bin/python -m ruff check export training benches release tests/clients tests/machines
+	$(TEST_VENV)/bin/python -m ruff check export training benches release tests/ci tests/clients tests/machines
 
 doc: ## the library's documentation, without a warning
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
@@ -145,9 +148,9 @@ $(PARITY_VENV)/.done: export/pyproject.toml training/pyproject.toml
 	$(PARITY_VENV)/bin/python -m pip install --quiet --editable 'export[test,parity]' --editable 'training[test]'
 	touch $@
 
-$(EVAL_VENV)/.done: training/pyproject.toml
+$(EVAL_VENV)/.done: export/pyproject.toml training/pyproject.toml
 	$(PYTHON) -m venv $(EVAL_VENV)
-	$(EVAL_VENV)/bin/python -m pip install --quiet --editable 'training[eval]'
+	$(EVAL_VENV)/bin/python -m pip install --quiet --editable export --editable 'training[eval,whisper]'
 	touch $@
 
 $(CLIENTS_VENV)/.done: tests/clients/requirements.txt
@@ -171,4 +174,4 @@ $(BENCH_VENV)/.done: export/pyproject.toml benches/requirements.txt benches/requ
 	touch $@
 
 clean: ## remove what was built and fetched
-	rm -rf target $(ORT) $(TEST_VENV) $(PARITY_VENV) $(EVAL_VENV) $(EVAL_WORK) $(BENCH_VENV) $(CLIENTS_VENV) $(DIST_VENV) build/bench build/dist build/machines answer.wav
+	rm -rf target $(ORT) $(TEST_VENV) $(PARITY_VENV) $(EVAL_VENV) $(EVAL_WORK) $(BENCH_VENV) $(CLIENTS_VENV) $(DIST_VENV) build/bench build/ladder build/dist build/machines answer.wav

@@ -21,21 +21,28 @@ from pathlib import Path
 import models
 import tables
 import waterfall
+from processes import (
+    BINARY,
+    THREADS,
+    Round,
+    System,
+    benched,
+    cpu,
+    has_kernels,
+    measure,
+    run,
+    seeing,
+)
 
 HERE = Path(__file__).parent
-BINARY = models.ROOT / "target" / "release" / "mini-omni"
 QUESTION = models.ROOT / "tests" / "fixtures" / "audio" / "output1.wav"
 PROMPT_LENGTH = 101  # of that question, 1.9 s
 TORCH_RUN = models.ROOT / "export" / "tests" / "parity" / "torch_run.py"
-THREADS = os.cpu_count() or 1
 LLAMA_STEPS, TORCH_STEPS, ANSWER_STEPS, ASKED_STEPS = 60, 12, 107, 30
 WINDOWS = ["full", "merged", "short"]
 KERNELS = "avx2"  # beside those that the processor has, where these are others
 NARROW_LLAMA = Path(sys.prefix) / "llama-avx2"  # llama.cpp built without AVX-512
-KIB_PER_MIB = 1024
 
-Round = dict[str, float]  # what one process measured, by name; the unit is in the name
-System = Callable[[], Round]
 Pair = tuple[str, str]  # ours, and what it is held against
 
 
@@ -74,16 +81,6 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
-def measure(systems: dict[str, System], n: int) -> dict[str, list[Round]]:
-    """`n` rounds of every system, in turn."""
-    rounds = {name: [] for name in systems}
-    for i in range(n):
-        for name in list(systems) if i % 2 == 0 else reversed(systems):
-            print(f"round {i + 1} of {n}: {name}", file=sys.stderr)
-            rounds[name].append(systems[name]())
-    return rounds
-
-
 def beside_torch(folder: Path, int4: Path) -> tuple[dict[str, System], list[Pair]]:
     """The whole path, both rows of the batch: int4 by window and by kernels, fp32, and torch."""
     fp32, checkpoint = models.exported(folder, "fp32"), models.checkpoint(folder)
@@ -103,7 +100,7 @@ def answering(model: Path, *options: str, steps: int = ANSWER_STEPS) -> System:
     """A warm answer, as `mini-omni bench` times it."""
 
     def round_() -> Round:
-        said, peak = benched(model, "a1a2-batch", steps, *options)
+        said, peak = benched(model, QUESTION, "a1a2-batch", steps, *options)
         stages = {name: stats["p50"] for name, stats in said["stages_ms"]}
         return {**shared_rows(stages["prefill"] + stages["step"], stages["step"]),
                 "encoder with mel, ms": stages["mel"] + stages["encoder"],
@@ -151,7 +148,7 @@ def decoding(int4: Path, *options: str) -> System:
     """Our decoder."""
 
     def round_() -> Round:
-        said, _ = benched(int4, "a1t2", LLAMA_STEPS, *options)
+        said, _ = benched(int4, QUESTION, "a1t2", LLAMA_STEPS, *options)
         stages = {name: stats["p50"] for name, stats in said["stages_ms"]}
         return shared_rows(stages["prefill"] + stages["step"], stages["step"])
 
@@ -180,17 +177,11 @@ def has_llama(place: Path | None = None) -> bool:
     return here
 
 
-def seeing(place: Path | None) -> dict[str, str]:
-    """The environment in which Python looks in `place` first."""
-    return os.environ | ({"PYTHONPATH": str(place)} if place else {})
-
-
 def other_kernels(int4: Path) -> str | None:
     """The kernels to measure beside those that this processor gets, if it has both."""
-    said, _ = benched(int4, "a1t2", 1)
-    asked = [BINARY, "bench", int4, "--rounds", "1", "--steps", "1", "--kernels", KERNELS]
-    is_here = not subprocess.run(asked, capture_output=True).returncode
-    return KERNELS if said["kernels"] != KERNELS and is_here else None
+    said, _ = benched(int4, QUESTION, "a1t2", 1)
+    is_other = said["kernels"] != KERNELS and has_kernels(int4, KERNELS)
+    return KERNELS if is_other else None
 
 
 def shared_rows(prefill_ms: float, step_ms: float) -> Round:
@@ -206,29 +197,6 @@ def asking(model: Path, window: str) -> Callable[[], Round]:
     return lambda: run(command)[0]
 
 
-def benched(model: Path, task: str, steps: int, *options: str) -> tuple[dict, float]:
-    """What one warm answer took, as `mini-omni bench` says; peak memory, MiB."""
-    return run([BINARY, "bench", model, QUESTION, "--task", task, "--rounds", 1,
-                "--steps", steps, "--threads", THREADS, "--json", "-", *options])
-
-
-def run(command: list, place: Path | None = None) -> tuple[dict, float]:
-    """A process's JSON, if it said any, and its peak memory in MiB."""
-    with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as noise:
-        process = subprocess.Popen([str(part) for part in command], stdout=said, stderr=noise,
-                                   env=seeing(place))
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        for file in (said, noise):
-            file.seek(0)
-        if process.returncode:
-            sys.exit(f"{command[0]} failed: {noise.read().decode(errors='replace')}")
-        text = said.read()
-    peak = usage.ru_maxrss / KIB_PER_MIB
-    # macOS counts bytes where Linux counts KiB.
-    return json.loads(text or "{}"), peak / 1024 if sys.platform == "darwin" else peak
-
-
 def middle(traces: list[dict]) -> dict:
     """The trace whose first sound came neither soonest nor latest."""
     ranked = sorted(traces, key=lambda trace: trace["timings_ms"]["first_audio"])
@@ -239,14 +207,6 @@ def note(machine: dict) -> str:
     """Where the picture was measured, and how busy it was there."""
     return (f"int4, {machine['cpu']}, {machine['threads']} threads, "
             f"load average {machine['load_average'][0]:.1f} before the run")
-
-
-def cpu() -> str:
-    """The processor's name, where the system tells it."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(": ")[1] for line in lines if line.startswith("model name")]
-    return names[0] if names else os.uname().machine
 
 
 if __name__ == "__main__":

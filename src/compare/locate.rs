@@ -3,16 +3,16 @@
 //! Both graphs are opened again with some of the values inside them among their outputs, a piece at a
 //! time so that memory stays bounded, and are given what the reference gave its own: its spectrogram,
 //! its prompt and features, its ids, its frames. The engine runs them as it runs any answer. Values
-//! are matched by the weights of their nodes, and between two such nodes by their names, so that
-//! graphs of two precisions or profiles can be compared, too; what only one of them has is passed over
-//! and named.
+//! are matched by the weights of their nodes (`matching`), so that graphs of two precisions or profiles
+//! can be compared, too; what only one of them has is passed over and named.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Instant;
 
 use serde::Serialize;
 
 use super::drift::Look;
+use super::matching::{keyed, stands_for, unmatched};
 use super::measure::Energy;
 use super::pass::{Pass, ReadQuestion};
 use super::side::{CODEC_CHUNK, KeptFrames, NOISE, Side, taken};
@@ -174,6 +174,7 @@ impl Search<'_> {
                     continue;
                 }
                 let place = theirs.iter().position(|node| node.outputs.contains(name));
+                let place = place.map(|at| stands_for(&theirs, at));
                 return Ok(place.map(|at| Located {
                     stage: self.stage,
                     graph: Some(self.spec(1, given).file.clone()),
@@ -269,123 +270,10 @@ fn again(prepared: &Prepared) -> Prepared {
     }
 }
 
-/// What each value of a graph is matched by, and its name. A node is known by its weight and by what it
-/// does; one without a weight by its name, operator and the weight before it: where a graph has more
-/// nodes than another their numbers run apart, and equal names mean nothing.
-fn keyed(nodes: &[GraphNode]) -> impl Iterator<Item = (String, String)> {
-    let (mut anchor, mut seen) = (String::new(), HashMap::<&str, usize>::new());
-    nodes.iter().flat_map(move |node| {
-        let weight = known_by(node);
-        if let Some(weight) = weight {
-            let nth = seen.entry(weight).or_default();
-            *nth += 1;
-            anchor = format!("{weight} {nth}");
-        }
-        let does = does(&node.operator);
-        let key = |(i, name): (usize, &String)| match weight {
-            Some(_) => (format!("{anchor} {does} {i}"), name.clone()),
-            None => (format!("{anchor} {does} {name}"), name.clone()),
-        };
-        let outputs = node.outputs.iter().enumerate();
-        outputs.map(key).collect::<Vec<_>>()
-    })
-}
-
-/// The weight that comes last into a node: a product with its bias is what adding the bias gives.
-/// Scales, absent biases and the exporter's numbered constants do not count, nor do endings that it
-/// gives to the same weight in another graph.
-fn known_by(node: &GraphNode) -> Option<&str> {
-    let counts = |name: &&String| {
-        let beside = [".scale", ".no_bias"].iter().any(|end| name.ends_with(end));
-        !beside && !name.starts_with("const_")
-    };
-    let name = node.weights.iter().rfind(counts)?;
-    let name = name.strip_suffix(".rows").unwrap_or(name);
-    match name.rsplit_once('.') {
-        Some((before, number)) if number.bytes().all(|b| b.is_ascii_digit()) => Some(before),
-        _ => Some(name),
-    }
-}
-
-/// What an operator does to its weight, in any precision.
-fn does(operator: &str) -> &str {
-    match operator {
-        "MatMul" | "MatMulNBits" | "Linear4" | "Linear8" | "Add" => "product",
-        "Gather" | "GatherBlockQuantized" => "rows",
-        other => other,
-    }
-}
-
 /// Values of other sizes are as far apart as can be.
 fn error(reference: &[f32], candidate: &[f32]) -> f64 {
     match reference.len() == candidate.len() {
         true => Energy::of(reference, candidate).error(),
         false => f64::NAN,
-    }
-}
-
-/// The nodes at the end of `before` that the other graph does not have.
-fn unmatched(before: &[GraphNode], shared: &[(String, String)]) -> Vec<String> {
-    let known: HashSet<&str> = shared.iter().map(|(_, name)| name.as_str()).collect();
-    let matched = |node: &&GraphNode| node.outputs.iter().any(|name| known.contains(&**name));
-    let last = before.iter().rev().take_while(|node| !matched(node));
-    let mut names: Vec<String> = last.map(|node| node.name.clone()).collect();
-    names.reverse();
-    names
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn graph(profile: &str) -> Vec<GraphNode> {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tiny");
-        let graph = std::fs::read(format!("{folder}/{profile}/decoder.onnx")).expect("a graph");
-        nodes(&graph).expect("nodes")
-    }
-
-    #[test]
-    fn nodes_of_two_profiles_are_matched_by_their_weights() {
-        let (fused, portable) = (graph("fused"), graph("portable"));
-        let known: HashMap<String, String> = keyed(&fused).collect();
-        let pairs = keyed(&portable).filter_map(|(key, b)| Some((known.get(&key)?.clone(), b)));
-        let pairs: HashMap<String, String> = pairs.collect();
-        let product = |nodes: &[GraphNode]| {
-            let weight = "transformer.h.1.mlp.proj.weight".to_string();
-            let node = nodes.iter().find(|node| node.weights.contains(&weight));
-            node.expect("a product").outputs[0].clone()
-        };
-        assert_ne!(product(&fused), product(&portable));
-        assert_eq!(pairs[&product(&fused)], product(&portable));
-        assert!(pairs.len() > 20, "{}", pairs.len());
-    }
-
-    #[test]
-    fn a_node_is_known_by_the_weight_that_comes_last() {
-        let known = |weights: &[&str]| {
-            let node = GraphNode {
-                weights: weights.iter().map(|name| name.to_string()).collect(),
-                ..GraphNode::default()
-            };
-            known_by(&node).map(str::to_string)
-        };
-        for (weights, expected) in [
-            (
-                &["q.weight", "q.weight.scale", "q.bias"][..],
-                Some("q.bias"),
-            ),
-            (
-                &["k.weight", "k.weight.scale", "k.no_bias"],
-                Some("k.weight"),
-            ),
-            (
-                &["embedding.text.rows", "embedding.text.scale"],
-                Some("embedding.text"),
-            ),
-            (&["ln.weight.19", "ln.bias.19"], Some("ln.bias")),
-            (&["const_84"], None),
-        ] {
-            assert_eq!(known(weights).as_deref(), expected);
-        }
     }
 }

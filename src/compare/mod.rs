@@ -6,12 +6,13 @@
 //! step at which their likeliest ids differ that is also what each would say on its own; from there
 //! on the candidate's own answer is written too. Greedy throughout. What is in `measure`, `spectrum`,
 //! `drift`, `tally`, `stage` and `around` is pure; `side` and `pass` drive a model, `leading` the reference,
-//! `recording` keeps what a reference said, `locate` goes inside a graph.
+//! `recording` keeps what a reference said, `locate` goes inside a graph, by what `matching` tells of two.
 
 mod around;
 mod drift;
 mod leading;
 mod locate;
+mod matching;
 mod measure;
 mod pass;
 mod recording;

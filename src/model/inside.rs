@@ -20,6 +20,8 @@ const VALUE_NAME: u64 = 1;
 pub(crate) struct GraphNode {
     pub name: String,
     pub operator: String,
+    /// What it takes, weights and all.
+    pub inputs: Vec<String>,
     /// Weights among its inputs.
     pub weights: Vec<String>,
     /// What it gives to other nodes; without the graph's own outputs.
@@ -44,7 +46,8 @@ pub(crate) fn nodes(model: &[u8]) -> io::Result<Vec<GraphNode>> {
         }
     }
     for node in &mut nodes {
-        node.weights.retain(|input| weights.contains(input));
+        let taken = node.inputs.iter().filter(|input| weights.contains(*input));
+        node.weights = taken.cloned().collect();
         node.outputs.retain(|output| !given.contains(output));
     }
     Ok(nodes)
@@ -68,7 +71,7 @@ fn node(message: &[u8]) -> io::Result<GraphNode> {
     for (field, content) in messages(message)? {
         let text = || utf8(content);
         match field {
-            1 => node.weights.push(text()?),
+            1 => node.inputs.push(text()?),
             2 if !content.is_empty() => node.outputs.push(text()?),
             3 => node.name = text()?,
             4 => node.operator = text()?,
@@ -122,6 +125,7 @@ mod tests {
             "the cache is the graph's"
         );
         assert_eq!(attention.weights, ["rotary.cos", "rotary.sin"]);
+        assert_eq!(attention.inputs.len(), 7);
     }
 
     #[test]

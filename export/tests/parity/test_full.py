@@ -21,6 +21,7 @@ HERE = Path(__file__).parent
 QUESTION = FIXTURES / "audio" / "output1.wav"
 TASK = "a1a2-batch"
 MAX_STEPS = 12
+EVAL_STEPS = 6
 LARGEST_EXPORT = 2.5e9  # bytes of memory
 PARAMETERS = 694_294_400  # of the published lit_model.pth
 
@@ -36,11 +37,17 @@ def checkpoint(tmp_path_factory):
     shutil.rmtree(folder)
 
 
-def test_full_size_says_what_the_reference_says(checkpoint):
+@pytest.fixture(scope="module")
+def exported(checkpoint):
+    """Its model folder, and what the export took."""
+    model = checkpoint.parent / "model"
+    return model, binary.export(checkpoint, model, "fused")
+
+
+def test_full_size_says_what_the_reference_says(checkpoint, exported):
     weights = checkpoint / "mini-omni" / "lit_model.pth"
     assert 0 < weights.stat().st_size - 4 * PARAMETERS < 1e6
-    model = checkpoint.parent / "model"
-    exported = binary.export(checkpoint, model, "fused")
+    model, exported = exported
     result, pcm = checkpoint.parent / "result.json", checkpoint.parent / "pcm.npy"
     torch_run = [sys.executable, HERE / "torch_run.py", checkpoint, QUESTION, MAX_STEPS]
     torch_cost = binary.run([*torch_run, result, pcm])
@@ -58,6 +65,27 @@ def test_full_size_says_what_the_reference_says(checkpoint):
         print(f"sound: {len(said.pcm)} samples, largest difference {difference:.1e}")
         assert difference < PCM
     assert exported.peak_bytes < LARGEST_EXPORT
+
+
+@pytest.mark.parametrize(("data", "clips", "task"), [
+    ("news.jsonl", 10, "a1t1"), ("people.jsonl", 5, "a1t2"), ("people.jsonl", 5, "a1a2-batch"),
+])
+def test_peoples_clips_go_through_eval_at_full_size(exported, tmp_path, data, clips, task):
+    model, _ = exported
+    lines, figures = tmp_path / "lines.jsonl", tmp_path / "figures.json"
+    data = FIXTURES / "eval" / data
+    binary.run([
+        binary.BINARY, "eval", model, "--data", data, "--task", task, "--max-steps", EVAL_STEPS,
+        "--answer-anything", "--out", lines, "--json", figures,
+    ])
+    found, said = json.loads(figures.read_text()), {}
+    for line in map(json.loads, lines.read_text().splitlines()[1:]):
+        said[line["id"]] = line["said"]
+    assert (found["items"], len(said), found["cut"]) == (clips, clips, 0)
+    # Beside the others an item is answered as alone.
+    row = json.loads(data.read_text().splitlines()[0])
+    alone = binary.ask(model, task, data.parent / row["audio"], EVAL_STEPS, "--answer-anything")
+    assert said[row["id"]] == alone.trace["text"]
 
 
 def report(exported: binary.Cost, reference: dict, torch_cost: binary.Cost, said) -> None:

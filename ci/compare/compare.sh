@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Holds a model folder against a reference by gates. Exit code 1: a gate fell, and its name was said.
+#
+#   PROGRAM    mini-omni
+#   MODEL      the model folder in question
+#   REFERENCE  a recording (`mini-omni record`), or another model folder
+#   GATES      the file of gates (`mini-omni compare --calibrate`)
+#   REPORT     a folder for the results: compare.json, junit.xml, compare.md, compare.html
+#   OPTIONS    more options of `mini-omni compare`, with spaces between them
+set -euo pipefail
+
+mkdir -p "$REPORT"
+read -r -a options <<<"${OPTIONS:-}"
+# The long form is for an empty list, which the bash of macOS takes for an unset name.
+"$PROGRAM" compare "$MODEL" --reference "$REFERENCE" --gates "$GATES" \
+	--json "$REPORT/compare.json" --junit "$REPORT/junit.xml" \
+	--markdown "$REPORT/compare.md" --html "$REPORT/compare.html" \
+	${options[@]+"${options[@]}"}
