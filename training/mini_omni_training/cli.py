@@ -105,8 +105,9 @@ def _restore(commands: argparse._SubParsersAction) -> None:
         folder = a.work / "restored"
         restore.restore(a.model).save(folder)
         restore.restore_codec(a.model).save(a.work / "codec")
+        asking = tokenizer.for_questions(tokenizer.load(a.model / "tokenizer.json"))
         for target in (folder, a.work):
-            shutil.copy(a.model / "tokenizer.json", target)
+            asking.save(str(target / "tokenizer.json"))
 
     parser.set_defaults(run=run)
 

@@ -38,6 +38,7 @@ class Torch:
         self, model: Omni, tokenizer: Tokenizer, codec: Codec, encoder: Encoder | None
     ) -> None:
         self.model, self.tokenizer = model.eval(), tokenizer
+        self.answers = tokenizers.for_answers(tokenizer)
         self.codec, self.encoder = codec.eval(), encoder
         self.starts = tokenizers.word_starts(tokenizer, model.config)
 
@@ -57,7 +58,7 @@ class Torch:
 
     def __call__(self, task: str, source: str | np.ndarray) -> tuple[str, np.ndarray | None]:
         if task == "SAY":
-            text, eot = self.tokenizer.encode(source).ids, self.model.config.text_id("eot")
+            text, eot = self.answers.encode(source).ids, self.model.config.text_id("eot")
             forced = Forced(text, eot, self.starts)
             ids, frames = generate(self.model, task, [], force=forced)
         elif isinstance(source, str):
