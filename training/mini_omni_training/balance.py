@@ -5,12 +5,12 @@ import re
 from collections import defaultdict
 from typing import Any
 
-from .domain import FAR, NEAR
+from .domain import FAR, NEAR, NOTHING
 
 # What is asked beyond the domain, and sums to practise with; all else is the domain's.
-SHARES = {NEAR: 0.12, FAR: 0.14, "drill": 0.06}
+SHARES = {NEAR: 0.12, FAR: 0.14, "drill": 0.06, NOTHING: 0.015}
 FAR_KINDS = {FAR, "beyond", "outside", "reading"}
-# Kinds whose answers must be computed, and small talk, which is many in one.
+# Kinds whose answers must be computed, and those which are many in one.
 OFTEN = dict.fromkeys(
     (
         "addition", "large_addition", "subtraction", "large_subtraction", "multiplication",
@@ -18,8 +18,8 @@ OFTEN = dict.fromkeys(
         "larger", "smaller",
     ),
     2,
-) | {"small_talk": 5}  # fmt: skip
-FLATNESS = 0.3  # the power of a kind's size that it is drawn by
+) | {"small_talk": 5, "near/near_talk": 5, FAR: 3}  # fmt: skip
+FLATNESS = 0.2  # the power of a kind's size that it is drawn by
 # Sums that come to a full ten are one in ten, and carry in a way of their own: a group apart.
 FULL_TEN = re.compile(r".* (plus|minus) .* is (ten|[a-z]+ty)\.")
 

@@ -21,6 +21,7 @@ from .model import Omni
 from .voices import read_wav, resample
 from .whisper import Encoder
 
+NO_SPEECH = 3  # how the binary ends where it hears none
 BATCH = {"A1A2": "a1a2-batch"}  # the default for speech to speech
 
 
@@ -85,7 +86,10 @@ class Binary:
             how = ["--task", BATCH.get(task, task.lower()), "--trace", trace]
             how += ["--out", said] if TASKS[task].speaks else []
             command = [self.program, "ask", self.model, *words, *how]
-            subprocess.run(list(map(str, command)), check=True, capture_output=True)
+            done = subprocess.run(list(map(str, command)), capture_output=True)
+            if done.returncode == NO_SPEECH:
+                return "", None
+            done.check_returncode()
             text = json.loads(trace.read_text())["text"]
             return text, read_wav(said) if said.exists() else None
 

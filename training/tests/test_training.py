@@ -3,6 +3,7 @@
 import json
 import random
 import re
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -32,10 +33,11 @@ from mini_omni_training.domain import OUTSIDE_UNSEEN, RULES, beyond, drills, que
 from mini_omni_training.domain.words import plural
 from mini_omni_training.generate import Forced, generate, generate_many
 from mini_omni_training.items import Items, varied
-from mini_omni_training.judge import Judge, errors, spelled
+from mini_omni_training.judge import Judge, spelled
 from mini_omni_training.loop import Schedule, Trainer
 from mini_omni_training.model import Omni, Past, average
 from mini_omni_training.runners import Torch
+from mini_omni_training.scores import errors
 from mini_omni_training.snac import Snac, SnacConfig, from_frames, to_frames
 from mini_omni_training.store import codes_store, features_store
 from mini_omni_training.voices import session_of
@@ -364,12 +366,17 @@ def test_clips_survive_being_reopened(tmp_path: Path):
 def test_questions_are_asked_on_where_they_stopped(tmp_path: Path, monkeypatch):
     voice = {"hibari": lambda: lambda text, rng: np.zeros(10, np.float32)}
     monkeypatch.setattr(speech, "question_voices", lambda: voice)
-    for limit in (5, 40, 400):
-        speech.ask(tmp_path, rounds=1, limit=limit, held_out_clips=3)
-        assert len(Clips(tmp_path / "train")) == limit
-    meta = Clips(tmp_path / "train").meta
-    assert "drill" in {m["kind"] for m in meta}
-    assert len({m["text"] for m in meta}) > 300 and len(Clips(tmp_path / "test")) == 3
+    for n in (5, 40, 400):
+        speech.ask(tmp_path, n, held_out_clips=3)
+        assert len(Clips(tmp_path / "train")) == n
+    whole = Clips(tmp_path / "train").meta
+    assert {"drill", "far", "reading"} < {m["kind"] for m in whole}
+    assert len({m["text"] for m in whole}) > 300
+    cells = Counter(m["cell"] for m in Clips(tmp_path / "test").meta)
+    assert set(cells) == {"template", "natural", "near", "far", "reading"}
+    assert set(cells.values()) == {3}
+    speech.ask(tmp_path / "at once", 40)
+    assert Clips(tmp_path / "at once" / "train").meta == whole[:40]
 
 
 def test_what_the_judge_writes_in_signs_is_spelled():

@@ -18,7 +18,7 @@ from .outside import OUTSIDE_QUESTIONS, OUTSIDE_UNSEEN, UNKNOWN
 from .wordings import Words, asked
 
 __all__ = [
-    "FAR", "KINDS", "NAMED", "NEAR", "OUTSIDE_UNSEEN", "RULES", "UNKNOWN", "Question", "beyond",
+    "FAR", "HEARD_NOTHING", "KINDS", "NAMED", "NEAR", "NOTHING", "OUTSIDE_UNSEEN", "RULES", "UNKNOWN", "Question", "beyond",
     "drills", "far", "far_unseen", "natural", "near_misses", "near_unseen", "questions", "to_train_with",
     "unseen_texts",
 ]  # fmt: skip
@@ -37,7 +37,8 @@ NAMED = {*arithmetic.KINDS, *world.KINDS} - {
     "larger", "smaller", "counting", "countdown", "days_ahead", "spelling", "compare_size", "is_it",
     "even_or_odd",
 }  # fmt: skip
-NEAR, FAR = "near", "far"
+NEAR, FAR, NOTHING = "near", "far", "nothing"
+HEARD_NOTHING = "I heard nothing."  # the answer to sound without speech
 HELD_OUT_ONE_IN = 10
 LISTS = Path(__file__).parent / "lists"
 

@@ -108,9 +108,9 @@ def near() -> Iterator[tuple[str, Words]]:
     yield from _each("even_or_odd", ALL + ["two and a half", "one half", "a third"])
     yield from _each("doubles", ALL + tables.DAYS)
     yield from _each("half", ALL + tables.MONTHS + [number(n) for n in (3, 7, 9, 15, 21, 250, 600)])
-    places = "thirteenth fifteenth eighteenth twentieth twenty fifth thirtieth fortieth hundredth"
+    places = "thirteenth fifteenth eighteenth twentieth thirtieth fortieth hundredth last"
     yield from _each("ordinal_letters", places.split() + ["best", "nicest", "middle", "missing"])
-    yield from _each("opposites", OPPOSITE + IDEAS + [article(t) for t in THINGS[:20]])
+    yield from _each("opposites", OPPOSITE + IDEAS[1:] + [article(t) for t in THINGS[:20]])
     yield from _each("month_days", tables.DAYS + IDEAS + ["last month", "next year", "my holiday"])
     yield from _each("seasons", tables.DAYS + IDEAS + ["my birthday", "the moon", "the film"])
     yield from _each("colours", COLOURED)
