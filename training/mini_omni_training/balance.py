@@ -39,9 +39,7 @@ class Kinds:
             sums[_part(key[0])] += weights[key]
         share = {part: SHARES.get(part, 1 - sum(SHARES.values())) for part in sums}
         self.groups = list(groups.values())
-        self.weights = [
-            weights[key] / sums[_part(key[0])] * share[_part(key[0])] for key in groups
-        ]
+        self.weights = [weights[key] / sums[_part(key[0])] * share[_part(key[0])] for key in groups]
 
     def draw(self, rng: random.Random) -> Any:
         """One of them."""

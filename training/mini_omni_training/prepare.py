@@ -22,7 +22,6 @@ from .store import codes_store, features_store
 from .voices import resample
 from .whisper import Encoder
 
-
 NOISE, TWO = 0.015, 0.04  # shares of clips without speech, and behind another question
 
 

@@ -34,7 +34,6 @@ class Count:
         self.errors += errors(said, wanted)
 
 
-
 @dataclass
 class Score:
     """Counts of a cell by kind of question: their mean, and the mean of the kinds, in which a kind

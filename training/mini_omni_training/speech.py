@@ -6,8 +6,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from .answering import AnsweringVoice
-from .clips import SAMPLE_RATE, Clips
 from .balance import Kinds
+from .clips import SAMPLE_RATE, Clips
 from .domain import (
     HEARD_NOTHING,
     UNKNOWN,
@@ -63,7 +63,7 @@ def say_answers(folder: Path, limit: int | None = None) -> None:
 
 def ask(folder: Path, n: int, held_out_clips: int = 300) -> None:
     """`n` clips to train with, each kind as often as `Kinds` draws it, in every voice but the
-    held-out ones; then clips to test with. Clip i is a function of i alone, so a corpus can grow."""
+    held-out ones; then clips to test with. Clip i is a function of i alone: a corpus can grow."""
     voices = {name: make() for name, make in question_voices().items()}
     known = sorted(set(voices) - set(HELD_OUT_VOICES))
     clips = Clips(folder / "train", writable=True)

@@ -18,9 +18,9 @@ from .outside import OUTSIDE_QUESTIONS, OUTSIDE_UNSEEN, UNKNOWN
 from .wordings import Words, asked
 
 __all__ = [
-    "FAR", "HEARD_NOTHING", "KINDS", "NAMED", "NEAR", "NOTHING", "OUTSIDE_UNSEEN", "RULES", "UNKNOWN", "Question", "beyond",
-    "drills", "far", "far_unseen", "natural", "near_misses", "near_unseen", "questions", "to_train_with",
-    "unseen_texts",
+    "FAR", "HEARD_NOTHING", "KINDS", "NAMED", "NEAR", "NOTHING", "OUTSIDE_UNSEEN", "RULES",
+    "UNKNOWN", "Question", "beyond", "drills", "far", "far_unseen", "natural", "near_misses",
+    "near_unseen", "questions", "to_train_with", "unseen_texts",
 ]  # fmt: skip
 
 KINDS = {**arithmetic.KINDS, **world.KINDS, **talk.KINDS, **outside.KINDS}

@@ -141,9 +141,7 @@ def doubles() -> Iterator[Fact]:
         ways = [f"What is the double of {x}?", f"Tell me the double of {x}."]
         y = number(2 * n)
         yield Fact(str(n), ways, f"The double of {x} is {y}.", "doubles", {"a": x})
-        yield Fact(
-            f"half{n}", [f"What is half of {y}?"], f"Half of {y} is {x}.", "half", {"a": y}
-        )
+        yield Fact(f"half{n}", [f"What is half of {y}?"], f"Half of {y} is {x}.", "half", {"a": y})
 
 
 def ordinal_letters() -> Iterator[Fact]:
