@@ -33,11 +33,9 @@ from mini_omni_training.domain import OUTSIDE_UNSEEN, RULES, beyond, drills, que
 from mini_omni_training.domain.words import plural
 from mini_omni_training.generate import Forced, generate, generate_many
 from mini_omni_training.items import Items, varied
-from mini_omni_training.judge import Judge, spelled
 from mini_omni_training.loop import Schedule, Trainer
 from mini_omni_training.model import Omni, Past, average
 from mini_omni_training.runners import Torch
-from mini_omni_training.scores import errors
 from mini_omni_training.snac import Snac, SnacConfig, from_frames, to_frames
 from mini_omni_training.store import codes_store, features_store
 from mini_omni_training.voices import session_of
@@ -377,33 +375,6 @@ def test_questions_are_asked_on_where_they_stopped(tmp_path: Path, monkeypatch):
     assert set(cells.values()) == {3}
     speech.ask(tmp_path / "at once", 40)
     assert Clips(tmp_path / "at once" / "train").meta == whole[:40]
-
-
-def test_what_the_judge_writes_in_signs_is_spelled():
-    heard = "OK, 36-13 is 23, at 2:50 the 3rd B-I-RD has 1,250 x 4."
-    said = (
-        "okay, thirty six minus thirteen is twenty three at two fifty the third B-I-R D has "
-        "one thousand two fifty times four"
-    )
-    assert re.findall(r"\w+", spelled(heard)) == re.findall(r"\w+", said)
-    assert spelled("7-8-9").split() == ["seven", "eight", "nine"]
-    assert spelled("Fourty, bread and flour.") == "Forty, bread and flower."
-
-
-def test_a_judge_that_goes_round_in_circles_hears_again():
-    class Looping:
-        def transcribe(self, sound: np.ndarray, initial_prompt: str | None, **_: object):
-            text, ratio = ("Six, six, six, six.", 9.0) if initial_prompt else ("Six.", 0.5)
-            return iter([SimpleNamespace(text=text, compression_ratio=ratio)]), None
-
-    judge = Judge.__new__(Judge)
-    judge.model = Looping()
-    assert judge.hear(np.zeros(2_400, np.float32)) == "Six."
-
-
-def test_word_errors_are_counted():
-    assert errors("a b c".split(), "a c d".split()) == 2
-    assert errors([], ["a"]) == 1
 
 
 def test_curves_and_logs_are_lines_of_json(work: Path):
