@@ -51,4 +51,4 @@ def steps(sizes: Sizes) -> list[list[str]]:
 def export(work: Path, out: Path) -> list[str]:
     """The arguments of `python -m mini_omni_export` for what the list has made."""
     source = f"--checkpoint {work}/phase3 --whisper {work}/whisper/tiny.pt --snac {work}/codec/snac"
-    return f"{source} --precision int8 --out {out}".split()
+    return f"{source} --precision int8 --trim --out {out}".split()

@@ -43,6 +43,7 @@ def test_the_list_of_commands_leads_to_a_model(tmp_path: Path):
     main(["--work", str(tmp_path), "train", "--toy"])
     manifest = json.loads((tmp_path / "model" / "manifest.json").read_text())
     assert manifest["decoder"]["n_layer"] == recipe.TOY.layers
+    assert manifest["hearing"] == {"trim": True}
     normalizer = json.loads((tmp_path / "model" / "tokenizer.json").read_text())["normalizer"]
     assert {"type": "Lowercase"} in normalizer["normalizers"]
     for phase in (1, 2, 3):
