@@ -50,7 +50,7 @@ class Items:
         self.heard = {name: features_store(work, name, width) for name in ("train", "test")}
         self.test = [q for q in questions() if q.held_out]
         self.never = {plain(text) for text in unseen_texts()}
-        asked = to_train_with() + _imported(work / "text.jsonl")
+        self.train = asked = to_train_with() + _imported(work / "text.jsonl")
         answers = {q.answer for q in asked}
         self.answers, self.sentences = [], []
         for text, spoken in self.said.items():
@@ -120,7 +120,7 @@ class Items:
             known = [
                 i for i, m in enumerate(meta) if not TASKS[name].paced or m["answer"] in self.said
             ]
-            return [self._hear(rng, name, "test", i) for i in known[:n]]
+            return [self._hear(rng, name, "test", i) for i in rng.sample(known, min(n, len(known)))]
         held_out = rng.sample(self.test, n // 2) + rng.sample(natural(), n - n // 2)
         return [self._asked(rng, name, q.question, q.answer) for q in held_out]
 

@@ -31,7 +31,7 @@ WORDED = 0.65  # of the questions in people's wordings, not in the domain's own
 READING = 0.05  # of the clips are of people who read something aloud
 LIKE_PEOPLE = 0.6  # of the clips are in voices like people's
 # A clip of Kokoro's takes a second to make.
-SELDOM = {"kokoro": 0.5}
+SELDOM = {"kokoro": 0.8}
 UNSEEN_SEED = 7_000_001  # sentences to test with
 
 
