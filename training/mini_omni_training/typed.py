@@ -2,7 +2,7 @@
 
 `NORMALIZER` goes into the model's tokenizer.json and takes away what does not matter: case, end
 marks, hyphens between words, typographic quotes, doubled spaces. `typed` makes what it leaves:
-digits, signs and slips.
+digits, signs and slips, small words that are left out or put in.
 """
 
 import random
@@ -31,7 +31,11 @@ NORMALIZER = normalizers.Sequence(
     ]
 )
 
-DIGITS, SLIP, SIGNED = 0.25, 0.12, 0.6  # shares of questions, and of sums in digits
+DIGITS, SLIP, LOOSE = 0.25, 0.12, 0.2  # shares of questions
+SIGNED = 0.6  # of the sums in digits
+DROPPED, PUT_IN = 0.3, 0.08  # of the small words, and before how many words one is put in
+SMALL = set("the a an of is are do does what's me to in for it that can you i".split())
+FILLERS = "um,uh,like,please,well,just,then,now,so,you know,really,actually,maybe,ok".split(",")
 SIGNS = {"plus": "+", "minus": "-", "times": "*x", "divided by": "/"}
 NUMBERS = {word: n for n, word in enumerate(UNITS)} | {
     word: 10 * n for n, word in enumerate(TENS) if n > 1
@@ -53,9 +57,22 @@ def typed(text: str, rng: random.Random) -> str:
     """A question as somebody may type it."""
     if rng.random() < DIGITS:
         text = digits(text, rng)
+    if rng.random() < LOOSE:
+        text = loose(text, rng)
     if rng.random() < SLIP:
         text = slip(text, rng)
     return text
+
+
+def loose(text: str, rng: random.Random) -> str:
+    """Some small words left out, some put in: people do not speak by a grammar."""
+    words = []
+    for word in text.split():
+        if rng.random() < PUT_IN:
+            words.append(rng.choice(FILLERS))
+        if word.lower() not in SMALL or rng.random() >= DROPPED:
+            words.append(word)
+    return " ".join(words)
 
 
 def digits(text: str, rng: random.Random) -> str:

@@ -23,7 +23,7 @@ from mini_omni_training.domain import (
 from mini_omni_training.domain.wordings import asked, frames, wordings
 from mini_omni_training.prose import prose
 from mini_omni_training.scores import Score
-from mini_omni_training.typed import digits, plain, slip
+from mini_omni_training.typed import digits, loose, plain, slip
 
 RATE = 16_000
 WORDS = {name: name for name in "abdnprs"}
@@ -115,6 +115,13 @@ def test_numbers_are_typed_in_digits():
     clock = digits("Wake me at seven five in the morning.", rng)
     assert re.fullmatch(r"Wake me at 7[:. ]05 in the morning\.", clock)
     assert digits("One hundred people.", rng) == "One hundred people."
+
+
+def test_loose_words_are_small():
+    text = "Can you tell me the capital of France?"
+    made = [loose(text, random.Random(i)) for i in range(100)]
+    assert len(set(made)) > 50
+    assert all("tell" in one and one.endswith("France?") for one in made)
 
 
 def test_a_slip_changes_one_word_a_little():
