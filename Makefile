@@ -9,8 +9,10 @@ ASK    ?= tests/fixtures/audio/capital.wav
 
 TEST_VENV   := .venv-test
 PARITY_VENV := .venv-parity
+TRAIN_VENV  := .venv-train
 EVAL_VENV   := .venv-eval
 EVAL_WORK   := .eval
+TRAIN_WORK  := .train
 ITEMS       ?= 60
 RECORDED    ?=
 BENCH_VENV  := .venv-bench
@@ -39,7 +41,7 @@ GLIBC   := 2.28
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 export SOURCE_DATE_EPOCH
 
-.PHONY: help demo test clients page-test soak parity bench ladder recipe eval lint doc shuttle sanitize fuzz fmt onnxruntime release dist machines clean always
+.PHONY: help demo test clients page-test soak parity bench ladder recipe train eval lint doc shuttle sanitize fuzz fmt onnxruntime release dist machines clean always
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -79,8 +81,11 @@ ladder: release $(EVAL_VENV)/.done ## the bundled model by precision, window and
 recipe: $(PARITY_VENV)/.done ## toy runs of the training recipe (torch)
 	$(PARITY_VENV)/bin/python -m pytest -q training/tests
 
+train: $(TRAIN_VENV)/.done ## a model from nothing, in days on a CPU; killed, it goes on (flite, festival, espeak-ng: apt)
+	$(TRAIN_VENV)/bin/python -m mini_omni_training --work $(TRAIN_WORK) train
+
 eval: release $(EVAL_VENV)/.done ## the model's figures, by a speech recogniser that judges
-	$(EVAL_VENV)/bin/python -m mini_omni_training --work $(EVAL_WORK) ask --limit 0
+	$(EVAL_VENV)/bin/python -m mini_omni_training --work $(EVAL_WORK) ask --clips 0
 	$(EVAL_VENV)/bin/python -m mini_omni_training --work $(EVAL_WORK) read-aloud --unseen --hours 0.3
 	$(EVAL_VENV)/bin/python -m mini_omni_training --work $(EVAL_WORK) eval --model $(MODEL) --binary $(BINARY) \
 		--items $(ITEMS) $(if $(RECORDED),--recorded $(RECORDED))
@@ -148,6 +153,11 @@ $(PARITY_VENV)/.done: export/pyproject.toml training/pyproject.toml
 	$(PARITY_VENV)/bin/python -m pip install --quiet --editable 'export[test,parity]' --editable 'training[test]'
 	touch $@
 
+$(TRAIN_VENV)/.done: training/pyproject.toml export/pyproject.toml
+	$(PYTHON) -m venv $(TRAIN_VENV)
+	$(TRAIN_VENV)/bin/python -m pip install --quiet --editable export --editable 'training[voices,whisper]'
+	touch $@
+
 $(EVAL_VENV)/.done: export/pyproject.toml training/pyproject.toml
 	$(PYTHON) -m venv $(EVAL_VENV)
 	$(EVAL_VENV)/bin/python -m pip install --quiet --editable export --editable 'training[eval,whisper]'
@@ -174,4 +184,4 @@ $(BENCH_VENV)/.done: export/pyproject.toml benches/requirements.txt benches/requ
 	touch $@
 
 clean: ## remove what was built and fetched
-	rm -rf target $(ORT) $(TEST_VENV) $(PARITY_VENV) $(EVAL_VENV) $(EVAL_WORK) $(BENCH_VENV) $(CLIENTS_VENV) $(DIST_VENV) build/bench build/ladder build/dist build/machines answer.wav
+	rm -rf target $(ORT) $(TEST_VENV) $(PARITY_VENV) $(TRAIN_VENV) $(EVAL_VENV) $(EVAL_WORK) $(BENCH_VENV) $(CLIENTS_VENV) $(DIST_VENV) build/bench build/ladder build/dist build/machines answer.wav

@@ -44,6 +44,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--profile", choices=["fused", "portable"], default="fused",
                    help="fused: CPU and CUDA; portable: standard ONNX operators only "
                         "(default: %(default)s)")
+    p.add_argument("--trim", action="store_true",
+                   help="say in the manifest that what is not speech is cut off at both ends of a "
+                        "spoken question")
     p.add_argument("--out", type=Path, required=True, metavar="DIR",
                    help="the model folder to write; it must not exist yet")
     p.add_argument("--force", action="store_true", help="replace the model folder at --out")
@@ -116,7 +119,7 @@ def run(args: argparse.Namespace) -> None:
     """Reads the source that was named and exports it."""
     given = {graph: getattr(args, f"{graph}_precision") for graph in GRAPH_PRECISIONS}
     overrides = {graph: precision for graph, precision in given.items() if precision}
-    options = Options(args.profile, args.precision, overrides)
+    options = Options(args.profile, args.precision, overrides, trim=args.trim)
     _check_sources(args)
     _refuse_without_effect(args, options)
     for name, value in DEFAULTS.items():

@@ -160,6 +160,8 @@ def write(source: Source, options: Options, folder: Path) -> None:
     if has_plan(options):
         trained = source.weights == "trained"
         manifest["merged_window"] = window.plan(source.whisper, source.whisper_config, trained)
+    if options.trim:
+        manifest["hearing"] = {"trim": True}
     manifest |= {"files": _files(folder)}
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 

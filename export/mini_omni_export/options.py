@@ -20,6 +20,7 @@ class Options:
     precision: str = "fp32"
     overrides: dict[str, str] = field(default_factory=dict)  # by graph, over `precision`
     block: int = 128
+    trim: bool = False  # what is not speech at both ends of a spoken question
 
     @property
     def precisions(self) -> dict[str, str]:

@@ -2,15 +2,17 @@
 
 import argparse
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
-from . import codec, evaluate, phases, prepare, restore, speech, tokenizer, whisper
+from . import codec, evaluate, phases, prepare, recipe, restore, speech, tokenizer, whisper
 from .config import Config
 from .judge import Judge
 from .layout import TASKS
 from .loop import Schedule
 from .model import average
-from .runners import Binary, Torch
+from .runners import Binary, Runner, Torch
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -19,12 +21,27 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--work", type=Path, default=Path("work"), help="data and checkpoints")
     commands = parser.add_subparsers(required=True, metavar="STEP")
     for add in (
-        _read_aloud, _answer, _ask, _codec, _prepare, _import, _restore,
+        _train, _read_aloud, _answer, _ask, _codec, _prepare, _import, _restore,
         _phase, _average, _evaluate,
     ):  # fmt: skip
         add(commands)
     arguments = parser.parse_args(argv)
     arguments.run(arguments)
+
+
+def _train(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("train", help="all steps, from nothing to an exported model")
+    parser.add_argument("--toy", action="store_true", help="the least of everything")
+    parser.add_argument("--out", type=Path, help="the exported folder; default WORK/model")
+
+    def run(a: argparse.Namespace) -> None:
+        for command in recipe.steps(recipe.TOY if a.toy else recipe.FULL):
+            print("#", *command, flush=True)
+            main(["--work", str(a.work), *command])
+        arguments = recipe.export(a.work, a.out or a.work / "model")
+        subprocess.run([sys.executable, "-m", "mini_omni_export", *arguments], check=True)
+
+    parser.set_defaults(run=run)
 
 
 def _read_aloud(commands: argparse._SubParsersAction) -> None:
@@ -43,14 +60,15 @@ def _read_aloud(commands: argparse._SubParsersAction) -> None:
 
 def _answer(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("answer", help="every answer of the domain by the answering voice")
-    parser.set_defaults(run=lambda a: speech.say_answers(a.work / "answers"))
+    parser.add_argument("--limit", type=int, help="at most so many")
+    parser.set_defaults(run=lambda a: speech.say_answers(a.work / "answers", a.limit))
 
 
 def _ask(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("ask", help="spoken questions of the domain, every voice")
-    parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--limit", type=int, help="at most so many clips to train with")
-    parser.set_defaults(run=lambda a: speech.ask(a.work / "questions", a.rounds, a.limit))
+    parser.add_argument("--clips", type=int, default=40_000, help="to train with")
+    parser.add_argument("--test-clips", type=int, default=300, help="of each cell, at most")
+    parser.set_defaults(run=lambda a: speech.ask(a.work / "questions", a.clips, a.test_clips))
 
 
 def _codec(commands: argparse._SubParsersAction) -> None:
@@ -65,14 +83,15 @@ def _codec(commands: argparse._SubParsersAction) -> None:
 def _prepare(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("prepare", help="tokenizer, codes, Whisper features")
     parser.add_argument("what", choices=["tokenizer", "whisper", "codes", "features"])
-    parser.add_argument("--ctranslate2", type=Path, help="model.bin to take the encoder from")
+    parser.add_argument("--ctranslate2", type=Path, help="its model.bin; default the package's")
     parser.add_argument("--limit", type=int, help="features of at most so many questions")
 
     def run(a: argparse.Namespace) -> None:
         if a.what == "tokenizer":
             tokenizer.train(a.work / "tokenizer.json", Config())
         elif a.what == "whisper":
-            whisper.convert(a.ctranslate2, _whisper(a))
+            if not _whisper(a).exists():
+                whisper.convert(a.ctranslate2 or whisper.packaged(), _whisper(a))
         elif a.what == "codes":
             for name in ("reading", "answers", "unseen"):
                 prepare.encode_speech(a.work, name)
@@ -105,8 +124,9 @@ def _restore(commands: argparse._SubParsersAction) -> None:
         folder = a.work / "restored"
         restore.restore(a.model).save(folder)
         restore.restore_codec(a.model).save(a.work / "codec")
+        asking = tokenizer.for_questions(tokenizer.load(a.model / "tokenizer.json"))
         for target in (folder, a.work):
-            shutil.copy(a.model / "tokenizer.json", target)
+            asking.save(str(target / "tokenizer.json"))
 
     parser.set_defaults(run=run)
 
@@ -168,7 +188,7 @@ def _evaluate(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--model", type=Path, help="an exported folder, run by --binary instead")
     parser.add_argument("--binary", type=Path, default=Path("target/release/mini-omni"))
     parser.add_argument("--recorded", type=Path, help="recorded questions, transcripts.json")
-    parser.add_argument("--only", choices=["codec", "reading"], help="the gates of codec, phase 1")
+    parser.add_argument("--only", choices=["codec", "reading", "written"])
     parser.add_argument("--out", type=Path, help="the figures' JSON file")
     parser.set_defaults(run=_run_evaluation)
 
@@ -177,27 +197,32 @@ def _run_evaluation(a: argparse.Namespace) -> None:
     if a.recorded and not (a.recorded / "transcripts.json").exists():
         raise SystemExit(f"--recorded: {a.recorded} has no transcripts.json")
     judge, scores, recorded = Judge(a.work / "judge"), {}, {}
-    if a.only == "codec":
+    if a.only == "written":
+        scores = evaluate.written_scores(_runner(a), judge.words, a.items)
+    elif a.only == "codec":
         scores = evaluate.codec_scores(a.work, codec.load(a.work / "codec"), judge, a.items)
     else:
         scores, recorded = _evaluate_model(a, judge)
     print(evaluate.write(a.out or a.work / "evaluation.json", scores, recorded))
 
 
-def _evaluate_model(a: argparse.Namespace, judge: Judge) -> tuple[evaluate.Scores, dict]:
+def _runner(a: argparse.Namespace) -> Runner:
     if a.model:
-        runner, reader, aloud = Binary(a.binary, a.model), Torch.of_export(a.model), ["SAY"]
-    else:
-        folder = a.checkpoint or a.work / "phase3"
-        runner = reader = Torch.of_checkpoint(a.work, folder, _whisper(a))
-        aloud = ["SAY", "READ"]
+        return Binary(a.binary, a.model)
+    return Torch.of_checkpoint(a.work, a.checkpoint or a.work / "phase3", _whisper(a))
+
+
+def _evaluate_model(a: argparse.Namespace, judge: Judge) -> tuple[evaluate.Scores, dict]:
+    runner = _runner(a)
+    reader, aloud = (Torch.of_export(a.model), ["SAY"]) if a.model else (runner, ["SAY", "READ"])
     scores = {}
     if reader:
         scores |= evaluate.codec_scores(a.work, reader.codec, judge, a.items)
         scores |= evaluate.reading_scores(a.work, reader, judge, a.items, aloud)
     if not a.only:
-        scores |= evaluate.text_scores(runner, judge, a.items)
+        scores |= evaluate.written_scores(runner, judge.words, a.items)
         scores |= evaluate.spoken_scores(a.work, runner, judge, a.items)
+        scores |= evaluate.no_speech_scores(runner, judge.words)
     recorded = evaluate.recorded_answers(runner, judge, a.recorded) if a.recorded else {}
     return scores, recorded
 

@@ -6,32 +6,22 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from . import tokenizer as tokenizers
+from .balance import Kinds
 from .config import AUDIO_STREAMS, Config
-from .domain import NAMED, Question, beyond, drills, questions
+from .domain import NAMED, Question, natural, questions, to_train_with, unseen_texts
 from .layout import ANY_WORD, IGNORE, TASKS, Row, answer, row
 from .store import Store, codes_store, features_store
 from .timing import id_steps, word_of_each_id
-from .tokenizer import word_starts
+from .typed import plain, typed
 
 ANSWERS_SHARE = 0.35  # of what is read aloud: other tasks say answers, too
-# Kinds whose answers must be computed or told from many that are alike, and what is asked first:
-# drawn so much more often.
-OFTEN = dict.fromkeys(
-    (
-        "addition", "large_addition", "subtraction", "large_subtraction", "multiplication",
-        "division", "doubles", "units", "days_ahead", "after", "before", "drill", "small_talk",
-        "opposites", "like_city", "is_it", "letters", "larger", "smaller", "timer", "spelling",
-    ),
-    3,
-) | dict.fromkeys(("counting", "countdown", "compare_size", "repeat", "beyond"), 6)  # fmt: skip
-# Sums that come to a full ten are one in ten, and carry in a way of their own: a group apart.
-FULL_TEN = re.compile(r".* (plus|minus) .* is (ten|[a-z]+ty)\.")
+NATURAL = 0.65  # of the questions in people's wordings, not in the domain's own
 # The part of an answer of NAMED kinds that names what it is found from.
 NAMING = re.compile(r".*? (is|are|comes|has|make|says)(?= )")
 POOL = 160  # most rows to choose a batch of similar lengths from
@@ -46,56 +36,36 @@ class Heard:
     index: int
 
 
-class Kinds:
-    """Questions drawn kind by kind, a kind as often as the root of its size (comparisons are
-    thousands and would leave small talk unlearned), times OFTEN."""
-
-    def __init__(self, among: list) -> None:
-        groups = defaultdict(list)
-        for one in among:
-            groups[one.kind, bool(FULL_TEN.fullmatch(one.answer))].append(one)
-        self.groups = list(groups.values())
-        self.weights = [
-            len(group) ** 0.5 * OFTEN.get(kind, 1) for (kind, _), group in groups.items()
-        ]
-
-    def draw(self, rng: random.Random) -> Any:
-        """One of them."""
-        return rng.choice(rng.choices(self.groups, self.weights)[0])
-
-
 class Items:
     """Everything prepared under `work`: "reading" and "answers" codes, question features, the
     domain's text; "unseen" stores to test with."""
 
     def __init__(self, work: Path, config: Config, tokenizer: Tokenizer) -> None:
-        self.config, self.tokenizer = config, tokenizer
-        self.starts = word_starts(tokenizer, config)
+        self.config, self.asking = config, tokenizer
+        self.tokenizer = tokenizers.for_answers(tokenizer)
+        self.starts = tokenizers.word_starts(tokenizer, config)
         self.unseen_reading = codes_store(work, "unseen")
         self.said = _by_text(codes_store(work, "reading"), codes_store(work, "answers"))
         width = config.whisper_adapter_dim
         self.heard = {name: features_store(work, name, width) for name in ("train", "test")}
-        domain = questions() + _imported(work / "text.jsonl")
-        self.train = [q for q in domain if not q.held_out]
-        self.test = [q for q in domain if q.held_out]
-        practised = drills()
-        asked = {q.answer for q in self.train}
+        self.test = [q for q in questions() if q.held_out]
+        self.never = {plain(text) for text in unseen_texts()}
+        self.train = asked = to_train_with() + _imported(work / "text.jsonl")
+        answers = {q.answer for q in asked}
         self.answers, self.sentences = [], []
         for text, spoken in self.said.items():
-            (self.answers if text in asked else self.sentences).extend(spoken)
-        meta, unseen = self.heard["train"].meta, {q.question for q in self.test}
+            (self.answers if text in answers else self.sentences).extend(spoken)
         heard = [
             Heard(m.get("kind", "imported"), m["answer"], i)
-            for i, m in enumerate(meta)
-            if m["text"] not in unseen
+            for i, m in enumerate(self.heard["train"].meta)
+            if plain(m["text"]) not in self.never
         ]
-        spoken = [q for q in self.train if q.answer in self.said]
+        spoken = [q for q in asked if q.answer in self.said]
         answered = [h for h in heard if h.answer in self.said]
         # By whether the task needs to know how its answer sounds.
-        self.asked = {False: Kinds(self.train + practised + beyond()), True: Kinds(spoken)}
+        self.asked = {False: Kinds(asked), True: Kinds(spoken)}
         self.listened = {False: Kinds(heard), True: Kinds(answered)}
-        named = [q for q in spoken if q.kind in NAMED]
-        self.finished = Kinds(named + [q for q in practised if q.answer in self.said])
+        self.finished = Kinds([q for q in spoken if q.kind in NAMED or q.kind == "drill"])
 
     def draw(self, rng: random.Random, tasks: dict[str, float], columns: int) -> list[Row]:
         """Rows of similar lengths, whose padded size is at most `columns`: the first of a random
@@ -150,8 +120,9 @@ class Items:
             known = [
                 i for i, m in enumerate(meta) if not TASKS[name].paced or m["answer"] in self.said
             ]
-            return [self._hear(rng, name, "test", i) for i in known[:n]]
-        return [self._ask(rng, name, q) for q in rng.sample(self.test, min(n, len(self.test)))]
+            return [self._hear(rng, name, "test", i) for i in rng.sample(known, min(n, len(known)))]
+        held_out = rng.sample(self.test, n // 2) + rng.sample(natural(), n - n // 2)
+        return [self._asked(rng, name, q.question, q.answer) for q in held_out]
 
     def ids(self, text: str) -> list[int]:
         """Text ids, no specials."""
@@ -197,8 +168,15 @@ class Items:
         return row(self.config, TASKS[name], features, said, words)
 
     def _ask(self, rng: random.Random, name: str, question: Question) -> Row:
-        said = self._answer(rng, name, question.answer)
-        return row(self.config, TASKS[name], self.ids(question.question), said)
+        text = question.question
+        if rng.random() < NATURAL:
+            worded = question.worded(rng)
+            text = text if plain(worded) in self.never else worded
+        return self._asked(rng, name, typed(text, rng), question.answer)
+
+    def _asked(self, rng: random.Random, name: str, text: str, wanted: str) -> Row:
+        said = self._answer(rng, name, wanted)
+        return row(self.config, TASKS[name], self.asking.encode(text).ids, said)
 
     def _answer(self, rng: random.Random, name: str, text: str) -> Tensor:
         if TASKS[name].paced and text in self.said:

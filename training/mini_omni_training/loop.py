@@ -126,7 +126,7 @@ class Trainer:
                 optimizer.step()
         self.step += 1
         self.seconds += time.monotonic() - began
-        if self.step % self.schedule.log_every == 0:
+        if self.step % self.schedule.log_every == 0 or self.step == self.schedule.steps:
             self._log({"loss": float(loss.detach()), **losses, "norm": float(norm), "lr": rate})
 
     def _log(self, values: Losses) -> None:

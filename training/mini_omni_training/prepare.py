@@ -8,17 +8,21 @@ import random
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
 from . import codec as codecs
-from .augment import augment
+from .augment import augment, hum, noise
 from .clips import SAMPLE_RATE, Clips, parts
+from .domain import HEARD_NOTHING, NOTHING
 from .readers import open_orca, voice_assistant
 from .snac import to_frames
 from .store import codes_store, features_store
 from .voices import resample
 from .whisper import Encoder
+
+NOISE, TWO = 0.015, 0.04  # shares of clips without speech, and behind another question
 
 
 def encode_speech(work: Path, name: str) -> None:
@@ -43,11 +47,32 @@ def hear_questions(work: Path, name: str, whisper: Path, limit: int | None = Non
     store = features_store(work, name, encoder.dims["n_audio_state"])
     wanted = range(len(store), min(len(clips), limit or len(clips)))
     for i in tqdm(wanted, unit="clip", mininterval=10):
+        meta = {k: v for k, v in clips.meta[i].items() if k not in ("offset", "samples")}
         pcm = resample(clips[i], SAMPLE_RATE, 16_000)
         if name == "train":
-            pcm = augment(pcm, random.Random(f"augment/{i}"), 16_000)
-        meta = {k: v for k, v in clips.meta[i].items() if k not in ("offset", "samples")}
+            rng = random.Random(f"augment/{i}")
+            pcm, meta = _as_it_comes(clips, pcm, meta, rng)
         store.append(encoder.hear(pcm, short=name == "train" and i % 8 > 0).numpy(), **meta)
+
+
+def _as_it_comes(
+    clips: Clips, pcm: np.ndarray, meta: dict, rng: random.Random
+) -> tuple[np.ndarray, dict]:
+    """Augmented; now and then behind another question, the last of the two being answered, or
+    nothing but noise."""
+    chance = rng.random()
+    if chance < NOISE:
+        n = int(rng.uniform(0.4, 3) * 16_000)
+        draw = np.random.default_rng(rng.randrange(2**31))
+        pcm = noise(n, rng, draw) if rng.random() < 0.7 else hum(n, rng, 16_000)
+        meta = meta | {"text": "", "kind": NOTHING, "answer": HEARD_NOTHING}
+    elif chance < NOISE + TWO:
+        other = rng.randrange(len(clips))
+        first = resample(clips[other], SAMPLE_RATE, 16_000)
+        pause = np.zeros(int(rng.uniform(0.2, 1.2) * 16_000), np.float32)
+        pcm = np.concatenate([first, pause, pcm])
+        meta = meta | {"text": f"{clips.meta[other]['text']} {meta['text']}"}
+    return augment(pcm, rng, 16_000), meta
 
 
 def import_spoken(work: Path, path: Path, whisper: Path) -> None:

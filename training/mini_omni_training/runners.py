@@ -21,6 +21,7 @@ from .model import Omni
 from .voices import read_wav, resample
 from .whisper import Encoder
 
+NO_SPEECH = 3  # how the binary ends where it hears none
 BATCH = {"A1A2": "a1a2-batch"}  # the default for speech to speech
 
 
@@ -38,6 +39,7 @@ class Torch:
         self, model: Omni, tokenizer: Tokenizer, codec: Codec, encoder: Encoder | None
     ) -> None:
         self.model, self.tokenizer = model.eval(), tokenizer
+        self.answers = tokenizers.for_answers(tokenizer)
         self.codec, self.encoder = codec.eval(), encoder
         self.starts = tokenizers.word_starts(tokenizer, model.config)
 
@@ -57,7 +59,7 @@ class Torch:
 
     def __call__(self, task: str, source: str | np.ndarray) -> tuple[str, np.ndarray | None]:
         if task == "SAY":
-            text, eot = self.tokenizer.encode(source).ids, self.model.config.text_id("eot")
+            text, eot = self.answers.encode(source).ids, self.model.config.text_id("eot")
             forced = Forced(text, eot, self.starts)
             ids, frames = generate(self.model, task, [], force=forced)
         elif isinstance(source, str):
@@ -84,7 +86,10 @@ class Binary:
             how = ["--task", BATCH.get(task, task.lower()), "--trace", trace]
             how += ["--out", said] if TASKS[task].speaks else []
             command = [self.program, "ask", self.model, *words, *how]
-            subprocess.run(list(map(str, command)), check=True, capture_output=True)
+            done = subprocess.run(list(map(str, command)), capture_output=True)
+            if done.returncode == NO_SPEECH:
+                return "", None
+            done.check_returncode()
             text = json.loads(trace.read_text())["text"]
             return text, read_wav(said) if said.exists() else None
 

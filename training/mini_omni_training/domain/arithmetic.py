@@ -1,14 +1,13 @@
 """Kinds of question about numbers.
 
-A kind is a function that yields facts: `(key, ways to ask, answer)`. Facts are held out by key, so
-that every way to ask a held-out fact is unseen.
+A kind is a function that yields facts. Facts are held out by key, so that every way to ask a
+held-out fact is unseen.
 """
 
 from collections.abc import Callable, Iterator
 
+from .fact import Fact
 from .words import ORDINALS, capital, listed, number
-
-Fact = tuple[str, list[str], str]
 
 
 def _sum_ways(a: str, word: str, b: str) -> list[str]:
@@ -26,7 +25,8 @@ def _sum(a: int, word: str, b: int, result: int) -> str:
 def _sums(pairs: list[tuple[int, int]], word: str, sign: int) -> Iterator[Fact]:
     for a, b in pairs:
         ways = _sum_ways(number(a), word, number(b))
-        yield f"{a}{word}{b}", ways, _sum(a, word, b, a + sign * b)
+        words = {"a": number(a), "b": number(b)}
+        yield Fact(f"{a}{word}{b}", ways, _sum(a, word, b, a + sign * b), word, words)
 
 
 def sums_below_hundred() -> Iterator[tuple[list[str], str, str]]:
@@ -58,14 +58,17 @@ def multiplication() -> Iterator[Fact]:
     for a in range(1, 13):
         for b in range(1, 13):
             ways = _sum_ways(number(a), "times", number(b))
-            yield f"{a}*{b}", ways, _sum(a, "times", b, a * b)
+            words = {"a": number(a), "b": number(b)}
+            yield Fact(f"{a}*{b}", ways, _sum(a, "times", b, a * b), "times", words)
 
 
 def division() -> Iterator[Fact]:
     for b in range(2, 11):
         for c in range(1, 13):
             ways = _sum_ways(number(b * c), "divided by", number(b))
-            yield f"{b * c}/{b}", ways, _sum(b * c, "divided by", b, c)
+            words = {"a": number(b * c), "b": number(b)}
+            answer = _sum(b * c, "divided by", b, c)
+            yield Fact(f"{b * c}/{b}", ways, answer, "divided", words)
 
 
 def _chosen(word: str, more: str, pick: Callable, turn: tuple[int, int, int]) -> Iterator[Fact]:
@@ -75,7 +78,8 @@ def _chosen(word: str, more: str, pick: Callable, turn: tuple[int, int, int]) ->
             if a != b and (a * turn[0] + b * turn[1] - turn[2]) % 5 < 2:
                 x, y, right = number(a), number(b), number(pick(a, b))
                 ways = [f"Which is {word}, {x} or {y}?", f"Which is {more}, {x} or {y}?"]
-                yield f"{a}|{b}", ways, f"{capital(right)} is {word}."
+                answer = f"{capital(right)} is {word}."
+                yield Fact(f"{a}|{b}", ways, answer, word, {"a": x, "b": y})
 
 
 def larger() -> Iterator[Fact]:
@@ -90,14 +94,14 @@ def after() -> Iterator[Fact]:
     for n in range(0, 100):
         x, y = number(n), number(n + 1)
         ways = [f"What number comes after {x}?", f"Which number follows {x}?"]
-        yield str(n), ways, f"After {x} comes {y}."
+        yield Fact(str(n), ways, f"After {x} comes {y}.", "after", {"a": x})
 
 
 def before() -> Iterator[Fact]:
     for n in range(1, 101):
         x, y = number(n), number(n - 1)
         ways = [f"What number comes before {x}?", f"Which number is just before {x}?"]
-        yield str(n), ways, f"Before {x} comes {y}."
+        yield Fact(str(n), ways, f"Before {x} comes {y}.", "before", {"a": x})
 
 
 def counting() -> Iterator[Fact]:
@@ -109,7 +113,9 @@ def counting() -> Iterator[Fact]:
                 f"Count from {number(start)} to {number(end)}.",
                 f"Please count from {number(start)} to {number(end)}.",
             ]
-            yield f"{start}-{end}", ways, f"{capital(said)}."
+            words = {"a": number(start), "b": number(end)}
+            what = "count_to" if start == 1 and n % 2 else "counting"
+            yield Fact(f"{start}-{end}", ways, f"{capital(said)}.", what, words)
 
 
 def countdown() -> Iterator[Fact]:
@@ -118,30 +124,31 @@ def countdown() -> Iterator[Fact]:
             if start > n:
                 said = listed([number(i) for i in range(start, start - n - 1, -1)])
                 ways = [f"Count down from {number(start)} to {number(start - n)}."]
-                yield f"{start}-{n}", ways, f"{capital(said)}."
+                words = {"a": number(start), "b": number(start - n)}
+                yield Fact(f"{start}-{n}", ways, f"{capital(said)}.", "countdown", words)
 
 
 def even_or_odd() -> Iterator[Fact]:
     for n in range(0, 100):
         x, kind = number(n), "odd" if n % 2 else "even"
         ways = [f"Is {x} even or odd?", f"Is {x} odd or even?"]
-        yield str(n), ways, f"{capital(x)} is {kind}."
+        yield Fact(str(n), ways, f"{capital(x)} is {kind}.", "even_or_odd", {"a": x})
 
 
 def doubles() -> Iterator[Fact]:
     for n in range(1, 51):
         x = number(n)
         ways = [f"What is the double of {x}?", f"Tell me the double of {x}."]
-        yield str(n), ways, f"The double of {x} is {number(2 * n)}."
-        half = [f"What is half of {number(2 * n)}?"]
-        yield f"half{n}", half, f"Half of {number(2 * n)} is {x}."
+        y = number(2 * n)
+        yield Fact(str(n), ways, f"The double of {x} is {y}.", "doubles", {"a": x})
+        yield Fact(f"half{n}", [f"What is half of {y}?"], f"Half of {y} is {x}.", "half", {"a": y})
 
 
 def ordinal_letters() -> Iterator[Fact]:
     for index, name in enumerate(ORDINALS):
         letter = "ABCDEFGHIJKL"[index]
         ways = [f"What is the {name} letter of the alphabet?"]
-        yield name, ways, f"The {name} letter is {letter}."
+        yield Fact(name, ways, f"The {name} letter is {letter}.", "ordinal_letters", {"a": name})
 
 
 KINDS = {

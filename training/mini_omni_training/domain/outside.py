@@ -3,7 +3,7 @@ each, and single questions of every other form."""
 
 from collections.abc import Iterator
 
-from .arithmetic import Fact
+from .fact import Fact
 
 UNKNOWN = "Sorry, I do not know that."
 
@@ -120,7 +120,7 @@ def outside() -> Iterator[Fact]:
             f"Why do people talk about {subject}?", f"What happened to {subject}?",
             f"When did {subject} begin?", f"How does {subject} work?",
         ]  # fmt: skip
-        yield subject, ways, UNKNOWN
+        yield Fact(subject, ways, UNKNOWN, "", {})
 
 
 KINDS = {"outside": outside}

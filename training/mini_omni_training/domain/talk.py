@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from .arithmetic import Fact
+from .fact import Fact
 from .tables import CAPITALS
 from .words import capital, number, plural
 
@@ -46,13 +46,13 @@ REPLY = "Okay"
 
 def small_talk() -> Iterator[Fact]:
     for key, (ways, answer) in SMALL_TALK.items():
-        yield key, ways, answer
+        yield Fact(key, ways, answer, key, {})
 
 
 def like_city() -> Iterator[Fact]:
     for city in CAPITALS.values():
         ways = [f"Do you like {city}?", f"Do you like the city of {city}?"]
-        yield city, ways, f"Yes, I like {city}."
+        yield Fact(city, ways, f"Yes, I like {city}.", "like_city", {"a": city})
 
 
 def switch() -> Iterator[Fact]:
@@ -64,7 +64,8 @@ def switch() -> Iterator[Fact]:
                     f"Please turn the {room} {device} {state}.",
                 ]
                 said = f"{REPLY}, the {room} {device} is {state}."
-                yield f"{room}{device}{state}", ways, said
+                words = {"r": room, "d": device, "s": state}
+                yield Fact(f"{room}{device}{state}", ways, said, "switch", words)
 
 
 def timer() -> Iterator[Fact]:
@@ -72,7 +73,8 @@ def timer() -> Iterator[Fact]:
         for unit in ("minute", "second", "hour"):
             many = f"{number(n)} {unit if n == 1 else plural(unit)}"
             ways = [f"Set a timer for {many}.", f"Please set a timer for {many}."]
-            yield f"{n}{unit}", ways, f"{REPLY}, a timer for {many}."
+            answer = f"{REPLY}, a timer for {many}."
+            yield Fact(f"{n}{unit}", ways, answer, "timer", {"a": many})
 
 
 def alarm() -> Iterator[Fact]:
@@ -82,13 +84,15 @@ def alarm() -> Iterator[Fact]:
                 clock = number(hour) + ("" if minute == 0 else " " + number(minute))
                 ways = [f"Wake me at {clock} {part}.", f"Set an alarm for {clock} {part}."]
                 said = f"{REPLY}, I will wake you at {clock} {part}."
-                yield f"{hour}{minute}{part}", ways, said
+                words = {"a": clock, "p": part}
+                yield Fact(f"{hour}{minute}{part}", ways, said, "alarm", words)
 
 
 def volume() -> Iterator[Fact]:
     for n in range(1, 11):
         ways = [f"Set the volume to {number(n)}.", f"Volume {number(n)}, please."]
-        yield str(n), ways, f"{capital(REPLY)}, the volume is {number(n)}."
+        answer = f"{REPLY}, the volume is {number(n)}."
+        yield Fact(str(n), ways, answer, "volume", {"a": number(n)})
 
 
 def _repeat_ways(a: str, b: str) -> list[str]:
@@ -103,7 +107,8 @@ def repeat() -> Iterator[Fact]:
     for a in words:
         for b in words:
             if a != b:
-                yield f"{a}{b}", _repeat_ways(a, b), f"{capital(a)}, {b}."
+                ways, asked = _repeat_ways(a, b), {"a": a, "b": b}
+                yield Fact(f"{a}{b}", ways, f"{capital(a)}, {b}.", "repeat", asked)
 
 
 KINDS = {f.__name__: f for f in (small_talk, like_city, switch, timer, alarm, volume, repeat)}
