@@ -38,7 +38,7 @@ const CONCAT_FILLER: usize = 1;
 impl KvCache {
     /// A cache of one row a length, for up to `capacity` positions each. What a row of a length
     /// above 0 has read is nothing but zeros: good for measuring.
-    pub fn new(
+    pub(super) fn new(
         dims: &DecoderDims,
         lengths: &[usize],
         capacity: usize,

@@ -19,11 +19,11 @@ const RANK: usize = 4;
 const POSITIONS: i64 = 2;
 
 /// The graphs that move, for tensors of one type.
-pub(crate) struct Mover {
+pub(super) struct Mover {
     zeros: Mutex<Session>,
     one: Mutex<Session>,
     two: Mutex<Session>,
-    pub place: Place,
+    place: Place,
 }
 
 /// Rows to be taken from a tensor, and where their positions go.
@@ -140,7 +140,9 @@ fn taking(runtime: &Runtime, ty: TensorElementType, names: &[&str]) -> ort::Resu
         let at = |what: &str| format!("{name}.{what}");
         let int64 = TensorElementType::Int64;
         graph.input(&at("from"), ty, RANK);
-        ["rows", "start", "end", "pads"].map(|what| graph.input(&at(what), int64, 1).len());
+        for what in ["rows", "start", "end", "pads"] {
+            graph.input(&at(what), int64, 1);
+        }
         let rows = graph.node("Gather", &[&at("from"), &at("rows")], &[("axis", 0)])?;
         let part = graph.node("Slice", &[&rows, &at("start"), &at("end"), &axis], &[])?;
         taken.push(graph.node("Pad", &[&part, &at("pads")], &[])?);

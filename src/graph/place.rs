@@ -96,7 +96,7 @@ impl Place {
     }
 
     /// Binds an input that differs from call to call; ONNX Runtime takes it over.
-    pub fn bind<T: Element>(
+    pub(super) fn bind<T: Element>(
         &self,
         binding: &mut IoBinding,
         name: &str,
@@ -120,7 +120,7 @@ impl Place {
     }
 
     /// A copy on the host.
-    pub fn read<T: Element>(&self, what: What, from: &Tensor<T>) -> ort::Result<Tensor<T>> {
+    pub(super) fn read<T: Element>(&self, what: What, from: &Tensor<T>) -> ort::Result<Tensor<T>> {
         self.note_read(what, bytes(from));
         from.to(AllocationDevice::CPU, 0)
     }
