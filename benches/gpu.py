@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -81,22 +82,29 @@ class Bench:
         return folder
 
     def make_models(self) -> None:
-        """Exports all models and the checkpoint for torch, side by side."""
+        """Exports all models and the checkpoint for torch, side by side. What is not done in time
+        is missing: the measurements that need it say so."""
         self.args.work.mkdir(parents=True, exist_ok=True)
-        making = {}
-        for name, options in EXPORTS.items():
-            folder = self.args.work / f"{self.size}-{name}"
-            making[name] = folder, ["-m", "mini_omni_export", "--random", self.size, "--seed", SEED,
-                                    *options, "--out", folder]
+        export = ["-m", "mini_omni_export", "--random", self.size, "--seed", SEED]
+        made = {self.args.work / f"{self.size}-{name}": [*export, *options, "--out"]
+                for name, options in EXPORTS.items()}
         if not self.args.small:
-            making["torch"] = self.checkpoint(), [PARITY / "write_full.py", self.checkpoint()]
+            made[self.checkpoint()] = [PARITY / "write_full.py"]
         env = os.environ | {"PYTHONPATH": str(ROOT / "export")}
-        processes = [
-            subprocess.Popen([sys.executable, *map(str, command)], env=env, stdout=sys.stderr)
-            for folder, command in making.values() if not folder.exists()
-        ]
-        for process in processes:
-            process.wait(max(1, self.left()))
+        making = []
+        for folder, command in made.items():
+            if not folder.exists():
+                begun = folder.with_name(f".{folder.name}.begun")
+                shutil.rmtree(begun, ignore_errors=True)
+                command = [sys.executable, *map(str, [*command, begun])]
+                process = subprocess.Popen(command, env=env, stdout=sys.stderr)
+                making.append((process, begun, folder))
+        for process, begun, folder in making:
+            try:
+                if process.wait(max(1, self.left())) == 0:
+                    begun.rename(folder)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
     def checkpoint(self) -> Path:
         """For torch."""
@@ -205,7 +213,7 @@ def main() -> None:
         began = time.monotonic()
         try:
             done[name] = measure(bench)
-        except (Failed, KeyError, ValueError, IndexError) as error:
+        except (Failed, OSError, KeyError, ValueError, IndexError) as error:
             done[name] = {"failed": f"{type(error).__name__}: {error}"}
         print(f"{name}: {done[name]} ({time.monotonic() - began:.0f} s)", file=sys.stderr)
         file.write_text(json.dumps(results, indent=1) + "\n")

@@ -1,9 +1,9 @@
 """The decoder graph: 8 streams of ids -> logits of the last position, with a key/value cache.
 
 One graph for prefill and step and for every task. Three profiles: *fused* uses ONNX Runtime's own
-operators and a cache that is written in place; *cuda* does so with what its CUDA provider has, which
-is attention in fp16; *portable* uses standard operators only and appends to the cache. The network
-is the one that the published checkpoint's config describes (lit-gpt).
+operators and a cache that is written in place; *cuda* does so with what its CUDA provider has,
+which is attention in fp16; *portable* uses standard operators only and appends to the cache. The
+network is the one that the published checkpoint's config describes (lit-gpt).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     python torch_run.py CHECKPOINT WAV MAX_STEPS RESULT.json PCM.npy [DEVICE]
 
-With a device it computes there, the codec in fp32 and all else in fp16, and answers once to warm up.
+With a device it computes there, the codec in fp32 and all else in fp16, once to warm up first.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def main(
     """Writes what was said, and the seconds of every part, as JSON; the sound as .npy."""
     folder = Path(checkpoint)
     decoder = Decoder(folder / "mini-omni")
-    models = decoder, AudioEncoder(folder / "whisper" / "small.pt", decoder.state), Snac(
-        folder / "snac_24khz")
+    encoder = AudioEncoder(folder / "whisper" / "small.pt", decoder.state)
+    models = decoder, encoder, Snac(folder / "snac_24khz")
     clip = read_wav(Path(wav))
     if device:
         move(models, device)
