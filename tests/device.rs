@@ -55,7 +55,12 @@ fn between_steps_the_host_reads_ids_and_sound_alone() {
     for task in Task::ALL {
         let (trace, sound, crossed) = answer(task, 20, 0.0);
         let ids = if task.speaks() { 8 } else { 1 };
-        assert_eq!(trace.tokens.last().map(Vec::len), Some(20), "{}", trace.task);
+        assert_eq!(
+            trace.tokens.last().map(Vec::len),
+            Some(20),
+            "{}",
+            trace.task
+        );
         assert_eq!(crossed.ids, 20 * ids * ID, "{}", trace.task);
         assert_eq!((crossed.logits, crossed.features), (0, 0), "{}", trace.task);
         // The codec's delay is cut off on the host.

@@ -82,10 +82,7 @@ fn ids_drift(stage: Stage, what: &str, ours: &[Vec<i64>], theirs: &[Vec<i64>]) -
 }
 
 pub(super) fn features_drift(known: &Known, read: &ReadQuestion) -> Option<FeaturesDrift> {
-    let (ours, theirs) = (
-        flat(known.features?),
-        flat(read.features.as_ref()?),
-    );
+    let (ours, theirs) = (flat(known.features?), flat(read.features.as_ref()?));
     let same_size = ours.len() == theirs.len();
     Some(FeaturesDrift {
         max_difference: match same_size {

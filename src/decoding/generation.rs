@@ -277,7 +277,9 @@ impl Generation {
                 .collect()
         });
         let sampler = &mut self.text_sampler;
-        let text = logits.text.map(|logits| sampler.sample(&logits[..words]) as i64);
+        let text = logits
+            .text
+            .map(|logits| sampler.sample(&logits[..words]) as i64);
         (audio, text)
     }
 

@@ -92,11 +92,7 @@ impl Memory {
 
 impl Reading {
     /// Begins behind `before` with a question.
-    pub fn new(
-        before: Vec<Kept>,
-        question: Vec<Vec<i64>>,
-        features: Option<Features>,
-    ) -> Reading {
+    pub fn new(before: Vec<Kept>, question: Vec<Vec<i64>>, features: Option<Features>) -> Reading {
         let turn = Turn {
             question,
             features,

@@ -176,7 +176,8 @@ impl CodecDecoder {
         let codes = Codes::of(frames, &self.dims.levels, self.dims.level_strides.len());
         for (level, codes) in codes.levels.into_iter().enumerate() {
             let codes = Tensor::from_array(([1, codes.len()], codes))?;
-            self.place.bind(binding, &format!("codes_{level}"), &codes)?;
+            self.place
+                .bind(binding, &format!("codes_{level}"), &codes)?;
         }
         Ok(())
     }
@@ -192,7 +193,8 @@ impl CodecDecoder {
             let start = (state.frames * dims.per_frame) as i64 - dims.delay as i64;
             state.noise.fill(block, start, &mut draws);
             let draws = Tensor::from_array(([1, 1, draws.len()], draws))?;
-            self.place.bind(binding, &format!("noise_{block}"), &draws)?;
+            self.place
+                .bind(binding, &format!("noise_{block}"), &draws)?;
         }
         Ok(())
     }

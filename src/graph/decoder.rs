@@ -210,10 +210,14 @@ impl Decoder {
             audio: Vec::new(),
         };
         if !limits.text.is_empty() {
-            ids.text = device.text.choose(buffers.text_logits.there(), &limits.text)?;
+            ids.text = device
+                .text
+                .choose(buffers.text_logits.there(), &limits.text)?;
         }
         if !limits.audio.is_empty() {
-            ids.audio = device.audio.choose(buffers.audio_logits.there(), &limits.audio)?;
+            ids.audio = device
+                .audio
+                .choose(buffers.audio_logits.there(), &limits.audio)?;
         }
         Ok(ids)
     }
@@ -258,7 +262,11 @@ impl Decoder {
             binding.bind_input(past, tensor)?;
             binding.bind_output(present, tensor)?;
         }
-        if let Some(n) = self.recorded.as_mut().filter(|n| is_step && **n < MOST_RECORDED) {
+        if let Some(n) = self
+            .recorded
+            .as_mut()
+            .filter(|n| is_step && **n < MOST_RECORDED)
+        {
             *n += 1;
             buffers.recorded = Some(*n);
         }
@@ -267,8 +275,13 @@ impl Decoder {
 
     /// Buffers of a shape, all that both layouts have bound.
     fn bound(&self, shape: Shape) -> ort::Result<Buffers> {
-        let mut buffers =
-            Buffers::new(&self.place, &self.session, &self.ids, self.dims.n_embd, shape)?;
+        let mut buffers = Buffers::new(
+            &self.place,
+            &self.session,
+            &self.ids,
+            self.dims.n_embd,
+            shape,
+        )?;
         let binding = &mut buffers.binding;
         binding.bind_input("ids", buffers.ids.bound())?;
         binding.bind_input("audio_features", buffers.features.bound())?;
@@ -367,7 +380,9 @@ fn run<'b>(
 /// The likeliest id of each of the heads' streams.
 fn argmaxima(logits: &[f32], limits: &[i64], streams: usize) -> Vec<i64> {
     let n = (logits.len() / (limits.len() * streams).max(1)).max(1);
-    let limits = limits.iter().flat_map(|&limit| std::iter::repeat_n(limit, streams));
+    let limits = limits
+        .iter()
+        .flat_map(|&limit| std::iter::repeat_n(limit, streams));
     let choose = |(logits, limit): (&[f32], i64)| match all_finite(logits) {
         true => argmax(&logits[..limit as usize]) as i64,
         false => NOT_FINITE,

@@ -54,10 +54,7 @@ impl Mover {
     }
 
     /// One tensor of the rows of all of `taken`, in their order.
-    pub fn take<'t>(
-        &self,
-        mut taken: impl Iterator<Item = Taken<'t>>,
-    ) -> ort::Result<DynTensor> {
+    pub fn take<'t>(&self, mut taken: impl Iterator<Item = Taken<'t>>) -> ort::Result<DynTensor> {
         let first = taken.next();
         let first = first.ok_or_else(|| ort::Error::new("rows of nothing"))?;
         let mut all = self.run(&self.one, |binding| self.bind(binding, "a", &first))?;
@@ -84,7 +81,12 @@ impl Mover {
         let at = |what: &str| format!("{name}.{what}");
         binding.bind_input(at("from"), *from)?;
         bind(&self.place, binding, &at("rows"), rows.clone())?;
-        bind(&self.place, binding, &at("start"), vec![positions.start as i64])?;
+        bind(
+            &self.place,
+            binding,
+            &at("start"),
+            vec![positions.start as i64],
+        )?;
         bind(&self.place, binding, &at("end"), vec![positions.end as i64])?;
         bind(&self.place, binding, &at("pads"), pads.to_vec())
     }

@@ -60,7 +60,10 @@ pub(crate) struct Place {
 }
 
 /// What a tensor is made of.
-pub(super) trait Element: PrimitiveTensorElementType + std::fmt::Debug + Copy + 'static {}
+pub(super) trait Element:
+    PrimitiveTensorElementType + std::fmt::Debug + Copy + 'static
+{
+}
 
 impl<T: PrimitiveTensorElementType + std::fmt::Debug + Copy + 'static> Element for T {}
 

@@ -141,7 +141,10 @@ impl Runtime {
     /// starts a step in one call in place of hundreds. Needs CUDA and a model exported for it.
     pub fn with_recording(&self) -> Result<Runtime> {
         if self.provider != Provider::Cuda {
-            let sentence = format!("CUDA graphs need the cuda provider; {} computes here", self.provider.name());
+            let sentence = format!(
+                "CUDA graphs need the cuda provider; {} computes here",
+                self.provider.name()
+            );
             return Err(Error::new(ErrorKind::Provider, sentence));
         }
         Ok(Runtime {

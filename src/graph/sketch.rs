@@ -70,7 +70,14 @@ impl Sketch {
         let output = format!("{operator}_{}", self.n_nodes);
         let attributes = attributes.iter().map(|&(name, n)| Attribute::new(name, n));
         let attributes: Vec<_> = attributes.collect::<ort::Result<_>>()?;
-        let node = Node::new(operator, ONNX_DOMAIN, &output, inputs, [&output], attributes)?;
+        let node = Node::new(
+            operator,
+            ONNX_DOMAIN,
+            &output,
+            inputs,
+            [&output],
+            attributes,
+        )?;
         self.graph.add_node(node)?;
         Ok(output)
     }

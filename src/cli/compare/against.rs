@@ -137,8 +137,8 @@ impl Asking<'_> {
 
 /// A model to be compared.
 pub fn side(folder: &Path, runtime: &Runtime, asked: Option<WindowArg>) -> Result<Side> {
-    let omni = load(folder, runtime)
-        .with_context(|| format!("cannot compare {}", folder.display()))?;
+    let omni =
+        load(folder, runtime).with_context(|| format!("cannot compare {}", folder.display()))?;
     Ok(Side {
         window: window(asked, omni.manifest())?,
         omni,
