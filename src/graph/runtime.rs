@@ -267,7 +267,7 @@ impl Compiled {
     fn of<E: ort::ep::ExecutionProvider + Into<ExecutionProviderDispatch>>(
         provider: E,
     ) -> Compiled {
-        let in_library = provider.is_available().unwrap_or(false);
+        let in_library = E::is_available().unwrap_or(false);
         Compiled {
             dispatch: provider.into(),
             in_library,
