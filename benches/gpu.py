@@ -18,8 +18,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tables import short
-
 ROOT = Path(__file__).resolve().parents[1]
 PARITY = ROOT / "export" / "tests" / "parity"
 QUESTION = ROOT / "tests" / "fixtures" / "audio" / "output1.wav"  # 1.9 s
@@ -193,8 +191,8 @@ def measurements(provider: str) -> dict[str, Callable[[Bench], Said]]:
         **recorded,
         "torch fp16": torch,
         "fp16 against fp32": compared,
-        **{f"fp16, {n} conversations": together(n) for n in CONVERSATIONS},
         "int4": answering("int4"),
+        **{f"fp16, {n} conversations": together(n) for n in CONVERSATIONS},
     }
 
 
@@ -253,7 +251,7 @@ def table(results: dict) -> str:
              "| measurement | figure | value | goal |", "|---|---|---|---|"]
     for name, said in results["measured"].items():
         for figure, value in said.items():
-            shown = short(value) if isinstance(value, (int, float)) else str(value)
+            shown = f"{value:.4g}" if isinstance(value, (int, float)) else str(value)
             goal = GOALS.get(figure, "") if name.startswith("fp16") and "conv" not in name else ""
             lines.append(f"| {name} | {figure} | {shown.splitlines()[-1]} | {goal} |")
     return "\n".join(lines) + "\n"

@@ -18,7 +18,7 @@ LIMIT="${LIMIT:-450}"
 PYTHON="${PYTHON:-python3}"
 ONNXRUNTIME=1.31.1
 # What the measurements need of the source tree.
-SOURCES=(benches/gpu.py benches/tables.py export/mini_omni_export export/tests/reference export/tests/random_checkpoint.py
+SOURCES=(benches/gpu.py export/mini_omni_export export/tests/reference export/tests/random_checkpoint.py
 	export/tests/parity/torch_run.py export/tests/parity/write_full.py onnx/tiny-random onnx/mini-omni-small
 	tests/fixtures/tiny tests/fixtures/audio/output1.wav tests/fixtures/audio/capital.wav)
 NVIDIA=(nvidia-cublas nvidia-cuda-runtime nvidia-cuda-nvrtc nvidia-cufft nvidia-curand nvidia-cudnn-cu13)
