@@ -8,7 +8,7 @@ use crate::ask::{Millis, Options, millis};
 use crate::audio::mel::MelSpectrogram;
 use crate::decoding::generation::ForcedLength;
 use crate::error::Result;
-use crate::graph::Call;
+use crate::graph::{Call, Limits, Runtime, What};
 use crate::model::MelDims;
 use crate::omni::Omni;
 
@@ -24,7 +24,41 @@ pub fn forced(options: &Options, text_steps: usize) -> Options {
     }
 }
 
-/// Times `n` passes of the decoder over one row with both heads, at `position`; none where the
+/// Bytes that the host read from the memory of sessions that is not its own, by what they are, and that
+/// it wrote there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Crossed {
+    /// Ids that were chosen there.
+    pub ids: usize,
+    /// Logits, to draw from.
+    pub logits: usize,
+    /// Audio features.
+    pub features: usize,
+    /// Samples.
+    pub sound: usize,
+    /// Inputs.
+    pub written: usize,
+}
+
+/// What has crossed for all sessions of a runtime.
+pub fn crossed(runtime: &Runtime) -> Crossed {
+    let crossed = runtime.crossed();
+    Crossed {
+        ids: crossed.read(What::Ids),
+        logits: crossed.read(What::Logits),
+        features: crossed.read(What::Features),
+        sound: crossed.read(What::Sound),
+        written: crossed.written(),
+    }
+}
+
+/// The same runtime with the host's memory treated as a GPU's: what is done there on a GPU is done
+/// there, and what crosses is counted.
+pub fn apart(runtime: &Runtime) -> Runtime {
+    runtime.apart()
+}
+
+/// Times `n` passes of the decoder over one row with both heads, and the choice of ids, at `position`; none where the
 /// model has no such position.
 pub fn time_steps(omni: &mut Omni, position: usize, n: usize) -> Result<Vec<Millis>> {
     let capacity = position + n + 1;
@@ -41,10 +75,17 @@ pub fn time_steps(omni: &mut Omni, position: usize, n: usize) -> Result<Vec<Mill
         text_rows: &[0],
         audio_rows: &[0],
     };
+    let ids = &omni.manifest.ids;
+    let limits = Limits {
+        text: vec![ids.text_vocab_size as i64],
+        audio: vec![ids.audio_vocab_size as i64],
+    };
     decoder.run(&mut rows, call)?;
+    decoder.likeliest(&mut rows, &limits)?;
     let time = |_| {
         let start = Instant::now();
         decoder.run(&mut rows, call)?;
+        decoder.likeliest(&mut rows, &limits)?;
         Ok(millis(start.elapsed()))
     };
     (0..n).map(time).collect()

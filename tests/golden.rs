@@ -8,7 +8,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use common::root;
-use mini_omni::{Noise, Omni, Options, Provider, Question, Runtime, Source, Task, audio};
+use mini_omni::{Noise, Omni, Options, Provider, Question, Runtime, Source, Task, audio, measure};
 use serde::Deserialize;
 
 /// Ids are compared up to the first step at which two logits were this close.
@@ -55,8 +55,8 @@ fn question(case: &Case, task: Task) -> Question {
     }
 }
 
-fn ids_are_those_of(reference: &str, profile: &str) {
-    let mut omni = Omni::load(&fixture(profile), &runtime()).expect("a model");
+fn ids_are_those_of(reference: &str, profile: &str, runtime: &Runtime) {
+    let mut omni = Omni::load(&fixture(profile), runtime).expect("a model");
     for case in cases(reference) {
         let task = Task::by_name(&case.task).expect("a task");
         let mut options = Options::for_task(task);
@@ -98,7 +98,7 @@ fn ids_are_those_of(reference: &str, profile: &str) {
 #[test]
 fn every_task_says_what_the_original_says() {
     for profile in ["fused", "portable"] {
-        ids_are_those_of(ORIGINAL, profile);
+        ids_are_those_of(ORIGINAL, profile, &runtime());
     }
 }
 
@@ -118,10 +118,18 @@ fn the_originals_choices_are_clear_nearly_everywhere() {
 
 #[test]
 fn every_task_says_what_the_reference_says_fused() {
-    ids_are_those_of(INDEPENDENT, "fused");
+    ids_are_those_of(INDEPENDENT, "fused", &runtime());
 }
 
 #[test]
 fn every_task_says_what_the_reference_says_portable() {
-    ids_are_those_of(INDEPENDENT, "portable");
+    ids_are_those_of(INDEPENDENT, "portable", &runtime());
+}
+
+#[test]
+fn every_task_says_the_same_where_the_host_does_not_see_the_memory() {
+    let apart = measure::apart(&runtime());
+    for profile in ["fused", "portable"] {
+        ids_are_those_of(INDEPENDENT, profile, &apart);
+    }
 }

@@ -17,13 +17,18 @@ fn runtime() -> Runtime {
     Runtime::load(Provider::Cpu, 1).expect("ONNX Runtime; `make onnxruntime` gets it")
 }
 
+/// A model by its profile; *apart* with the host's memory treated as a GPU's.
 fn omni(profile: &str) -> Omni {
+    let (profile, runtime) = match profile.strip_suffix(", apart") {
+        Some(profile) => (profile, measure::apart(&runtime())),
+        None => (profile, runtime()),
+    };
     let folder: PathBuf = match profile {
         "random" => model(),
         "bundled" => bundled(),
         profile => root().join("tests/fixtures/tiny").join(profile),
     };
-    Omni::load(&folder, &runtime()).expect("a model")
+    Omni::load(&folder, &runtime).expect("a model")
 }
 
 fn limits(answers: usize, prefill_columns: usize) -> Limits {
@@ -146,8 +151,14 @@ fn an_answer_does_not_depend_on_the_others_portable() {
 }
 
 #[test]
+fn an_answer_does_not_depend_on_the_others_on_a_device() {
+    nobody_hears_the_others("fused, apart");
+    nobody_hears_the_others("portable, apart");
+}
+
+#[test]
 fn rows_join_and_leave_while_others_go_on() {
-    for profile in ["fused", "portable"] {
+    for profile in ["fused", "portable", "fused, apart", "portable, apart"] {
         let long = options(Task::A1A2, 3, 250);
         let short = options(Task::A1A2_BATCH, 4, 12);
         let ask = question(Source::Audio, 0);
@@ -314,7 +325,7 @@ fn a_sink_takes_the_events_and_one_that_breaks_cancels() {
 /// the ids fed are the same; and forgetting brings it back.
 #[test]
 fn a_conversation_goes_on_from_where_it_was() {
-    for profile in ["fused", "portable"] {
+    for profile in ["fused", "portable", "fused, apart", "portable, apart"] {
         let scheduler = Scheduler::new(omni(profile), limits(2, 16)).expect("threads");
         let ask = |text: &str, memory| {
             let question = Question::Text(text.into());
@@ -346,7 +357,7 @@ fn a_conversation_goes_on_from_where_it_was() {
 /// A record that is read again goes on as the row that was kept, whatever the lengths of its parts.
 #[test]
 fn a_conversation_that_is_read_again_goes_on_the_same() {
-    for profile in ["fused", "portable", "random", "bundled"] {
+    for profile in ["fused", "portable", "random", "bundled", "portable, apart"] {
         let scheduler = Scheduler::new(omni(profile), limits(2, 16)).expect("threads");
         let ask = |(source, variant), steps, memory| {
             let task = Task::default_for(source);

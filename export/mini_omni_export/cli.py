@@ -41,9 +41,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     _add_sources(p)
     _add_precisions(p)
-    p.add_argument("--profile", choices=["fused", "portable"], default="fused",
-                   help="fused: CPU and CUDA; portable: standard ONNX operators only "
-                        "(default: %(default)s)")
+    p.add_argument("--profile", choices=["fused", "cuda", "portable"], default="fused",
+                   help="fused: CPU; cuda: NVIDIA GPUs, in fp16, int8 or int4; portable: standard "
+                        "ONNX operators only (default: %(default)s)")
     p.add_argument("--trim", action="store_true",
                    help="say in the manifest that what is not speech is cut off at both ends of a "
                         "spoken question")
@@ -119,6 +119,7 @@ def run(args: argparse.Namespace) -> None:
     """Reads the source that was named and exports it."""
     given = {graph: getattr(args, f"{graph}_precision") for graph in GRAPH_PRECISIONS}
     overrides = {graph: precision for graph, precision in given.items() if precision}
+    _check_cuda(args, overrides)
     options = Options(args.profile, args.precision, overrides, trim=args.trim)
     _check_sources(args)
     _refuse_without_effect(args, options)
@@ -130,6 +131,20 @@ def run(args: argparse.Namespace) -> None:
 
     export(_source(args), options, args.out, args.force)
     print(f"{args.out} is ready: mini-omni inspect {args.out}")
+
+
+def _check_cuda(args: argparse.Namespace, overrides: dict[str, str]) -> None:
+    """The cuda profile has what ONNX Runtime's CUDA provider computes, and nothing else."""
+    if args.profile != "cuda":
+        return
+    decoder = overrides.get("decoder", args.precision)
+    if "fp32" in (args.precision, decoder):
+        raise ExportError("attention on CUDA is in fp16: give the cuda profile --precision fp16, "
+                          "int8 or int4; --profile portable computes in fp32 there")
+    for graph in ("encoder", "codec"):
+        if overrides.get(graph) == "int8":
+            raise ExportError(f"CUDA has no kernels for the {graph} in int8; leave "
+                              f"--{graph}-precision away")
 
 
 def _refuse_without_effect(args: argparse.Namespace, options: Options) -> None:

@@ -1,8 +1,9 @@
 """The decoder graph: 8 streams of ids -> logits of the last position, with a key/value cache.
 
-One graph for prefill and step and for every task. Two profiles: *fused* uses ONNX Runtime's own
-operators and a cache that is written in place; *portable* uses standard operators only and appends
-to the cache. The network is the one that the published checkpoint's config describes (lit-gpt).
+One graph for prefill and step and for every task. Three profiles: *fused* uses ONNX Runtime's own
+operators and a cache that is written in place; *cuda* does so with what its CUDA provider has,
+which is attention in fp16; *portable* uses standard operators only and appends to the cache. The
+network is the one that the published checkpoint's config describes (lit-gpt).
 """
 
 from __future__ import annotations
@@ -29,7 +30,12 @@ class _Build:
     graph: Graph
     tensors: Tensors
     config: DecoderConfig
-    fused: bool
+    profile: str
+
+    @property
+    def fused(self) -> bool:
+        """Whether operators of ONNX Runtime's own may be used."""
+        return self.profile != "portable"
 
     @property
     def head_size(self) -> int:
@@ -40,13 +46,13 @@ class _Build:
         return self.graph.linear(x, weight, name, bias)
 
 
-def build_decoder(graph: Graph, tensors: Tensors, config: DecoderConfig, fused: bool) -> None:
+def build_decoder(graph: Graph, tensors: Tensors, config: DecoderConfig, profile: str) -> None:
     """Adds the whole graph to `graph`."""
-    build = _Build(graph, tensors, config, fused)
+    build = _Build(graph, tensors, config, profile)
     _declare_inputs(build)
     text_table, audio_table = _tables(build)
     x = _embed(build, text_table, audio_table)
-    cache = _FusedAttention(build) if fused else _PortableAttention(build)
+    cache = ATTENTION[profile](build)
     skip = None
     for layer in range(config.n_layer):
         normed, x = _norm(build, f"transformer.h.{layer}.norm_1", x, skip)
@@ -202,23 +208,25 @@ def rotary_tables(config: DecoderConfig) -> tuple[np.ndarray, np.ndarray]:
 class _FusedAttention:
     """ONNX Runtime's own attention over a cache that past and present share."""
 
+    dtype = "float32"
+
     def __init__(self, build: _Build) -> None:
         self.build = build
         cos, sin = rotary_tables(build.config)
         padding = [(0, 0), (0, build.head_size // 2 - cos.shape[1])]
-        self.cos = build.graph.weight(np.pad(cos, padding, constant_values=1), "rotary.cos")
-        self.sin = build.graph.weight(np.pad(sin, padding), "rotary.sin")
+        cos, sin = np.pad(cos, padding, constant_values=1), np.pad(sin, padding)
+        self.cos = build.graph.weight(cos.astype(self.dtype), "rotary.cos")
+        self.sin = build.graph.weight(sin.astype(self.dtype), "rotary.sin")
 
     def attend(self, layer: int, x: str) -> str:
         build, config = self.build, self.build.config
         shape = ["batch", config.n_query_groups, "capacity", build.head_size]
         past = [
-            build.graph.input(f"past_key_values.{layer}.{kind}", "float32", shape)
+            build.graph.input(f"past_key_values.{layer}.{kind}", self.dtype, shape)
             for kind in ("key", "value")
         ]
         present = [f"present.{layer}.key", f"present.{layer}.value"]
-        out, *_ = build.graph.call(
-            CACHED_ATTENTION,
+        out, *_ = self._attention(
             _qkv(build, layer, x), *past, "seqlens_k", "total_sequence_length",
             self.cos, self.sin,
             outputs=[f"attention.{layer}", *present],
@@ -226,8 +234,25 @@ class _FusedAttention:
             scale=config.head_size**-0.5,
         )
         for name in present:
-            build.graph.output(name, name, "float32", shape)
+            build.graph.output(name, name, self.dtype, shape)
         return _proj(build, layer, out)
+
+    def _attention(self, *inputs: str, **rest) -> list[str]:
+        return self.build.graph.call(CACHED_ATTENTION, *inputs, **rest)
+
+
+class _CudaAttention(_FusedAttention):
+    """The same in fp16: ONNX Runtime's CUDA kernel takes nothing wider."""
+
+    dtype = "float16"
+
+    def _attention(self, qkv: str, *rest: str, **attributes) -> list[str]:
+        graph = self.build.graph
+        qkv = graph.node("Cast", qkv, to=TensorProto.FLOAT16)
+        out, *present = graph.node(
+            "GroupQueryAttention", qkv, "", "", *rest, domain=MICROSOFT, do_rotary=1, **attributes
+        )
+        return [graph.node("Cast", out, to=TensorProto.FLOAT), *present]
 
 
 class _PortableAttention:
@@ -293,6 +318,9 @@ class _PortableAttention:
         return graph.reshape(out, [0, config.n_head, -1, config.head_size])
 
 
+ATTENTION = {"fused": _FusedAttention, "cuda": _CudaAttention, "portable": _PortableAttention}
+
+
 def _heads(build: _Build, hidden: str, text_table: Table, audio_table: Table) -> None:
     """Logits of the rows that need them: text [n_text, vocab], audio [n_audio, 7, vocab]."""
     graph, config = build.graph, build.config
@@ -311,8 +339,12 @@ def _heads(build: _Build, hidden: str, text_table: Table, audio_table: Table) ->
 
 
 def _head(build: _Build, hidden: str, rows: str, table: Table, width: list[int]) -> str:
-    """The head over the chosen rows, under an If that skips it when there are none."""
+    """The head over the chosen rows, under an If that skips it when there are none; a CUDA graph
+    has no If, and there the runtime always asks for some."""
     graph = build.graph
+    if build.profile == "cuda":
+        flat = table.head(graph.node("Gather", hidden, rows, axis=0))
+        return graph.reshape(flat, [-1, *width])
     n = graph.node("Shape", rows)
     some = graph.node("Greater", graph.node("Squeeze", n), graph.const(0))
     out = f"{rows}_logits"

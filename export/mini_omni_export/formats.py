@@ -4,6 +4,7 @@ A format writes the nodes of a linear layer and of a table (rows to gather, and 
 same rows). The builders of the graphs do not know which one they have.
 
 - `Blocks`: ONNX Runtime's MatMulNBits, 8 or 4 bits; small and fast where one row is computed.
+- `HalfBlocks`: the same with products in fp16, for CUDA.
 - `PortableBlocks`: the same numbers as standard DequantizeLinear + MatMul, which ONNX Runtime turns
   into MatMulNBits when it loads the graph.
 - `DynamicInt8`: integer matrix products over activations quantised on the way; fast where many rows
@@ -33,7 +34,7 @@ from .report import Report
 EMBEDDING_BITS = 8  # of a table that is only gathered from
 
 
-def make_format(graph: str, precision: str, block: int, fused: bool) -> Float32:
+def make_format(graph: str, precision: str, block: int, profile: str) -> Float32:
     """The format of the graph `graph` ("encoder", "decoder" or "codec_decoder")."""
     if precision == "fp32":
         return Float32()
@@ -46,7 +47,7 @@ def make_format(graph: str, precision: str, block: int, fused: bool) -> Float32:
             return DynamicInt8()
         raise ExportError("the encoder loses too much at 4 bits; its smallest precision is int8")
     bits = {"int8": 8, "int4": 4}[precision]
-    return Blocks(bits, block) if fused else PortableBlocks(bits, block)
+    return BLOCKS[profile](bits, block)
 
 
 class Float16(Float32):
@@ -123,6 +124,8 @@ class DynamicInt8(Float32):
 class Blocks(Float32):
     """MatMulNBits; a table's head and its rows are the same bytes in the data file."""
 
+    half = False  # whether it multiplies in fp16
+
     def __init__(self, bits: int, block: int) -> None:
         self.bits, self.block = bits, block
         self.report = Report(f"int{bits}")
@@ -135,16 +138,18 @@ class Blocks(Float32):
     def linear(self, graph, x, weight, name, bias=None) -> str:
         quantized = self.quantize(weight, name)
         packed, scales = self._write(graph, quantized, f"{name}.weight")
-        y = _matmul_bits(graph, x, quantized, packed, scales)
+        y = _matmul_bits(graph, x, quantized, packed, scales, self.half)
         return y if bias is None else graph.node("Add", y, graph.weight(bias, f"{name}.bias"))
 
     def table(self, graph, rows, name, head=True) -> _BlockTable:
         # An embedding that no head shares is read 8 rows a step, so it may keep 8 bits.
         quantized = self.quantize(rows, name, None if head else EMBEDDING_BITS)
-        return _BlockTable(graph, quantized, *self._write(graph, quantized, name))
+        return _BlockTable(graph, quantized, *self._write(graph, quantized, name), self.half)
 
     def _write(self, graph: Graph, quantized: Quantized, name: str) -> tuple[str, str]:
         packed, scales = quantized.packed(), quantized.scales
+        if self.half:
+            scales = _half(scales)
         self.report.add(
             name, f"int{quantized.bits}", quantized, packed.nbytes + scales.nbytes
         )
@@ -158,6 +163,7 @@ class _BlockTable:
     quantized: Quantized
     packed: str
     scales: str
+    half: bool
 
     def gather(self, ids: str) -> str:
         """Rows [..., width] of the table, in fp32."""
@@ -168,22 +174,34 @@ class _BlockTable:
             "GatherBlockQuantized", data, ids, self.scales, domain=MICROSOFT,
             bits=quantized.bits, block_size=quantized.block, gather_axis=0, quantize_axis=1,
         )
-        return _unpadded(graph, rows, quantized)
+        return _unpadded(graph, _cast(graph, rows) if self.half else rows, quantized)
 
     def head(self, x: str) -> str:
         """x [n, width] times every row: [n, rows]."""
-        return _matmul_bits(self.graph, x, self.quantized, self.packed, self.scales)
+        return _matmul_bits(
+            self.graph, x, self.quantized, self.packed, self.scales, self.half
+        )
 
 
-def _matmul_bits(graph: Graph, x: str, quantized: Quantized, packed: str, scales: str) -> str:
+def _matmul_bits(
+    graph: Graph, x: str, quantized: Quantized, packed: str, scales: str, half: bool
+) -> str:
     size = {"K": quantized.width, "N": quantized.values.shape[0]}
     whole = quantized.block == LINEAR4_BLOCK and quantized.width % LINEAR4_BLOCK == 0
-    if quantized.bits == 4 and whole:
+    if quantized.bits == 4 and whole and not half:
         return graph.call(LINEAR4, x, packed, scales, **size)
-    return graph.node(
-        "MatMulNBits", x, packed, scales, domain=MICROSOFT, **size,
+    y = graph.node(
+        "MatMulNBits", _cast(graph, x, TensorProto.FLOAT16) if half else x, packed, scales,
+        domain=MICROSOFT, **size,
         bits=quantized.bits, block_size=quantized.block, accuracy_level=ACCURACY_INT8,
     )
+    return _cast(graph, y) if half else y
+
+
+class HalfBlocks(Blocks):
+    """The same for CUDA: products of fp16, which are fast there, and scales of it, too."""
+
+    half = True
 
 
 class PortableBlocks(Blocks):
@@ -214,6 +232,9 @@ class PortableBlocks(Blocks):
             axis=0, block_size=quantized.block,
         )
         return graph.node("MatMul", _widened(graph, x, quantized), weight)
+
+
+BLOCKS = {"fused": Blocks, "cuda": HalfBlocks, "portable": PortableBlocks}
 
 
 @dataclass

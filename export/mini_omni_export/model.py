@@ -136,10 +136,10 @@ def export(source: Source, options: Options, out: Path, force: bool = False) -> 
 
 def _check_profile(source: Source, options: Options) -> None:
     head = fused_head_size(source.lm_config)
-    if options.profile == "fused" and head > LARGEST_FUSED_HEAD:
+    if options.profile != "portable" and head > LARGEST_FUSED_HEAD:
         raise ExportError(
-            f"a head of {source.lm_config.head_size} is too large for the fused profile, whose "
-            f"attention takes {LARGEST_FUSED_HEAD}; --profile portable takes any"
+            f"a head of {source.lm_config.head_size} is too large for the {options.profile} "
+            f"profile, whose attention takes {LARGEST_FUSED_HEAD}; --profile portable takes any"
         )
 
 
@@ -169,12 +169,12 @@ def write(source: Source, options: Options, folder: Path) -> None:
 def _build(source: Source, options: Options, graphs: dict[str, Graph]) -> dict:
     """Fills all graphs; returns what the manifest says of the codec."""
     _set_formats(graphs, options)
-    fused = options.profile == "fused"
+    fused = options.profile != "portable"
     build_encoder(
         graphs["encoder"], source.whisper, source.whisper_config, source.lm, source.lm_config,
         fused, has_plan(options),
     )
-    build_decoder(graphs["decoder"], source.lm, source.lm_config, fused)
+    build_decoder(graphs["decoder"], source.lm, source.lm_config, options.profile)
     build_codec_encoder(graphs["codec_encoder"], source.snac, source.snac_config)
     if options.precisions["codec"] == "int8":
         _keep_sound(source, graphs["codec_decoder"])
@@ -204,7 +204,7 @@ def _set_formats(graphs: dict[str, Graph], options: Options) -> None:
     for name, precision in options.precisions.items():
         graph = "codec_decoder" if name == "codec" else name  # its encoder is for tools: fp32
         graphs[graph].format = make_format(
-            graph, precision, options.block, options.profile == "fused"
+            graph, precision, options.block, options.profile
         )
 
 
@@ -239,7 +239,7 @@ def _note_tied(source: Source) -> None:
 def describe(source: Source, options: Options, codec: dict, specs: dict) -> dict[str, Any]:
     """The manifest, all but its list of files."""
     lm, snac = source.lm_config, source.snac_config
-    fused = options.profile == "fused"
+    fused = options.profile != "portable"
     return {
         "format_version": FORMAT_VERSION,
         "name": source.name,
@@ -263,7 +263,7 @@ def describe(source: Source, options: Options, codec: dict, specs: dict) -> dict
             "head_size": fused_head_size(lm) if fused else lm.head_size,
             "max_length": lm.block_size,
             "kv_cache": "shared" if fused else "concat",
-        },
+        } | ({"cache_dtype": "float16"} if options.profile == "cuda" else {}),
         "codec": {
             "sample_rate": snac.sampling_rate, "samples_per_frame": snac.samples_per_frame,
             "levels": LEVELS, "level_strides": snac.vq_strides,

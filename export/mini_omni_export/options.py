@@ -10,6 +10,11 @@ PRECISIONS = {  # the encoder works on many rows, the decoder on one, and the co
     "int8": {"encoder": "int8", "decoder": "int8", "codec": "int8"},
     "int4": {"encoder": "int8", "decoder": "int4", "codec": "int8"},
 }
+# CUDA has no kernel that quantises activations: what would be int8 there is fp16.
+CUDA_PRECISIONS = {
+    precision: {"encoder": "fp16", "decoder": precision, "codec": "fp32"}
+    for precision in ("fp16", "int8", "int4")
+}
 
 
 @dataclass
@@ -25,4 +30,5 @@ class Options:
     @property
     def precisions(self) -> dict[str, str]:
         """The precision of encoder, decoder and codec."""
-        return PRECISIONS[self.precision] | self.overrides
+        table = CUDA_PRECISIONS if self.profile == "cuda" else PRECISIONS
+        return table[self.precision] | self.overrides

@@ -119,7 +119,7 @@ class ModelFolder:
 
 
 class Decoding:
-    """The decoder with its cache, either profile."""
+    """The decoder with its cache, any profile."""
 
     def __init__(self, model: ModelFolder, rows: int, capacity: int) -> None:
         self.model, self.rows, self.position = model, rows, 0
@@ -128,7 +128,7 @@ class Decoding:
         # a cache that grows starts with one hidden column, so that it is never empty
         shape = (rows, dims["n_kv_head"], capacity if self.shared else 1, dims["head_size"])
         self.cache = {
-            f"past_key_values.{layer}.{kind}": np.zeros(shape, np.float32)
+            f"past_key_values.{layer}.{kind}": np.zeros(shape, dims.get("cache_dtype", "float32"))
             for layer in range(dims["n_layer"]) for kind in ("key", "value")
         }
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import onnx
 import pytest
-from onnx import TensorProto, inliner, shape_inference
+from inlined import Inlined
 from runtime import onnxruntime, usability_checker
 
 from mini_omni_export.cli import main
@@ -56,55 +56,31 @@ def folder(tmp_path_factory) -> Path:
     return out
 
 
-class Graph:
-    """A graph without functions, with the type and shape of each value."""
-
-    def __init__(self, path: Path) -> None:
-        model = inliner.inline_local_functions(onnx.load(path))
-        self.model = shape_inference.infer_shapes(model, data_prop=True)
-        graph = self.model.graph
-        self.constants = {tensor.name: tensor for tensor in graph.initializer}
-        known = [*graph.input, *graph.value_info, *graph.output]
-        self.values = {value.name: value.type.tensor_type for value in known}
-
-    def type(self, name: str) -> str:
-        if name in self.constants:
-            number = self.constants[name].data_type
-        else:
-            number = self.values[name].elem_type
-        return TensorProto.DataType.Name(number).lower()
-
-    def shape(self, name: str) -> list[int]:
-        """Dimensions; 0 where it varies."""
-        if name in self.constants:
-            return list(self.constants[name].dims)
-        return [dimension.dim_value for dimension in self.values[name].shape.dim]
-
-    def refusal(self, node: onnx.NodeProto) -> str | None:
-        """Why the provider does not take a node."""
-        limits = RULES["operators"].get(node.op_type) if node.domain == "" else None
-        if limits is None:
-            return "operator"
-        types, first = limits.get("types", FLOATS), node.input[0]
-        if "any" not in types and self.type(first) not in types:
-            return "type"
-        given = dict(enumerate(filter(None, node.input)))
-        if any(given[i] not in self.constants for i in limits.get("constant", ()) if i in given):
-            return "constant"
-        shapes = [self.shape(name) for name in given.values()]
-        if len(shapes[0]) not in limits.get("ranks", range(RULES["largest_rank"] + 1)):
-            return "rank"
-        if max(map(len, shapes)) > RULES["largest_rank"]:
-            return "rank"
-        if max(map(max, filter(None, shapes)), default=0) > RULES["largest_dimension"]:
-            return "dimension"
-        return None
+def refusal(graph: Inlined, node: onnx.NodeProto) -> str | None:
+    """Why the provider does not take a node."""
+    limits = RULES["operators"].get(node.op_type) if node.domain == "" else None
+    if limits is None:
+        return "operator"
+    types, first = limits.get("types", FLOATS), node.input[0]
+    if "any" not in types and graph.type(first) not in types:
+        return "type"
+    given = dict(enumerate(filter(None, node.input)))
+    if any(given[i] not in graph.constants for i in limits.get("constant", ()) if i in given):
+        return "constant"
+    shapes = [graph.shape(name) for name in given.values()]
+    if len(shapes[0]) not in limits.get("ranks", range(RULES["largest_rank"] + 1)):
+        return "rank"
+    if max(map(len, shapes)) > RULES["largest_rank"]:
+        return "rank"
+    if max(map(max, filter(None, shapes)), default=0) > RULES["largest_dimension"]:
+        return "dimension"
+    return None
 
 
 @pytest.mark.parametrize("name", LEFT)
 def test_only_what_is_named_is_left_to_the_cpu(folder, name):
-    graph = Graph(folder / f"{name}.onnx")
-    refused = [(node.op_type, graph.refusal(node)) for node in graph.model.graph.node]
+    graph = Inlined(folder / f"{name}.onnx")
+    refused = [(node.op_type, refusal(graph, node)) for node in graph.model.graph.node]
     left = Counter(f"{operator} {why}" for operator, why in refused if why)
     print(f"{name}: {sum(left.values())} of {len(refused)} are left to the CPU: {dict(left)}")
     assert set(left) == set(LEFT[name])
@@ -112,7 +88,7 @@ def test_only_what_is_named_is_left_to_the_cpu(folder, name):
 
 @pytest.mark.parametrize("name", PARTS)
 def test_a_graph_is_cut_into_as_few_pieces_as_known(folder, name):
-    model = Graph(folder / f"{name}.onnx").model
+    model = Inlined(folder / f"{name}.onnx").model
     found = usability_checker.check_coreml_partitions(model, False, DOCUMENT)
     assert found.num_partitions == PARTS[name]
 

@@ -1,9 +1,11 @@
 //! Where and how to compute: options that every command shares.
 
+use std::path::Path;
+
 use anyhow::Result;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use mini_omni::{EncoderWindow, Kernels, Manifest, Provider, Runtime};
+use mini_omni::{EncoderWindow, Kernels, Manifest, Omni, Provider, Runtime};
 
 use super::terminal::say;
 
@@ -24,6 +26,10 @@ pub struct Compute {
     /// where not given, which `inspect` names. Those that the processor lacks are an error
     #[arg(long, value_name = "NAME", value_parser = kernels_parser())]
     kernels: Option<Kernels>,
+    /// Record the steps of each shape as CUDA graphs and play them again; needs --provider cuda and a
+    /// model of the cuda profile
+    #[arg(long)]
+    cuda_graphs: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -76,11 +82,25 @@ impl Compute {
         if let Some(kernels) = self.kernels {
             runtime = runtime.with_kernels(kernels)?;
         }
+        if self.cuda_graphs {
+            runtime = runtime.with_recording()?;
+        }
         if asked == Provider::Auto {
             say(format_args!("provider: {}", runtime.provider().name()));
         }
         Ok(runtime)
     }
+}
+
+/// Opens a model. Says so where a GPU leaves parts of it to the processor.
+pub fn load(folder: &Path, runtime: &Runtime) -> mini_omni::Result<Omni> {
+    let omni = Omni::load(folder, runtime)?;
+    if runtime.provider() == Provider::Cuda && omni.manifest().profile == "fused" {
+        say(format_args!(
+            "note: this model is of the fused profile, of which CUDA leaves the attention and all products of 8 bits to the processor, copying to and fro; export it with --profile cuda"
+        ));
+    }
+    Ok(omni)
 }
 
 fn kernels_parser() -> impl TypedValueParser<Value = Kernels> {

@@ -21,7 +21,7 @@ pub(super) fn stages_before(
     if let (Some(ours), Some(theirs)) = (known.mel, &read.mel) {
         stages.push(mel_drift(ours, theirs));
     }
-    if let (Some(ours), Some(theirs)) = (known.features, &read.prepared.features) {
+    if let (Some(ours), Some(theirs)) = (known.features, &read.features) {
         stages.push(StageDrift::numbers(
             Stage::Features,
             flat(ours),
@@ -82,10 +82,7 @@ fn ids_drift(stage: Stage, what: &str, ours: &[Vec<i64>], theirs: &[Vec<i64>]) -
 }
 
 pub(super) fn features_drift(known: &Known, read: &ReadQuestion) -> Option<FeaturesDrift> {
-    let (ours, theirs) = (
-        flat(known.features?),
-        flat(read.prepared.features.as_ref()?),
-    );
+    let (ours, theirs) = (flat(known.features?), flat(read.features.as_ref()?));
     let same_size = ours.len() == theirs.len();
     Some(FeaturesDrift {
         max_difference: match same_size {

@@ -219,7 +219,7 @@ impl Search<'_> {
                     let n = mel.ncols() / manifest.mel.frames_per_feature;
                     let known = read.positions.clone().unwrap_or_else(|| all(n));
                     let positions = manifest.merged_window.is_some().then_some(&known);
-                    encoder.encode(mel.view(), features.nrows(), positions)?;
+                    encoder.encode(mel.view(), features.n(), positions)?;
                 }
                 encoder.inside.take()
             }

@@ -151,7 +151,7 @@ pub fn compare(
         manifest: &manifest,
         prompt: &read.prepared.prompt,
         mel: read.mel.as_ref(),
-        features: read.prepared.features.as_ref(),
+        features: read.features.as_ref(),
         steps: read.prepared.steps,
     };
     let pass = reference.pass(&read, protocol, known.steps, &kept)?;

@@ -12,7 +12,7 @@ use crate::decoding::generation::{HeadLogits, Step};
 use crate::engine::front_end::Prepared;
 use crate::engine::{Answer, Batch, FrameSink, Joining, Length, Prefill, Sink, Writer};
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::{Decoder, KvCache, Positions};
+use crate::graph::{Decoder, Features, KvCache, Positions};
 use crate::model::manifest::Manifest;
 use crate::model::tokenizer::Tokenizer;
 use crate::omni::Omni;
@@ -23,6 +23,8 @@ pub(crate) struct ReadQuestion {
     pub prepared: Prepared,
     /// What the encoder heard of a spoken one.
     pub mel: Option<Array2<f32>>,
+    /// [n_features, n_embd]: what the encoder said of it.
+    pub features: Option<Array2<f32>>,
     /// The encoder's positions, where its model has a merged window.
     pub positions: Option<Positions>,
     /// One row: all of the prompt but its marks.
@@ -42,12 +44,15 @@ impl ReadQuestion {
             }
             Question::Text(_) => (None, None),
         };
+        let features = prepared.features.as_ref().map(Features::to_host);
+        let features = features.transpose()?;
         let mut prefill = Prefill::new(&omni.decoder, prepared, None)?;
         while !prefill.advance(&mut omni.decoder, usize::MAX, &sink)? {}
         let (prepared, cache) = prefill.finish();
         Ok(ReadQuestion {
             prepared,
             mel,
+            features,
             positions,
             cache,
         })

@@ -85,6 +85,23 @@ pub struct HeadLogits<'l> {
     pub audio: Option<&'l [f32]>,
 }
 
+/// What one answer goes on from at a step.
+#[derive(Debug, Clone, Copy)]
+pub enum Said<'l> {
+    /// Logits, to choose from.
+    Logits(HeadLogits<'l>),
+    /// The likeliest ids, chosen among [`Generation::limits`].
+    Ids(HeadIds<'l>),
+}
+
+/// The likeliest ids of the heads of one answer; `None` where a head was not needed.
+#[derive(Debug, Clone, Copy)]
+pub struct HeadIds<'l> {
+    pub text: Option<i64>,
+    /// [audio streams].
+    pub audio: Option<&'l [i64]>,
+}
+
 /// What came of a step.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -222,13 +239,36 @@ impl Generation {
         Outcome::Kept(step)
     }
 
-    /// The step that the logits say that [`Generation::heads`] asked for.
-    pub fn choose(&mut self, logits: &HeadLogits) -> Step {
+    /// The ids that may be chosen: so many of the first text ids, and of the first audio ids.
+    pub fn limits(&self) -> (usize, usize) {
         // Special ids follow the plain ones; a forced answer chooses among the plain ones.
-        let (words, codes) = match self.forced {
+        match self.forced {
             Some(_) => (self.ids.eot as usize, self.ids.eoa as usize),
             None => (self.ids.text_vocab_size, self.ids.audio_vocab_size),
+        }
+    }
+
+    /// Whether the likeliest ids are all that it needs.
+    pub fn is_greedy(&self) -> bool {
+        self.text_sampler.is_greedy()
+    }
+
+    /// The step that the heads say that [`Generation::heads`] asked for.
+    pub fn choose(&mut self, said: &Said) -> Step {
+        let (audio, text) = match said {
+            Said::Ids(ids) => (ids.audio.unwrap_or_default().to_vec(), ids.text),
+            Said::Logits(logits) => self.sample(logits),
         };
+        let text = match (text, self.forced) {
+            (Some(_), Some(forced)) if self.steps >= forced.text_steps => self.ids.eot,
+            (Some(text), _) => text,
+            (None, _) => self.ids.pad_t,
+        };
+        Step { audio, text }
+    }
+
+    fn sample(&mut self, logits: &HeadLogits) -> (Vec<i64>, Option<i64>) {
+        let (words, codes) = self.limits();
         let audio = logits.audio.map_or_else(Vec::new, |logits| {
             self.audio_samplers
                 .iter_mut()
@@ -236,12 +276,11 @@ impl Generation {
                 .map(|(sampler, logits)| sampler.sample(&logits[..codes]) as i64)
                 .collect()
         });
-        let text = match (logits.text, self.forced) {
-            (Some(_), Some(forced)) if self.steps >= forced.text_steps => self.ids.eot,
-            (Some(logits), _) => self.text_sampler.sample(&logits[..words]) as i64,
-            (None, _) => self.ids.pad_t,
-        };
-        Step { audio, text }
+        let sampler = &mut self.text_sampler;
+        let text = logits
+            .text
+            .map(|logits| sampler.sample(&logits[..words]) as i64);
+        (audio, text)
     }
 
     fn stops(&self, step: &Step) -> Option<Ended> {
@@ -297,39 +336,39 @@ mod tests {
         logits
     }
 
-    fn said(generation: &mut Generation, text_id: usize, last: usize) -> Outcome {
+    fn next(generation: &mut Generation, text_id: usize, last: usize) -> Outcome {
         let (t, a) = (text(text_id), audio(last));
         let heads = generation.heads();
-        let step = generation.choose(&HeadLogits {
+        let step = generation.choose(&Said::Logits(HeadLogits {
             text: heads.text_row.map(|_| &t[..]),
             audio: heads.audio_row.map(|_| &a[..]),
-        });
+        }));
         generation.take(step)
     }
 
     #[test]
     fn the_first_step_is_kept_whatever_it_says() {
         let mut generation = generation(Task::A1A2, 9);
-        assert!(matches!(said(&mut generation, 16, 6), Outcome::Kept(_)));
+        assert!(matches!(next(&mut generation, 16, 6), Outcome::Kept(_)));
         assert_eq!(
             generation.heads().text_row,
             Some(0),
             "an eot in the first step is not acted on"
         );
-        assert_eq!(said(&mut generation, 1, 6), Outcome::Ended(Ended::Eoa));
+        assert_eq!(next(&mut generation, 1, 6), Outcome::Ended(Ended::Eoa));
     }
 
     #[test]
     fn after_eot_the_text_is_padding_and_the_text_row_leaves() {
         let mut generation = generation(Task::A1A2_BATCH, 9);
-        said(&mut generation, 1, 1);
+        next(&mut generation, 1, 1);
         assert_eq!(
             (generation.rows(), generation.heads().text_row),
             (2, Some(1))
         );
-        said(&mut generation, 16, 1);
+        next(&mut generation, 16, 1);
         assert_eq!((generation.rows(), generation.heads().text_row), (1, None));
-        let Outcome::Kept(step) = said(&mut generation, 1, 2) else {
+        let Outcome::Kept(step) = next(&mut generation, 1, 2) else {
             panic!("kept")
         };
         assert_eq!(step.text, 17);
@@ -338,7 +377,7 @@ mod tests {
     #[test]
     fn rows_are_fed_the_same_text_and_their_own_audio() {
         let mut generation = generation(Task::A1A2_BATCH, 9);
-        said(&mut generation, 3, 5);
+        next(&mut generation, 3, 5);
         let mut column = [0; 8];
         generation.feed(0, &mut column);
         assert_eq!(column, [0, 1, 2, 3, 4, 5, 5, 3]);
@@ -349,17 +388,17 @@ mod tests {
     #[test]
     fn a_text_task_stops_at_eot_and_leaves_it_out() {
         let mut generation = generation(Task::T1T2, 9);
-        said(&mut generation, 3, 0);
-        assert_eq!(said(&mut generation, 16, 0), Outcome::Ended(Ended::Eot));
+        next(&mut generation, 3, 0);
+        assert_eq!(next(&mut generation, 16, 0), Outcome::Ended(Ended::Eot));
         assert_eq!(generation.steps(), 1);
     }
 
     #[test]
     fn the_limit_counts_kept_steps() {
         let mut generation = generation(Task::T1T2, 2);
-        said(&mut generation, 3, 0);
+        next(&mut generation, 3, 0);
         assert_eq!(generation.limit(), None);
-        said(&mut generation, 3, 0);
+        next(&mut generation, 3, 0);
         assert_eq!(generation.limit(), Some(Ended::Limit));
     }
 
@@ -369,7 +408,7 @@ mod tests {
             generation(Task::A1A2_BATCH, 4).forced(Some(ForcedLength { text_steps: 2 }));
         for step in 0..4 {
             assert_eq!(generation.limit(), None);
-            let Outcome::Kept(said) = said(&mut generation, 16, 6) else {
+            let Outcome::Kept(said) = next(&mut generation, 16, 6) else {
                 panic!("step {step} is kept")
             };
             assert!(said.audio.iter().all(|&id| id < 6), "no special id");
@@ -382,12 +421,12 @@ mod tests {
     fn a_text_that_is_nothing_but_padding_ends() {
         let mut generation = generation(Task::A1T1, 2000);
         for _ in 0..MOST_PADDING - 1 {
-            said(&mut generation, 17, 0);
+            next(&mut generation, 17, 0);
         }
-        said(&mut generation, 3, 0);
+        next(&mut generation, 3, 0);
         for _ in 0..MOST_PADDING {
             assert_eq!(generation.limit(), None, "a word began the count anew");
-            said(&mut generation, 17, 0);
+            next(&mut generation, 17, 0);
         }
         assert_eq!(generation.limit(), Some(Ended::Padding));
     }
@@ -395,10 +434,10 @@ mod tests {
     #[test]
     fn an_answer_whose_audio_failed_ends_with_its_text() {
         let mut generation = generation(Task::A1A2, 9);
-        said(&mut generation, 3, 1);
+        next(&mut generation, 3, 1);
         generation.audio_failed();
         assert_eq!(generation.limit(), None);
-        said(&mut generation, 16, 1);
+        next(&mut generation, 16, 1);
         assert_eq!(generation.limit(), Some(Ended::BadAudioId));
     }
 }

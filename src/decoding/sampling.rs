@@ -72,6 +72,11 @@ impl Sampler {
         }
     }
 
+    /// Whether it always takes the likeliest id.
+    pub fn is_greedy(&self) -> bool {
+        self.config.is_greedy()
+    }
+
     /// The id chosen from `logits`, one a vocabulary entry. NaN never wins, an infinite logit always
     /// does, and logits with nothing above minus infinity give id 0.
     pub fn sample(&mut self, logits: &[f32]) -> usize {
@@ -195,6 +200,15 @@ pub(crate) fn argmax(logits: &[f32]) -> usize {
     }
     let within = logits.iter().skip(at).position(|&logit| logit == best);
     at + within.unwrap_or(0)
+}
+
+/// Whether none is infinite or not a number. Without a branch, so that it runs in vector registers.
+pub(crate) fn all_finite(logits: &[f32]) -> bool {
+    const EXPONENT: u32 = 0x7f80_0000;
+    let bad = |x: &f32| u32::from(x.to_bits() & EXPONENT == EXPONENT);
+    logits
+        .chunks(1024)
+        .all(|chunk| chunk.iter().map(bad).fold(0, |any, bad| any | bad) == 0)
 }
 
 #[cfg(test)]
@@ -383,5 +397,18 @@ mod tests {
         };
         assert_eq!(run(0), run(0));
         assert_ne!(run(0), run(1));
+    }
+
+    #[test]
+    fn what_is_no_number_is_found_wherever_it_is() {
+        let mut logits = vec![1.0; 5000];
+        assert!(all_finite(&logits) && all_finite(&[f32::MAX, f32::MIN_POSITIVE, 0.0]));
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for at in [0, 1023, 1024, 4999] {
+                logits[at] = bad;
+                assert!(!all_finite(&logits));
+                logits[at] = 1.0;
+            }
+        }
     }
 }

@@ -15,9 +15,9 @@ use super::capacity::capacity;
 use super::memory::Reading;
 use super::writer::Writer;
 use crate::ask::{Millis, millis};
-use crate::decoding::generation::{HeadLogits, Heads, Step};
+use crate::decoding::generation::{HeadIds, HeadLogits, Heads, Said, Step};
 use crate::error::{Error, Result};
-use crate::graph::{Call, Decoder, DecoderRows, KvCache, Logits};
+use crate::graph::{Call, Decoder, DecoderRows, Ids, KvCache, Limits, Logits};
 
 /// Answers being written.
 pub(crate) struct Batch<'a> {
@@ -125,8 +125,17 @@ impl<'a> Batch<'a> {
         let Some(mut rows) = self.arranged(decoder)? else {
             return Ok(());
         };
-        let logits = decoder.run(&mut rows, self.call())?;
-        let ended = self.accept(&logits, millis(start.elapsed()));
+        decoder.run(&mut rows, self.call())?;
+        let ended = match self.slots.iter().all(Slot::is_greedy) {
+            true => {
+                let ids = decoder.likeliest(&mut rows, &self.limits())?;
+                self.accept(HeardHeads::Ids(&ids), millis(start.elapsed()))
+            }
+            false => {
+                let logits = decoder.logits(&mut rows)?;
+                self.accept(HeardHeads::Logits(&logits), millis(start.elapsed()))
+            }
+        };
         self.rows = Some(rows);
         self.finish(ended);
         Ok(())
@@ -147,7 +156,8 @@ impl<'a> Batch<'a> {
             audio_rows: &self.audio_rows,
         };
         let rows = self.rows.insert(rows);
-        let logits = decoder.run(rows, call)?;
+        decoder.run(rows, call)?;
+        let logits = decoder.logits(rows)?;
         Ok(Some(HeadLogits {
             text: (!self.text_rows.is_empty()).then_some(logits.text),
             audio: (!self.audio_rows.is_empty()).then_some(logits.audio),
@@ -290,20 +300,43 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Gives each answer the logits of its heads; those that ended. `took`: the pass.
-    fn accept(&mut self, logits: &Logits, took: Millis) -> Vec<Slot<'a>> {
-        let mut text = heads(logits.text, self.text_rows.len());
-        let mut audio = heads(logits.audio, self.audio_rows.len());
+    /// What each head of the next step may choose from.
+    fn limits(&self) -> Limits {
+        let mut limits = Limits::default();
+        for slot in &self.slots {
+            let (heads, (words, codes)) = (slot.heads(), slot.writer.generation.limits());
+            limits.text.extend(heads.text_row.map(|_| words as i64));
+            limits.audio.extend(heads.audio_row.map(|_| codes as i64));
+        }
+        if self.partner.is_some() {
+            complete_pair(&mut limits.text);
+            complete_pair(&mut limits.audio);
+        }
+        limits
+    }
+
+    /// Gives each answer what its heads said; those that ended. `took`: the pass.
+    fn accept(&mut self, said: HeardHeads, took: Millis) -> Vec<Slot<'a>> {
+        let (mut text, mut audio) = (0.., 0..);
+        let (n_text, n_audio) = (self.text_rows.len(), self.audio_rows.len());
         let streams = self.streams;
         let ended = self.slots.extract_if(.., |slot| {
             let wanted = slot.heads();
-            let logits = HeadLogits {
-                text: wanted.text_row.and_then(|_| text.next()),
-                audio: wanted.audio_row.and_then(|_| audio.next()),
+            let text = wanted.text_row.and_then(|_| text.next());
+            let audio = wanted.audio_row.and_then(|_| audio.next());
+            let said = match said {
+                HeardHeads::Ids(ids) => Said::Ids(HeadIds {
+                    text: text.map(|at| ids.text[at]),
+                    audio: audio.map(|at| part(&ids.audio, at, n_audio)),
+                }),
+                HeardHeads::Logits(logits) => Said::Logits(HeadLogits {
+                    text: text.map(|at| part(logits.text, at, n_text)),
+                    audio: audio.map(|at| part(logits.audio, at, n_audio)),
+                }),
             };
             slot.writer.sink().time(|timings| timings.steps.push(took));
             slot.note_reading(streams);
-            match slot.writer.choose(&logits) {
+            match slot.writer.choose(&said) {
                 Some(step) => !slot.take(step, streams),
                 None => true,
             }
@@ -312,10 +345,22 @@ impl<'a> Batch<'a> {
     }
 }
 
+/// What all heads of a step said.
+#[derive(Clone, Copy)]
+enum HeardHeads<'h> {
+    Ids(&'h Ids),
+    Logits(&'h Logits<'h>),
+}
+
 impl Slot<'_> {
     /// Rows of its next step.
     fn n_rows(&self) -> usize {
         self.writer.generation.rows()
+    }
+
+    /// Whether it goes on from the likeliest ids.
+    fn is_greedy(&self) -> bool {
+        self.writer.generation.is_greedy()
     }
 
     /// Heads of its next step.
@@ -356,7 +401,8 @@ fn complete_pair(heads: &mut Vec<i64>) {
     }
 }
 
-/// The logits of each of `n` heads.
-fn heads(logits: &[f32], n: usize) -> impl Iterator<Item = &[f32]> {
-    logits.chunks_exact((logits.len() / n.max(1)).max(1))
+/// What belongs to one of `n` heads.
+fn part<T>(of_all: &[T], at: usize, n: usize) -> &[T] {
+    let size = of_all.len() / n.max(1);
+    &of_all[at * size..(at + 1) * size]
 }

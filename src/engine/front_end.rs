@@ -18,7 +18,7 @@ use crate::decoding::generation::Ended;
 use crate::decoding::prompt::Prompt;
 use crate::decoding::task::Source;
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::{Encoder, Positions, Vad};
+use crate::graph::{Encoder, Features, Positions, Vad};
 use crate::hearing::{self, Speech};
 use crate::model::manifest::{Manifest, MelDims};
 use crate::model::tokenizer::Tokenizer;
@@ -36,8 +36,8 @@ pub(crate) struct FrontEnd {
 /// A question, ready for the decoder.
 pub(crate) struct Prepared {
     pub prompt: Prompt,
-    /// [n_features, n_embd] of a spoken question.
-    pub features: Option<Array2<f32>>,
+    /// Of a spoken question.
+    pub features: Option<Features>,
     /// Most steps of the answer: what the options and the model's length leave.
     pub steps: usize,
 }
@@ -112,7 +112,7 @@ impl FrontEnd {
         };
         let window = EncoderWindow::of(options.window, &self.manifest)?;
         let features = self.features(&pcm.samples()[part], window, sink)?;
-        let prompt = Prompt::from_audio(&options.task, &self.manifest.ids, features.nrows());
+        let prompt = Prompt::from_audio(&options.task, &self.manifest.ids, features.n());
         let steps = steps_allowed(&self.manifest, &prompt, options, past)?;
         Ok(Some(Prepared {
             prompt,
@@ -181,7 +181,7 @@ impl FrontEnd {
         samples: &[f32],
         window: EncoderWindow,
         sink: &Sink,
-    ) -> Result<Array2<f32>> {
+    ) -> Result<Features> {
         let start = Instant::now();
         let clip = self.clip(samples.len());
         let window = self.window(clip, window);

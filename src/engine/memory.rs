@@ -6,9 +6,7 @@
 
 use std::sync::Arc;
 
-use ndarray::Array2;
-
-use crate::graph::KvCache;
+use crate::graph::{Features, KvCache};
 
 /// A conversation's row of the cache, from its first question to where its last answer ended.
 ///
@@ -32,8 +30,8 @@ pub(crate) struct Kept {
 pub(crate) struct Turn {
     /// [streams][columns]: the prompt without its mark.
     pub question: Vec<Vec<i64>>,
-    /// [n_features, n_embd] of a spoken question.
-    pub features: Option<Array2<f32>>,
+    /// Of a spoken question.
+    pub features: Option<Features>,
     /// [columns × streams]: the mark, then the ids that were fed back.
     pub answer: Vec<i64>,
 }
@@ -94,11 +92,7 @@ impl Memory {
 
 impl Reading {
     /// Begins behind `before` with a question.
-    pub fn new(
-        before: Vec<Kept>,
-        question: Vec<Vec<i64>>,
-        features: Option<Array2<f32>>,
-    ) -> Reading {
+    pub fn new(before: Vec<Kept>, question: Vec<Vec<i64>>, features: Option<Features>) -> Reading {
         let turn = Turn {
             question,
             features,

@@ -11,8 +11,6 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ndarray::{Array2, s};
-
 use super::capacity::capacity;
 use super::front_end::Prepared;
 use super::memory::{Kept, Memory, Turn};
@@ -20,7 +18,7 @@ use super::sink::Sink;
 use crate::ask::millis;
 use crate::decoding::prompt::FEATURES_START;
 use crate::error::Result;
-use crate::graph::{Call, Decoder, DecoderRows, KvCache};
+use crate::graph::{Call, Decoder, DecoderRows, Features, Heard, KvCache};
 
 /// A prompt being read.
 pub(crate) struct Prefill {
@@ -52,7 +50,7 @@ impl Prefill {
         let (cache, again) = match (row, memory) {
             (Some(row), _) => {
                 let mut cache = decoder.gather(&[(row, 0)], capacity.max(row.length(0)))?;
-                cache.truncate(0, past);
+                decoder.forget(&mut cache, past)?;
                 (cache, VecDeque::new())
             }
             (None, memory) => {
@@ -89,7 +87,7 @@ impl Prefill {
         if end == length && self.again.pop_front().is_some() {
             self.read = 0;
             let position = self.rows.cache.length(0) - spare;
-            self.rows.cache.truncate(0, position);
+            decoder.forget(&mut self.rows.cache, position)?;
         }
         sink.time(|timings| timings.prefill += millis(start.elapsed()));
         Ok(done)
@@ -106,7 +104,7 @@ fn read(
     decoder: &mut Decoder,
     rows: &mut DecoderRows,
     ids: &[Vec<i64>],
-    features: Option<&Array2<f32>>,
+    features: Option<&Features>,
     range: Range<usize>,
 ) -> Result<()> {
     let piece: Vec<i64> = ids
@@ -115,20 +113,22 @@ fn read(
         .copied()
         .collect();
     // The features that fall into this piece, and where in it they start.
-    let n_features = features.map_or(0, Array2::nrows);
+    let n_features = features.map_or(0, Features::n);
     let first = range.start.max(FEATURES_START);
     let last = range.end.min(FEATURES_START + n_features);
     let call = Call {
         ids: &piece,
         seq: range.len(),
-        features: features.filter(|_| first < last).map(|features| {
-            let rows = first - FEATURES_START..last - FEATURES_START;
-            (first - range.start, features.slice(s![rows, ..]))
+        features: features.filter(|_| first < last).map(|features| Heard {
+            features,
+            first: first - FEATURES_START,
+            n: last - first,
+            start: first - range.start,
         }),
         text_rows: &[],
         audio_rows: &[],
     };
-    decoder.run(rows, call).map(drop)
+    decoder.run(rows, call)
 }
 
 /// The question of a turn, then its answer, as far as they are remembered.
@@ -165,7 +165,7 @@ fn parts(kept: &Kept) -> impl Iterator<Item = Part> + use<> {
 }
 
 impl Part {
-    fn features(&self) -> Option<&Array2<f32>> {
+    fn features(&self) -> Option<&Features> {
         self.spoken.as_ref()?.features.as_ref()
     }
 }

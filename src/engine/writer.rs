@@ -9,8 +9,10 @@ use super::codec_queue::{CodecQueue, StreamId};
 use super::sink::Sink;
 use crate::ask::{Event, Options};
 use crate::decoding::delay::{DelayPattern, Frame};
-use crate::decoding::generation::{Generation, HeadLogits, Outcome, Step};
+use crate::decoding::generation::{Generation, Outcome, Said, Step};
+use crate::decoding::sampling::all_finite;
 use crate::error::{Error, ErrorKind};
+use crate::graph::NOT_FINITE;
 use crate::model::manifest::Manifest;
 use crate::model::tokenizer::{TextStream, Tokenizer};
 use crate::trace::Trace;
@@ -93,11 +95,10 @@ impl<'a> Writer<'a> {
         self.options.task.audio_row.unwrap_or(0)
     }
 
-    /// The ids that the logits say; `None`, and an error at the end, if they say nothing.
-    pub fn choose(&mut self, logits: &HeadLogits) -> Option<Step> {
-        let finite = |logits: Option<&[f32]>| logits.is_none_or(all_finite);
-        if finite(logits.text) && finite(logits.audio) {
-            return Some(self.generation.choose(logits));
+    /// The ids that the heads say; `None`, and an error at the end, if they say nothing.
+    pub fn choose(&mut self, said: &Said) -> Option<Step> {
+        if says_something(said) {
+            return Some(self.generation.choose(said));
         }
         let step = self.generation.steps();
         let sentence = format!(
@@ -187,29 +188,15 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// Whether none is infinite or not a number. Without a branch, so that it runs in vector registers.
-fn all_finite(logits: &[f32]) -> bool {
-    const EXPONENT: u32 = 0x7f80_0000;
-    let bad = |x: &f32| u32::from(x.to_bits() & EXPONENT == EXPONENT);
-    logits
-        .chunks(1024)
-        .all(|chunk| chunk.iter().map(bad).fold(0, |any, bad| any | bad) == 0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_no_number_is_found_wherever_it_is() {
-        let mut logits = vec![1.0; 5000];
-        assert!(all_finite(&logits) && all_finite(&[f32::MAX, f32::MIN_POSITIVE, 0.0]));
-        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-            for at in [0, 1023, 1024, 4999] {
-                logits[at] = bad;
-                assert!(!all_finite(&logits));
-                logits[at] = 1.0;
-            }
+/// Whether all logits were finite numbers.
+fn says_something(said: &Said) -> bool {
+    match said {
+        Said::Logits(logits) => {
+            logits.text.is_none_or(all_finite) && logits.audio.is_none_or(all_finite)
+        }
+        Said::Ids(ids) => {
+            let audio = ids.audio.unwrap_or_default();
+            !ids.text.iter().chain(audio).any(|&id| id == NOT_FINITE)
         }
     }
 }

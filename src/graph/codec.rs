@@ -2,16 +2,19 @@
 //!
 //! The graph is stateful: every convolution keeps its last inputs and delays its output instead of
 //! looking ahead, so any cutting into chunks gives the same samples as the whole. Its output lags by
-//! `delay_samples`; feeding a few frames past the end pushes the rest out.
+//! `delay_samples`; feeding a few frames past the end pushes the rest out. What it remembers stays
+//! where the graph left it; codes and noise go in, sound comes out.
 
 use std::path::Path;
 
-use ort::session::{Session, SessionInputValue};
+use ort::session::{IoBinding, Session};
 use ort::value::Tensor;
 
 use super::inside::Inside;
+use super::mover::taken_out;
+use super::place::{Input, Place, What};
 use super::runtime::Runtime;
-use super::session::{self, SessionOptions, zeros};
+use super::session::{self, SessionOptions};
 use crate::decoding::delay::{Codes, Frame};
 use crate::decoding::noise::Noise;
 use crate::error::{Error, Result};
@@ -24,6 +27,7 @@ const UNKNOWN_FRAMES: i64 = 1 << 31;
 /// The codec's decoder graph.
 pub struct CodecDecoder {
     session: Session,
+    place: Place,
     dims: CodecDims,
     state: Vec<TensorSpec>,
     /// What it was opened to hand out.
@@ -59,6 +63,7 @@ impl CodecDecoder {
             threads,
             spin: threads > 1,
             arena: true,
+            replayed: false,
         };
         let spec = &manifest.graphs.codec_decoder;
         let state = spec
@@ -69,6 +74,7 @@ impl CodecDecoder {
             .collect();
         Ok(CodecDecoder {
             session: session::open(runtime, (folder, spec), options, names)?,
+            place: runtime.place(),
             inside: Inside::of(names),
             dims: manifest.codec.clone(),
             state,
@@ -80,7 +86,10 @@ impl CodecDecoder {
         let tensors = self
             .state
             .iter()
-            .map(|spec| zeros(&fixed_shape(spec)?))
+            .map(|spec| {
+                let zeros = Input::zeros(&self.place, &self.session, &fixed_shape(spec)?)?;
+                Ok(zeros.into_bound())
+            })
             .collect::<ort::Result<_>>();
         Ok(CodecState {
             tensors: tensors.map_err(failed)?,
@@ -123,18 +132,13 @@ impl CodecDecoder {
             return Ok(Vec::new());
         }
         let before = state.frames;
-        let mut inputs = self.code_inputs(frames)?;
-        inputs.extend(self.noise_inputs(state, frames.len())?);
-        inputs.push(("frames_before".into(), scalar(before as i64)?.into()));
-        inputs.push(("clip_frames".into(), scalar(clip)?.into()));
-        for (spec, tensor) in self.state.iter().zip(&state.tensors) {
-            inputs.push((spec.name.clone(), tensor.into()));
-        }
-        let mut outputs = self.session.run(inputs)?;
+        let binding = self.bind(state, frames, clip)?;
+        let mut outputs = self.session.run_binding(&binding)?;
         self.inside.keep(&outputs);
         let (shape, pcm) = session::output(&outputs, "pcm")?.try_extract_tensor::<f32>()?;
         let samples = frames.len() * self.dims.samples_per_frame;
         session::hold_shape("pcm", shape, &[1, samples])?;
+        self.place.note_read(What::Sound, size_of_val(pcm));
         // Samples before the clip's first are the delay line filling up.
         let early = self
             .dims
@@ -143,11 +147,7 @@ impl CodecDecoder {
         let pcm = pcm[early.min(pcm.len())..].to_vec();
         let mut next = Vec::with_capacity(self.state.len());
         for spec in &self.state {
-            let name = spec.name.replacen(STATE_IN, STATE_OUT, 1);
-            let value = outputs
-                .remove(&name)
-                .ok_or_else(|| ort::Error::new(format!("no output {name}")))?;
-            next.push(value.downcast()?);
+            next.push(taken_out(&mut outputs, &name_out(spec))?.downcast()?);
         }
         drop(outputs);
         state.tensors = next;
@@ -155,44 +155,54 @@ impl CodecDecoder {
         Ok(pcm)
     }
 
-    fn code_inputs(
-        &self,
-        frames: &[Frame],
-    ) -> ort::Result<Vec<(String, SessionInputValue<'static>)>> {
-        let codes = Codes::of(frames, &self.dims.levels, self.dims.level_strides.len());
-        codes
-            .levels
-            .into_iter()
-            .enumerate()
-            .map(|(level, codes)| {
-                Ok((
-                    format!("codes_{level}"),
-                    Tensor::from_array(([1, codes.len()], codes))?.into(),
-                ))
-            })
-            .collect()
+    fn bind(&self, state: &CodecState, frames: &[Frame], clip: i64) -> ort::Result<IoBinding> {
+        let mut binding = self.session.create_binding()?;
+        self.bind_codes(&mut binding, frames)?;
+        self.bind_noise(&mut binding, state, frames.len())?;
+        let place = &self.place;
+        place.bind(&mut binding, "frames_before", &scalar(state.frames as i64)?)?;
+        place.bind(&mut binding, "clip_frames", &scalar(clip)?)?;
+        binding.bind_output_to_device("pcm", &Place::host_info()?)?;
+        let info = place.info()?;
+        for (spec, tensor) in self.state.iter().zip(&state.tensors) {
+            binding.bind_input(&spec.name, tensor)?;
+            binding.bind_output_to_device(name_out(spec), &info)?;
+        }
+        self.inside.bind(&mut binding)?;
+        Ok(binding)
     }
 
-    fn noise_inputs(
+    fn bind_codes(&self, binding: &mut IoBinding, frames: &[Frame]) -> ort::Result<()> {
+        let codes = Codes::of(frames, &self.dims.levels, self.dims.level_strides.len());
+        for (level, codes) in codes.levels.into_iter().enumerate() {
+            let codes = Tensor::from_array(([1, codes.len()], codes))?;
+            self.place
+                .bind(binding, &format!("codes_{level}"), &codes)?;
+        }
+        Ok(())
+    }
+
+    fn bind_noise(
         &self,
+        binding: &mut IoBinding,
         state: &CodecState,
         frames: usize,
-    ) -> ort::Result<Vec<(String, SessionInputValue<'static>)>> {
-        self.dims
-            .noise
-            .iter()
-            .enumerate()
-            .map(|(block, dims)| {
-                let mut draws = vec![0.0; frames * dims.per_frame];
-                let start = (state.frames * dims.per_frame) as i64 - dims.delay as i64;
-                state.noise.fill(block, start, &mut draws);
-                Ok((
-                    format!("noise_{block}"),
-                    Tensor::from_array(([1, 1, draws.len()], draws))?.into(),
-                ))
-            })
-            .collect()
+    ) -> ort::Result<()> {
+        for (block, dims) in self.dims.noise.iter().enumerate() {
+            let mut draws = vec![0.0; frames * dims.per_frame];
+            let start = (state.frames * dims.per_frame) as i64 - dims.delay as i64;
+            state.noise.fill(block, start, &mut draws);
+            let draws = Tensor::from_array(([1, 1, draws.len()], draws))?;
+            self.place
+                .bind(binding, &format!("noise_{block}"), &draws)?;
+        }
+        Ok(())
     }
+}
+
+/// What a remembered input is called when it comes out.
+fn name_out(spec: &TensorSpec) -> String {
+    spec.name.replacen(STATE_IN, STATE_OUT, 1)
 }
 
 fn fixed_shape(spec: &TensorSpec) -> ort::Result<Vec<usize>> {

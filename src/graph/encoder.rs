@@ -2,11 +2,14 @@
 
 use std::path::Path;
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::ArrayView2;
 use ort::session::Session;
-use ort::value::{Tensor, TensorRef};
+use ort::value::Tensor;
 
+use super::features::Features;
 use super::inside::Inside;
+use super::mover::taken_out;
+use super::place::{Element, Place};
 use super::runtime::Runtime;
 use super::session::{self, SessionOptions};
 use crate::error::Result;
@@ -26,6 +29,7 @@ pub struct Positions {
 /// The encoder graph.
 pub struct Encoder {
     session: Session,
+    place: Place,
     frames_per_feature: usize,
     n_embd: usize,
     /// What it was opened to hand out.
@@ -49,9 +53,11 @@ impl Encoder {
             threads: runtime.threads(),
             spin: false,
             arena: false,
+            replayed: false,
         };
         Ok(Encoder {
             session: session::open(runtime, (folder, &manifest.graphs.encoder), options, names)?,
+            place: runtime.place(),
             inside: Inside::of(names),
             frames_per_feature: manifest.mel.frames_per_feature,
             n_embd: manifest.decoder.n_embd,
@@ -65,7 +71,7 @@ impl Encoder {
         mel: ArrayView2<f32>,
         n_features: usize,
         positions: Option<&Positions>,
-    ) -> Result<Array2<f32>> {
+    ) -> Result<Features> {
         debug_assert!(n_features <= mel.ncols() / self.frames_per_feature);
         self.run(mel, n_features, positions)
             .map_err(|source| session::failed("encoder", source))
@@ -76,28 +82,29 @@ impl Encoder {
         mel: ArrayView2<f32>,
         n_features: usize,
         positions: Option<&Positions>,
-    ) -> ort::Result<Array2<f32>> {
+    ) -> ort::Result<Features> {
         let mel = mel.insert_axis(ndarray::Axis(0));
-        let mel = mel.as_standard_layout();
-        let mut inputs = ort::inputs! {
-            "mel" => TensorRef::from_array_view(mel.view())?,
-            "n_features" => Tensor::from_array(([1], vec![n_features as i64]))?,
-        };
+        let mel = Tensor::from_array(mel.as_standard_layout().into_owned())?;
+        let mut binding = self.session.create_binding()?;
+        let place = &self.place;
+        place.bind(&mut binding, "mel", &mel)?;
+        place.bind(&mut binding, "n_features", &row(&[n_features as i64])?)?;
         if let Some(positions) = positions {
-            let (rows, kept) = (&positions.rows[..], &positions.kept[..]);
-            let counts = &positions.log_counts[..];
-            inputs.extend(ort::inputs! {
-                "rows" => TensorRef::from_array_view(([rows.len()], rows))?,
-                "kept" => TensorRef::from_array_view(([kept.len()], kept))?,
-                "log_counts" => TensorRef::from_array_view(([counts.len()], counts))?,
-            });
+            place.bind(&mut binding, "rows", &row(&positions.rows)?)?;
+            place.bind(&mut binding, "kept", &row(&positions.kept)?)?;
+            place.bind(&mut binding, "log_counts", &row(&positions.log_counts)?)?;
         }
-        let outputs = self.session.run(inputs)?;
-        self.inside.keep(&outputs);
         let name = "audio_features";
-        let (shape, values) = session::output(&outputs, name)?.try_extract_tensor::<f32>()?;
-        session::hold_shape(name, shape, &[n_features, self.n_embd])?;
-        Array2::from_shape_vec((n_features, self.n_embd), values.to_vec())
-            .map_err(|e| ort::Error::new(e.to_string()))
+        binding.bind_output_to_device(name, &self.place.info()?)?;
+        self.inside.bind(&mut binding)?;
+        let mut outputs = self.session.run_binding(&binding)?;
+        self.inside.keep(&outputs);
+        let features: Tensor<f32> = taken_out(&mut outputs, name)?.downcast()?;
+        session::hold_shape(name, features.shape(), &[n_features, self.n_embd])?;
+        Ok(Features::new(features, &self.place))
     }
+}
+
+fn row<T: Element>(values: &[T]) -> ort::Result<Tensor<T>> {
+    Tensor::from_array(([values.len()], values.to_vec()))
 }

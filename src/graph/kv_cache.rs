@@ -6,9 +6,15 @@
 //! in front of them is masked filler, at least one position, so that no tensor is ever empty. In both
 //! every row has its own length, rows come and go by [`KvCache::gather`] alone, and a row can forget
 //! its last positions.
+//!
+//! On the host rows are copied as slices. On a device, and in fp16, a [`Mover`] copies them where they
+//! are.
 
-use ort::value::Tensor;
+use std::sync::Arc;
 
+use ort::value::DynTensor;
+
+use super::mover::{Mover, Taken};
 use super::session::zeros;
 use crate::model::manifest::{DecoderDims, KvLayout};
 
@@ -16,12 +22,14 @@ use crate::model::manifest::{DecoderDims, KvLayout};
 pub struct KvCache {
     pub(super) layout: KvLayout,
     /// Keys then values of each layer, [rows, n_kv_head, positions, head_size].
-    pub(super) tensors: Vec<Tensor<f32>>,
+    pub(super) tensors: Vec<DynTensor>,
     /// Positions read, one a row.
     pub(super) lengths: Vec<usize>,
     n_kv_head: usize,
     head_size: usize,
     capacity: usize,
+    /// What moves its rows; `None` where the host does.
+    mover: Option<Arc<Mover>>,
 }
 
 /// Filler positions in front of a concat cache's longest row.
@@ -30,10 +38,18 @@ const CONCAT_FILLER: usize = 1;
 impl KvCache {
     /// A cache of one row a length, for up to `capacity` positions each. What a row of a length
     /// above 0 has read is nothing but zeros: good for measuring.
-    pub fn new(dims: &DecoderDims, lengths: &[usize], capacity: usize) -> ort::Result<KvCache> {
+    pub(super) fn new(
+        dims: &DecoderDims,
+        lengths: &[usize],
+        capacity: usize,
+        mover: Option<Arc<Mover>>,
+    ) -> ort::Result<KvCache> {
         let positions = positions(dims.kv_cache, lengths, capacity);
         let shape = [lengths.len(), dims.n_kv_head, positions, dims.head_size];
-        let tensors = (0..2 * dims.n_layer).map(|_| zeros(&shape));
+        let tensors = (0..2 * dims.n_layer).map(|_| match &mover {
+            Some(mover) => mover.zeros(&shape),
+            None => Ok(zeros::<f32>(&shape)?.upcast()),
+        });
         Ok(KvCache {
             layout: dims.kv_cache,
             tensors: tensors.collect::<ort::Result<_>>()?,
@@ -41,6 +57,7 @@ impl KvCache {
             n_kv_head: dims.n_kv_head,
             head_size: dims.head_size,
             capacity,
+            mover,
         })
     }
 
@@ -60,29 +77,53 @@ impl KvCache {
     }
 
     /// Forgets what `row` has read from position `length` on.
-    pub fn truncate(&mut self, row: usize, length: usize) {
+    pub fn truncate(&mut self, row: usize, length: usize) -> ort::Result<()> {
         if length >= self.lengths[row] {
-            return;
+            return Ok(());
         }
         if self.layout == KvLayout::Concat {
-            self.shift(row, self.lengths[row] - length);
+            let by = self.lengths[row] - length;
+            match self.mover.clone() {
+                Some(mover) => self.shift_there(&mover, by)?,
+                None => self.shift(row, by)?,
+            }
         }
         self.lengths[row] = length;
+        Ok(())
+    }
+
+    /// Moves all towards the end by so many positions, over the last ones. A lone row: others would
+    /// lose theirs.
+    fn shift_there(&mut self, mover: &Mover, by: usize) -> ort::Result<()> {
+        if self.rows() != 1 {
+            return Err(ort::Error::new("only a lone row forgets on a device"));
+        }
+        for tensor in &mut self.tensors {
+            let taken = Taken {
+                rows: vec![0],
+                positions: 0..tensor.shape()[2] as usize - by,
+                around: [by, 0],
+                from: tensor,
+            };
+            *tensor = mover.take([taken].into_iter())?;
+        }
+        Ok(())
     }
 
     /// Moves what `row` has read towards the end by so many positions, over its last ones: in a
     /// concat cache a row ends where the tensor ends.
-    fn shift(&mut self, row: usize, by: usize) {
+    fn shift(&mut self, row: usize, by: usize) -> ort::Result<()> {
         let (heads, size, length) = (self.n_kv_head, self.head_size, self.lengths[row]);
         for tensor in &mut self.tensors {
             let positions = tensor.shape()[2] as usize;
-            let data = tensor.extract_tensor_mut().1;
+            let data = tensor.try_extract_tensor_mut::<f32>()?.1;
             let own = &mut data[row * heads * positions * size..][..heads * positions * size];
             for head in own.chunks_exact_mut(positions * size) {
                 let start = positions - length;
                 head.copy_within(start * size..(positions - by) * size, (start + by) * size);
             }
         }
+        Ok(())
     }
 
     /// Positions of the longest row.
@@ -97,25 +138,17 @@ impl KvCache {
         };
         let lengths: Vec<_> = rows.iter().map(|&(from, row)| from.lengths[row]).collect();
         let positions = positions(like.layout, &lengths, capacity);
-        let shape = [rows.len(), like.n_kv_head, positions, like.head_size];
-        let mut tensors = Vec::with_capacity(like.tensors.len());
-        for layer in 0..like.tensors.len() {
-            let mut tensor = zeros(&shape)?;
-            let target = tensor.extract_tensor_mut().1;
-            for (target, &(from, row)) in target
-                .chunks_exact_mut(shape[1..].iter().product())
-                .zip(rows)
-            {
-                from.copy_row(layer, row, target, positions);
-            }
-            tensors.push(tensor);
-        }
+        let tensors = (0..like.tensors.len()).map(|layer| match &like.mover {
+            Some(mover) => gathered_there(mover, (rows, layer), positions),
+            None => gathered(rows, layer, positions),
+        });
         Ok(KvCache {
             layout: like.layout,
-            tensors,
-            lengths,
+            tensors: tensors.collect::<ort::Result<_>>()?,
             n_kv_head: like.n_kv_head,
             head_size: like.head_size,
+            mover: like.mover.clone(),
+            lengths,
             capacity,
         })
     }
@@ -126,8 +159,14 @@ impl KvCache {
     }
 
     /// Copies what `row` has read to `target` [n_kv_head, positions, head_size].
-    fn copy_row(&self, layer: usize, row: usize, target: &mut [f32], positions: usize) {
-        let (shape, data) = self.tensors[layer].extract_tensor();
+    fn copy_row(
+        &self,
+        layer: usize,
+        row: usize,
+        target: &mut [f32],
+        positions: usize,
+    ) -> ort::Result<()> {
+        let (shape, data) = self.tensors[layer].try_extract_tensor::<f32>()?;
         let own_positions = shape[2] as usize;
         let length = self.lengths[row];
         let (from, to) = match self.layout {
@@ -143,7 +182,54 @@ impl KvCache {
             target[to * self.head_size..][..length * self.head_size]
                 .copy_from_slice(&own[from * self.head_size..][..length * self.head_size]);
         }
+        Ok(())
     }
+
+    /// Rows of one of its tensors, for a tensor of so many positions: all but what is filler in both.
+    fn taken(&self, rows: Vec<i64>, layer: usize, positions: usize) -> Taken<'_> {
+        let from = &self.tensors[layer];
+        let own = from.shape()[2] as usize;
+        let kept = own.min(positions);
+        let missing = positions - kept;
+        let (positions, around) = match self.layout {
+            KvLayout::Shared => (0..kept, [0, missing]),
+            KvLayout::Concat => (own - kept..own, [missing, 0]),
+        };
+        Taken {
+            from,
+            rows,
+            positions,
+            around,
+        }
+    }
+}
+
+/// Copies of rows, each of a cache, in one tensor of a layer.
+type Rows<'r> = &'r [(&'r KvCache, usize)];
+
+fn gathered(rows: Rows, layer: usize, positions: usize) -> ort::Result<DynTensor> {
+    let like = rows[0].0;
+    let shape = [rows.len(), like.n_kv_head, positions, like.head_size];
+    let mut tensor = zeros::<f32>(&shape)?;
+    let targets = tensor.extract_tensor_mut().1;
+    let targets = targets.chunks_exact_mut(shape[1..].iter().product());
+    for (target, &(from, row)) in targets.zip(rows) {
+        from.copy_row(layer, row, target, positions)?;
+    }
+    Ok(tensor.upcast())
+}
+
+/// The same on a device: rows that follow each other in one cache are taken together.
+fn gathered_there(
+    mover: &Mover,
+    (rows, layer): (Rows, usize),
+    positions: usize,
+) -> ort::Result<DynTensor> {
+    let groups = rows.chunk_by(|a, b| std::ptr::eq(a.0, b.0));
+    mover.take(groups.map(|group| {
+        let rows = group.iter().map(|&(_, row)| row as i64).collect();
+        group[0].0.taken(rows, layer, positions)
+    }))
 }
 
 /// Positions of the tensors that hold rows of these lengths.

@@ -4,13 +4,14 @@
 //! finds it. A provider that was asked for and is not there is an error, never a silent fall-back.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ort::environment::Environment;
 use ort::ep::ExecutionProviderDispatch;
 
 use super::library;
 use super::operators::Kernels;
+use super::place::{Crossed, Place, Where};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What computes.
@@ -48,6 +49,11 @@ pub struct Runtime {
     provider: Provider,
     kernels: Kernels,
     threads: usize,
+    /// Whether host memory is treated as a device's.
+    apart: bool,
+    records: bool,
+    /// What the sessions' memory and the host gave each other.
+    crossed: Arc<Crossed>,
 }
 
 impl Runtime {
@@ -97,6 +103,9 @@ impl Runtime {
             provider,
             kernels: Kernels::best(),
             threads,
+            apart: false,
+            records: false,
+            crossed: Arc::default(),
         })
     }
 
@@ -128,6 +137,51 @@ impl Runtime {
         })
     }
 
+    /// The same with the steps of each shape recorded as a CUDA graph and played again: the processor
+    /// starts a step in one call in place of hundreds. Needs CUDA and a model exported for it.
+    pub fn with_recording(&self) -> Result<Runtime> {
+        if self.provider != Provider::Cuda {
+            let sentence = format!(
+                "CUDA graphs need the cuda provider; {} computes here",
+                self.provider.name()
+            );
+            return Err(Error::new(ErrorKind::Provider, sentence));
+        }
+        Ok(Runtime {
+            records: true,
+            ..self.clone()
+        })
+    }
+
+    /// The same with the host's memory treated as a device's, to test what a device does.
+    pub(crate) fn apart(&self) -> Runtime {
+        Runtime {
+            apart: true,
+            crossed: Arc::default(),
+            ..self.clone()
+        }
+    }
+
+    /// What the memory of all its sessions and the host gave each other.
+    pub(crate) fn crossed(&self) -> &Crossed {
+        &self.crossed
+    }
+
+    /// Where the tensors of a session are to live.
+    pub(crate) fn place(&self) -> Place {
+        let at = match self.provider {
+            Provider::Cuda => Where::Cuda,
+            _ if self.apart => Where::Apart,
+            _ => Where::Host,
+        };
+        Place::new(at, self.crossed.clone())
+    }
+
+    /// Whether steps are recorded.
+    pub(crate) fn records(&self) -> bool {
+        self.records
+    }
+
     /// The library's version, as it says itself.
     pub fn version(&self) -> String {
         let info = ort::info();
@@ -136,8 +190,10 @@ impl Runtime {
     }
 
     /// The provider to register with a session; `None` for the CPU, which is always there.
-    pub(crate) fn dispatch(&self) -> Option<ExecutionProviderDispatch> {
-        compiled(self.provider).map(|provider| provider.dispatch.error_on_failure())
+    /// `replayed`: one whose runs may be recorded.
+    pub(crate) fn dispatch(&self, replayed: bool) -> Option<ExecutionProviderDispatch> {
+        let provider = compiled(self.provider, replayed && self.records)?;
+        Some(provider.dispatch.error_on_failure())
     }
 }
 
@@ -187,10 +243,16 @@ struct Compiled {
     in_library: bool,
 }
 
-fn compiled(provider: Provider) -> Option<Compiled> {
+#[cfg_attr(not(feature = "cuda"), allow(unused_variables))]
+fn compiled(provider: Provider, records: bool) -> Option<Compiled> {
     match provider {
+        // Heuristics choose convolutions: clips differ in length, and each would be searched anew.
         #[cfg(feature = "cuda")]
-        Provider::Cuda => Some(Compiled::of(ort::ep::CUDA::default())),
+        Provider::Cuda => Some(Compiled::of(
+            ort::ep::CUDA::default()
+                .with_cuda_graph(records)
+                .with_conv_algorithm_search(ort::ep::cuda::ConvAlgorithmSearch::Heuristic),
+        )),
         // The default format takes fewer operators: it would cut the encoder into ten pieces.
         #[cfg(feature = "coreml")]
         Provider::CoreMl => Some(Compiled::of(
@@ -205,7 +267,7 @@ impl Compiled {
     fn of<E: ort::ep::ExecutionProvider + Into<ExecutionProviderDispatch>>(
         provider: E,
     ) -> Compiled {
-        let in_library = provider.is_available().unwrap_or(false);
+        let in_library = E::is_available().unwrap_or(false);
         Compiled {
             dispatch: provider.into(),
             in_library,
@@ -229,7 +291,7 @@ fn settle(asked: Provider, library: &Path) -> Result<Provider> {
 /// Why a provider cannot be used, if it cannot.
 fn missing(provider: Provider, library: &Path) -> Option<String> {
     let name = provider.name();
-    match compiled(provider) {
+    match compiled(provider, false) {
         _ if provider == Provider::Cpu => None,
         None => Some(format!(
             "this program was built without the {name} provider (cargo feature {name}); build it with that, or compute on the cpu"

@@ -36,6 +36,8 @@ pub(crate) struct SessionOptions {
     /// Whether memory is kept for the next run: faster where runs follow each other, and about twice
     /// what the largest run needs.
     pub arena: bool,
+    /// Whether a GPU may record a run and play it again, as [`Runtime::with_recording`] says.
+    pub replayed: bool,
 }
 
 /// Opens `spec.file` in `folder` and checks its inputs and outputs against `spec`. The values `inside`
@@ -116,7 +118,8 @@ pub(crate) fn open_built_in(runtime: &Runtime, name: &str, graph: &[u8]) -> Resu
     })
 }
 
-fn builder(runtime: &Runtime, options: SessionOptions) -> ort::Result<SessionBuilder> {
+/// A session's options, with what computes it.
+pub(super) fn builder(runtime: &Runtime, options: SessionOptions) -> ort::Result<SessionBuilder> {
     let builder = Session::builder(&runtime.environment)?
         .with_optimization_level(GraphOptimizationLevel::All)?
         .with_intra_threads(options.threads)?
@@ -125,7 +128,7 @@ fn builder(runtime: &Runtime, options: SessionOptions) -> ort::Result<SessionBui
         .with_config_entry("session.force_spinning_stop", "1")?
         .with_log_level(ort::logging::LogLevel::Fatal)?;
     // Elsewhere our kernels would pull their values off the device and back.
-    Ok(match runtime.dispatch() {
+    Ok(match runtime.dispatch(options.replayed) {
         Some(provider) => builder.with_execution_providers([provider])?,
         None => {
             let cpu = CPU::default().with_arena_allocator(options.arena).build();
@@ -226,12 +229,10 @@ pub(crate) fn hold_shape(name: &str, found: &[i64], expected: &[usize]) -> ort::
     )))
 }
 
-/// A tensor in memory that ONNX Runtime can be bound to, filled with zeros.
+/// A tensor in the host's memory that ONNX Runtime can be bound to, full of zeros, as `ort` makes it.
 pub(crate) fn zeros<T>(shape: &[usize]) -> ort::Result<Tensor<T>>
 where
-    T: ort::value::PrimitiveTensorElementType + std::fmt::Debug + Default + Clone,
+    T: ort::value::PrimitiveTensorElementType + std::fmt::Debug,
 {
-    let mut tensor = Tensor::<T>::new(&ort::memory::Allocator::default(), shape)?;
-    tensor.extract_tensor_mut().1.fill(T::default());
-    Ok(tensor)
+    Tensor::new(&ort::memory::Allocator::default(), shape)
 }

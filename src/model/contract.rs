@@ -81,8 +81,8 @@ fn decoder(m: &Manifest) -> Sides {
     ];
     let kv = [None, Some(d.n_kv_head), None, Some(d.head_size)];
     for (past, present) in kv_names(d.n_layer) {
-        inputs.push(wanted(past, "float32", &kv));
-        outputs.push(wanted(present, "float32", &kv));
+        inputs.push(wanted(past, d.cache_dtype.name(), &kv));
+        outputs.push(wanted(present, d.cache_dtype.name(), &kv));
     }
     [inputs, outputs]
 }

@@ -20,7 +20,8 @@ pub struct Manifest {
     /// Files the model was made from; nobody needs them to run it.
     #[serde(default)]
     pub source: Vec<ModelFile>,
-    /// "fused" (operators of ONNX Runtime's own) or "portable" (standard ones only).
+    /// "fused" (operators of ONNX Runtime's own), "cuda" (those that its CUDA provider has) or
+    /// "portable" (standard ones only).
     pub profile: String,
     /// Weight format of each graph.
     pub precision: Precision,
@@ -191,6 +192,28 @@ pub enum KvLayout {
     Concat,
 }
 
+/// What the decoder's cache is made of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum CacheDtype {
+    /// 32-bit floats.
+    #[default]
+    Float32,
+    /// 16-bit floats (cuda profile).
+    Float16,
+}
+
+impl CacheDtype {
+    /// As in manifests.
+    pub fn name(self) -> &'static str {
+        match self {
+            CacheDtype::Float32 => "float32",
+            CacheDtype::Float16 => "float16",
+        }
+    }
+}
+
 /// Sizes of the decoder.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -209,6 +232,9 @@ pub struct DecoderDims {
     pub max_length: usize,
     /// How the graph takes past keys and values.
     pub kv_cache: KvLayout,
+    /// What past keys and values are.
+    #[serde(default)]
+    pub cache_dtype: CacheDtype,
 }
 
 /// Sound out: the codec and how its frames lie in the streams.

@@ -18,7 +18,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use mini_omni::{Manifest, Omni, Options, Runtime, Source, Task};
+use mini_omni::{Manifest, Options, Runtime, Source, Task};
 
 use self::asking::Asking;
 use self::judge::Judge;
@@ -29,7 +29,7 @@ use self::set::Item;
 use self::summary::{Figures, Summary};
 use super::EXIT_DISAGREES;
 use super::ask::task_parser;
-use super::compute::{Compute, WindowArg, window};
+use super::compute::{Compute, WindowArg, load, window};
 use super::output::Claims;
 use super::results::{Results, json};
 use super::terminal::{Progress, say};
@@ -177,7 +177,7 @@ impl Eval {
         }
         if !missing.is_empty() {
             let mut shown = Shown::new(missing.len());
-            let omni = Omni::load(&self.model_dir, runtime)?;
+            let omni = load(&self.model_dir, runtime)?;
             self.asking(settings)?.ask(omni, &missing, |line| {
                 log.as_mut().map_or(Ok(()), |log| log.append(&line))?;
                 lines.insert(line.id.clone(), line);

@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
-use mini_omni::{Manifest, Omni, Runtime};
+use mini_omni::{Manifest, Runtime};
 use tokio::net::{TcpListener, TcpSocket};
 
-use super::compute::{Compute, WindowArg, window};
+use super::compute::{self, Compute, WindowArg, window};
 use super::terminal::print;
 use crate::serve::{Format, Limits, Model, Settings, Shared, run};
 
@@ -150,7 +150,7 @@ impl Serve {
 }
 
 fn load(folder: &Path, runtime: Runtime, shared: &Shared) -> Result<()> {
-    let omni = Omni::load(folder, &runtime)?;
+    let omni = compute::load(folder, &runtime)?;
     let conversations = shared.settings.limits.conversations;
     shared.loaded(Model::new(omni, runtime, conversations)?);
     Ok(())

@@ -18,7 +18,7 @@ use clap::{Args, ValueEnum};
 use mini_omni::session::{Session, Settings, TurnEnd};
 use mini_omni::{Limits, Manifest, Omni, Scheduler};
 
-use super::compute::{Compute, WindowArg, window};
+use super::compute::{Compute, WindowArg, load, window};
 use super::output::{Claims, is_stdout};
 use super::signals;
 use super::terminal::say;
@@ -102,7 +102,7 @@ impl Talk {
         self.claim(&manifest)?;
         let recording = self.recording()?;
         let runtime = self.compute.runtime()?;
-        let scheduler = scheduler(Omni::load(model_dir, &runtime)?)?;
+        let scheduler = scheduler(load(model_dir, &runtime)?)?;
         let codec_rate = manifest.codec.sample_rate;
         let (inputs, coming) = channel();
         let stop = inputs.clone();

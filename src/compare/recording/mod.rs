@@ -174,7 +174,7 @@ impl Recorded {
             frames,
             prompt: read.prepared.prompt,
             mel: read.mel,
-            features: read.prepared.features,
+            features: read.features,
             ids: said,
             logits,
         })
