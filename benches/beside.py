@@ -91,7 +91,7 @@ def beside_torch(folder: Path, int4: Path) -> tuple[dict[str, System], list[Pair
     pairs = [(name, "torch fp32") for name in [*by_window, "mini-omni fp32"]]
     pairs += [(name, full) for name in by_window if name != full]
     if (name := other_kernels(int4)) is not None:
-        others[f"{full}, {name}"] = answering(int4, "--kernels", name)
+        others[f"{full}, {name}"] = answering(int4, "--encoder-window", "full", "--kernels", name)
         pairs.append((full, f"{full}, {name}"))
     return by_window | others, pairs
 
