@@ -157,9 +157,9 @@ def test_the_portable_profile_holds_odd_widths_in_bits_too(tmp_path):
 
 def test_formats_that_do_not_exist_are_refused_with_the_reason():
     with pytest.raises(ExportError, match="fp32 or int8"):
-        make_format("codec_decoder", "int4", 128, fused=True)
+        make_format("codec_decoder", "int4", 128, "fused")
     with pytest.raises(ExportError, match="loses too much"):
-        make_format("encoder", "int4", 128, fused=True)
+        make_format("encoder", "int4", 128, "fused")
 
 
 @pytest.fixture(scope="module")
