@@ -253,6 +253,40 @@ fn results_of_another_run_are_not_gone_on_with() {
 }
 
 #[test]
+fn files_that_no_run_wrote_and_the_sets_own_are_left_as_they_are() {
+    let (model, folder) = (model(), tempfile::tempdir().expect("a folder"));
+    let [set, sound, notes] = ["set.jsonl", "sound.wav", "notes"].map(|n| folder.path().join(n));
+    let row = r#"{"id": "a", "audio": "sound.wav", "answer": "x"}"#;
+    fs::write(&set, row).expect("a set");
+    fs::copy(root().join("tests/fixtures/audio/capital.wav"), &sound).expect("a sound");
+    for kept in [
+        "{\"my\": \"settings\"}",
+        "one line\nhalf a line",
+        "a line\n",
+    ] {
+        fs::write(&notes, kept).expect("notes");
+        let output = eval(&model, &set, &["--out", text(&notes)]);
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        assert_eq!(fs::read_to_string(&notes).expect("notes"), kept);
+    }
+    let before = fs::read(&sound).expect("a sound");
+    for option in ["--out", "--json"] {
+        let args = [
+            "eval",
+            text(&model),
+            "--data",
+            text(&set),
+            option,
+            text(&sound),
+        ];
+        let output = mini_omni(&args);
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        assert!(stderr(&output).contains("a sound of the set"));
+        assert_eq!(fs::read(&sound).expect("a sound"), before);
+    }
+}
+
+#[test]
 fn a_gate_that_falls_is_exit_code_1() {
     let folder = tempfile::tempdir().expect("a folder");
     let set = folder.path().join("set.jsonl");

@@ -10,7 +10,8 @@
 set -euo pipefail
 
 mkdir -p "$REPORT"
-read -r -a options <<<"${OPTIONS:-}"
+# All lines of it: read ends with an error where no NUL is found.
+read -r -d '' -a options <<<"${OPTIONS:-}" || true
 # The long form is for an empty list, which the bash of macOS takes for an unset name.
 "$PROGRAM" compare "$MODEL" --reference "$REFERENCE" --gates "$GATES" \
 	--json "$REPORT/compare.json" --junit "$REPORT/junit.xml" \

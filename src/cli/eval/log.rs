@@ -58,18 +58,32 @@ impl Log {
             // A file system without locks is no reason to refuse.
             Err(TryLockError::Error(_)) | Ok(()) => {}
         }
-        let text = whole_lines(&mut file, &name)?;
+        let mut bytes = Vec::new();
+        let unreadable = || format!("cannot read {name}");
+        file.read_to_end(&mut bytes).with_context(unreadable)?;
+        let whole = whole_lines(&bytes, settings, &name)?;
+        let mut lines = whole.lines().enumerate();
+        let header = lines.next().map(|(_, first)| parsed(first, &name, 1));
+        if let Some(then) = header.transpose()? {
+            check(settings, &then, &name)?;
+        }
+        let lines = lines.map(|(i, line)| parsed(line, &name, i + 1));
+        let lines = lines.collect::<Result<_>>()?;
+        if whole.len() < bytes.len() {
+            say(format_args!(
+                "note: the last line of {name} is half-written and taken away"
+            ));
+            let cut = file.set_len(whole.len() as u64);
+            cut.with_context(|| cannot_write(&name))?;
+        }
         let mut log = Log {
             path: path.into(),
             file,
         };
-        let mut lines = text.lines().enumerate();
-        match lines.next() {
-            None => log.append(settings)?,
-            Some((_, first)) => check(settings, &parsed(first, &name, 1)?, &name)?,
+        if whole.is_empty() {
+            log.append(settings)?;
         }
-        let lines = lines.map(|(i, line)| parsed(line, &name, i + 1));
-        Ok((log, lines.collect::<Result<_>>()?))
+        Ok((log, lines))
     }
 
     /// Appends a line, in one piece.
@@ -80,24 +94,15 @@ impl Log {
     }
 }
 
-/// What the file holds, once the piece of a line at its end is taken away.
-fn whole_lines(file: &mut File, name: &str) -> Result<String> {
-    let mut bytes = Vec::new();
-    let unreadable = || format!("cannot read {name}");
-    file.read_to_end(&mut bytes).with_context(unreadable)?;
-    let whole = bytes
-        .iter()
-        .rposition(|&byte| byte == b'\n')
-        .map_or(0, |at| at + 1);
-    if whole < bytes.len() {
-        say(format_args!(
-            "note: the last line of {name} is half-written and taken away"
-        ));
-        file.set_len(whole as u64)
-            .with_context(|| cannot_write(name))?;
-        bytes.truncate(whole);
+/// What the file holds but for the piece of a line at its end. Refuses a file that no run began.
+fn whole_lines<'b>(bytes: &'b [u8], settings: &Settings, name: &str) -> Result<&'b str> {
+    let end = bytes.iter().rposition(|&byte| byte == b'\n');
+    let whole = &bytes[..end.map_or(0, |at| at + 1)];
+    let header = serde_json::to_string(settings)?;
+    if whole.is_empty() && !header.as_bytes().starts_with(bytes) {
+        bail!("{name} is there and no run of eval wrote it; give another --out");
     }
-    String::from_utf8(bytes).with_context(unreadable)
+    std::str::from_utf8(whole).with_context(|| format!("{name} holds no lines of an evaluation"))
 }
 
 fn parsed<T: DeserializeOwned>(line: &str, name: &str, number: usize) -> Result<T> {

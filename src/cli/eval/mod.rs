@@ -12,7 +12,7 @@ mod set;
 mod summary;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -25,7 +25,7 @@ use self::judge::Judge;
 use self::line::Line;
 use self::log::{FORMAT_VERSION, Log, Settings};
 use self::report::table;
-use self::set::Item;
+use self::set::{Asked, Item};
 use self::summary::{Figures, Summary};
 use super::EXIT_DISAGREES;
 use super::ask::task_parser;
@@ -97,7 +97,10 @@ impl Eval {
         let (task, mut items) = set::read(&self.data, self.task)?;
         items.truncate(self.limit.map_or(usize::MAX, |n| n as usize));
         self.check(task)?;
-        let results = Results::open(&[("--json", self.json.as_deref())], self.claims(&manifest)?)?;
+        let results = Results::open(
+            &[("--json", self.json.as_deref())],
+            self.claims(&manifest, &items)?,
+        )?;
         let runtime = self.compute.runtime()?;
         let settings = self.settings(&manifest, task, &runtime)?;
         let lines = self.lines(&items, &settings, &runtime)?;
@@ -133,10 +136,18 @@ impl Eval {
     }
 
     /// What is read and must not be written.
-    fn claims(&self, manifest: &Manifest) -> Result<Claims> {
+    fn claims(&self, manifest: &Manifest, items: &[Item]) -> Result<Claims> {
         let mut claims = Claims::default();
         claims.reads_model(&self.model_dir, manifest);
         claims.reads("the set", &self.data);
+        for item in items {
+            if let Asked::Sound(path) = &item.asked {
+                claims.reads("a sound of the set", path);
+            }
+            if let Some((table, _)) = item.place.rsplit_once(':') {
+                claims.reads("the set", Path::new(table));
+            }
+        }
         if let Some(out) = &self.out {
             claims.writes("--out", out)?;
         }

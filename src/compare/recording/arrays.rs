@@ -156,23 +156,28 @@ pub(super) fn read(
         },
         mel: matrix("mel", [Some(manifest.mel.n_mels), None])?,
         features,
-        ids: said(arrays.rows("ids", [None, Some(streams)])?, manifest)?,
+        ids: said(arrays.rows("ids", [None, Some(streams)])?, task, manifest)?,
         logits: joined(text, audio),
         frames: frames.into_iter().map(Frame::from).collect(),
         sound: arrays.f32("sound", &[None])?.1,
     })
 }
 
-/// The ids of each step, each within its vocabulary.
-fn said(rows: Vec<Vec<i64>>, manifest: &Manifest) -> Result<Vec<Vec<Option<i64>>>, String> {
+/// The ids of each step, each within its vocabulary. A spoken answer has audio in all of them.
+fn said(
+    rows: Vec<Vec<i64>>,
+    task: Task,
+    manifest: &Manifest,
+) -> Result<Vec<Vec<Option<i64>>>, String> {
     let ids = &manifest.ids;
+    let needed = |stream: usize| task.speaks() && stream < ids.audio_streams;
     let known = |stream: usize, id: i64| match stream == ids.audio_streams {
         true => id < ids.text_vocab_size as i64,
         false => id < ids.audio_vocab_size as i64,
     };
     let row = |row: Vec<i64>| -> Result<Vec<Option<i64>>, String> {
         let ids = row.into_iter().enumerate().map(|(stream, id)| match id {
-            NONE => Ok(None),
+            NONE if !needed(stream) => Ok(None),
             id if id >= 0 && known(stream, id) => Ok(Some(id)),
             id => Err(format!("stream {stream} says {id}, which is no id")),
         });
