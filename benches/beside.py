@@ -8,9 +8,7 @@ waterfall.svg.
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -19,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import models
+import processes
 import tables
 import waterfall
 from processes import (
@@ -27,7 +26,6 @@ from processes import (
     Round,
     System,
     benched,
-    cpu,
     has_kernels,
     measure,
     run,
@@ -48,14 +46,14 @@ Pair = tuple[str, str]  # ours, and what it is held against
 
 def main() -> None:
     """Makes the models, measures, writes the results."""
-    args = parser().parse_args()
+    args = processes.parser(__doc__.splitlines()[0], "bench", "7 GB", "every system").parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     int4 = models.exported(args.models, "int4")
     systems, pairs = beside_llama(args.models, int4)
     answers, answer_pairs = beside_torch(args.models, int4)
     systems |= answers
     pairs = answer_pairs + pairs
-    machine = {"cpu": cpu(), "threads": THREADS, "load_average": os.getloadavg()}
+    machine = processes.machine()
     rounds = measure(systems, args.rounds)
     traces = {window: measure({"ask": asking(int4, window)}, args.rounds)["ask"]
               for window in WINDOWS}
@@ -69,16 +67,6 @@ def main() -> None:
     (args.out / "waterfall.svg").write_text(waterfall.svg(timings, manifest, note(machine)))
     print(text)
     print(f"results.json, results.md and waterfall.svg are in {args.out}", file=sys.stderr)
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument("--out", type=Path, default=Path("bench-results"), metavar="DIR")
-    p.add_argument("--models", type=Path, default=models.ROOT / "build" / "bench", metavar="DIR",
-                   help="where the models are, or are made: 7 GB")
-    p.add_argument("--rounds", type=int, default=5, help="of every system")
-    return p
 
 
 def beside_torch(folder: Path, int4: Path) -> tuple[dict[str, System], list[Pair]]:

@@ -24,7 +24,8 @@ import ladder_gates
 import ladder_plot
 import ladder_table
 import models
-from processes import BINARY, THREADS, Round, benched, cpu, has_kernels, measure, run
+import processes
+from processes import BINARY, THREADS, Round, benched, has_kernels, measure, run
 from tables import spread
 
 HERE = Path(__file__).parent
@@ -76,8 +77,7 @@ def main() -> int:
     """Measures, writes the results; the exit code."""
     args = parser().parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    machine = {"date": datetime.date.today().isoformat(), "cpu": cpu(), "threads": THREADS,
-               "load_average": os.getloadavg()}  # fmt: skip
+    machine = {"date": datetime.date.today().isoformat()} | processes.machine()
     with tempfile.TemporaryDirectory() as at:
         ladder = Ladder(args.models.resolve(), args.judge or judge(), args.judged,
                         written(Path(at)), args.rounds)
@@ -105,11 +105,7 @@ def write(out: Path, results: dict) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument("--out", type=Path, default=Path("bench-results"), metavar="DIR")
-    p.add_argument("--models", type=Path, default=models.ROOT / "build" / "ladder", metavar="DIR",
-                   help="where the models are, or are made: 200 MB")
-    p.add_argument("--rounds", type=int, default=5, help="of every rung's times")
+    p = processes.parser(__doc__.splitlines()[0], "ladder", "200 MB", "every rung's times")
     p.add_argument("--judge", metavar="COMMAND",
                    help="hears spoken answers (default: hear.py, where its packages are)")
     p.add_argument("--judged", type=int, default=60, help="questions that it hears answered")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -18,6 +19,21 @@ KIB_PER_MIB = 1024
 
 Round = dict[str, float]  # what one process measured, by name; the unit is in the name
 System = Callable[[], Round]
+
+
+def parser(purpose: str, folder: str, size: str, of: str) -> argparse.ArgumentParser:
+    """The command line that benches have: models of `size` in `folder`, rounds `of` what."""
+    p = argparse.ArgumentParser(description=purpose)
+    p.add_argument("--out", type=Path, default=Path("bench-results"), metavar="DIR")
+    p.add_argument("--models", type=Path, default=models.ROOT / "build" / folder, metavar="DIR",
+                   help=f"where the models are, or are made: {size}")
+    p.add_argument("--rounds", type=int, default=5, help=f"of {of}")
+    return p
+
+
+def machine() -> dict:
+    """What it is measured on, and how busy that is."""
+    return {"cpu": cpu(), "threads": THREADS, "load_average": os.getloadavg()}
 
 
 def measure(systems: dict[str, System], n: int) -> dict[str, list[Round]]:
