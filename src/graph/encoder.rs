@@ -9,7 +9,7 @@ use ort::value::Tensor;
 use super::features::Features;
 use super::inside::Inside;
 use super::mover::taken_out;
-use super::place::{Element, Place};
+use super::place::Place;
 use super::runtime::Runtime;
 use super::session::{self, SessionOptions};
 use crate::error::Result;
@@ -88,11 +88,11 @@ impl Encoder {
         let mut binding = self.session.create_binding()?;
         let place = &self.place;
         place.bind(&mut binding, "mel", &mel)?;
-        place.bind(&mut binding, "n_features", &row(&[n_features as i64])?)?;
+        place.bind_row(&mut binding, "n_features", &[n_features as i64])?;
         if let Some(positions) = positions {
-            place.bind(&mut binding, "rows", &row(&positions.rows)?)?;
-            place.bind(&mut binding, "kept", &row(&positions.kept)?)?;
-            place.bind(&mut binding, "log_counts", &row(&positions.log_counts)?)?;
+            place.bind_row(&mut binding, "rows", &positions.rows)?;
+            place.bind_row(&mut binding, "kept", &positions.kept)?;
+            place.bind_row(&mut binding, "log_counts", &positions.log_counts)?;
         }
         let name = "audio_features";
         binding.bind_output_to_device(name, &self.place.info()?)?;
@@ -103,8 +103,4 @@ impl Encoder {
         session::hold_shape(name, features.shape(), &[n_features, self.n_embd])?;
         Ok(Features::new(features, &self.place))
     }
-}
-
-fn row<T: Element>(values: &[T]) -> ort::Result<Tensor<T>> {
-    Tensor::from_array(([values.len()], values.to_vec()))
 }

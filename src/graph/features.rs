@@ -89,14 +89,10 @@ impl Placing {
         let behind = seq - start - rows.len();
         let mut binding = self.session.create_binding()?;
         binding.bind_input("features", &features.tensor)?;
-        for (name, values) in [
-            ("start", vec![rows.start as i64]),
-            ("end", vec![rows.end as i64]),
-            ("pads", vec![0, start as i64, 0, 0, behind as i64, 0]),
-        ] {
-            let input = Tensor::from_array(([values.len()], values))?;
-            self.place.bind(&mut binding, name, &input)?;
-        }
+        let (place, pads) = (&self.place, [0, start as i64, 0, 0, behind as i64, 0]);
+        place.bind_row(&mut binding, "start", &[rows.start as i64])?;
+        place.bind_row(&mut binding, "end", &[rows.end as i64])?;
+        place.bind_row(&mut binding, "pads", &pads)?;
         binding.bind_output_to_device("output", &self.place.info()?)?;
         taken_out(&mut self.session.run_binding(&binding)?, "output")?.downcast()
     }

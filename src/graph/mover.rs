@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use ort::session::{IoBinding, Session, SessionOutputs};
-use ort::value::{DynTensor, DynValue, Tensor, TensorElementType};
+use ort::value::{DynTensor, DynValue, TensorElementType};
 
 use super::place::Place;
 use super::runtime::Runtime;
@@ -49,7 +49,7 @@ impl Mover {
     pub fn zeros(&self, shape: &[usize]) -> ort::Result<DynTensor> {
         self.run(&self.zeros, |binding| {
             let shape: Vec<_> = shape.iter().map(|&n| n as i64).collect();
-            bind(&self.place, binding, "shape", shape)
+            self.place.bind_row(binding, "shape", &shape)
         })
     }
 
@@ -80,15 +80,11 @@ impl Mover {
         pads[RANK + POSITIONS as usize] = *behind as i64;
         let at = |what: &str| format!("{name}.{what}");
         binding.bind_input(at("from"), *from)?;
-        bind(&self.place, binding, &at("rows"), rows.clone())?;
-        bind(
-            &self.place,
-            binding,
-            &at("start"),
-            vec![positions.start as i64],
-        )?;
-        bind(&self.place, binding, &at("end"), vec![positions.end as i64])?;
-        bind(&self.place, binding, &at("pads"), pads.to_vec())
+        let place = &self.place;
+        place.bind_row(binding, &at("rows"), rows)?;
+        place.bind_row(binding, &at("start"), &[positions.start as i64])?;
+        place.bind_row(binding, &at("end"), &[positions.end as i64])?;
+        place.bind_row(binding, &at("pads"), &pads)
     }
 
     fn run(
@@ -113,10 +109,6 @@ fn whole(from: &DynTensor) -> Taken<'_> {
         positions: 0..shape[2] as usize,
         around: [0; 2],
     }
-}
-
-fn bind(place: &Place, binding: &mut IoBinding, name: &str, x: Vec<i64>) -> ort::Result<()> {
-    place.bind(binding, name, &Tensor::from_array(([x.len()], x))?)
 }
 
 /// An output of a run, to be kept.

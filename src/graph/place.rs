@@ -12,6 +12,8 @@ use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, Memory
 use ort::session::{IoBinding, Session};
 use ort::value::{PrimitiveTensorElementType, Tensor};
 
+use super::session::zeros;
+
 /// A kind of memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Where {
@@ -94,7 +96,7 @@ impl Place {
     fn tensor<T: Element>(&self, session: &Session, shape: &[usize]) -> ort::Result<Tensor<T>> {
         match self.at {
             Where::Cuda => Tensor::new(&Allocator::new(session, self.info()?)?, shape),
-            Where::Host | Where::Apart => Tensor::new(&Allocator::default(), shape),
+            Where::Host | Where::Apart => zeros(shape),
         }
     }
 
@@ -107,6 +109,17 @@ impl Place {
     ) -> ort::Result<()> {
         self.note_written(input);
         binding.bind_input(name, input)
+    }
+
+    /// Binds such an input of one dimension.
+    pub(super) fn bind_row<T: Element>(
+        &self,
+        binding: &mut IoBinding,
+        name: &str,
+        values: &[T],
+    ) -> ort::Result<()> {
+        let input = Tensor::from_array(([values.len()], values.to_vec()))?;
+        self.bind(binding, name, &input)
     }
 
     /// An output that was made for the host is there.
@@ -149,7 +162,7 @@ impl<T: Element> Input<T> {
     /// Zeros of this shape.
     pub fn zeros(place: &Place, session: &Session, shape: &[usize]) -> ort::Result<Input<T>> {
         let mut input = Input {
-            host: Tensor::new(&Allocator::default(), shape)?,
+            host: zeros(shape)?,
             there: match place.is_host() {
                 true => None,
                 false => Some(place.tensor(session, shape)?),

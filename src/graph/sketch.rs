@@ -3,14 +3,13 @@
 //! (`export/tests/test_cuda.py`).
 
 use ort::editor::{Graph, Model, Node, ONNX_DOMAIN, Opset};
-use ort::memory::Allocator;
 use ort::operator::Attribute;
 use ort::session::Session;
-use ort::value::{Outlet, Shape, SymbolicDimensions, Tensor, TensorElementType, ValueType};
+use ort::value::{Outlet, Shape, SymbolicDimensions, TensorElementType, ValueType};
 
 use super::place::Element;
 use super::runtime::Runtime;
-use super::session::{SessionOptions, builder};
+use super::session::{SessionOptions, builder, zeros};
 
 /// Of the operators in the graphs.
 const OPSET: u32 = 21;
@@ -53,7 +52,7 @@ impl Sketch {
         shape: &[usize],
         values: &[T],
     ) -> ort::Result<String> {
-        let mut tensor = Tensor::<T>::new(&Allocator::default(), shape)?;
+        let mut tensor = zeros::<T>(shape)?;
         tensor.extract_tensor_mut().1.copy_from_slice(values);
         self.graph.add_initializer(name, tensor, false)?;
         Ok(name.to_string())
