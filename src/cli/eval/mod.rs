@@ -11,7 +11,7 @@ mod report;
 mod set;
 mod summary;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -97,10 +97,8 @@ impl Eval {
         let (task, mut items) = set::read(&self.data, self.task)?;
         items.truncate(self.limit.map_or(usize::MAX, |n| n as usize));
         self.check(task)?;
-        let results = Results::open(
-            &[("--json", self.json.as_deref())],
-            self.claims(&manifest, &items)?,
-        )?;
+        let claims = self.claims(&manifest, &items)?;
+        let results = Results::open(&[("--json", self.json.as_deref())], claims)?;
         let runtime = self.compute.runtime()?;
         let settings = self.settings(&manifest, task, &runtime)?;
         let lines = self.lines(&items, &settings, &runtime)?;
@@ -140,12 +138,13 @@ impl Eval {
         let mut claims = Claims::default();
         claims.reads_model(&self.model_dir, manifest);
         claims.reads("the set", &self.data);
+        let tables = items.iter().filter_map(|item| item.place.rsplit_once(':'));
+        for table in tables.map(|(table, _)| table).collect::<BTreeSet<_>>() {
+            claims.reads("the set", Path::new(table));
+        }
         for item in items {
             if let Asked::Sound(path) = &item.asked {
                 claims.reads("a sound of the set", path);
-            }
-            if let Some((table, _)) = item.place.rsplit_once(':') {
-                claims.reads("the set", Path::new(table));
             }
         }
         if let Some(out) = &self.out {

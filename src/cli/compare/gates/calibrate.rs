@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use super::metrics::{self, Metric};
 use super::{Bound, Calibrated, FORMAT_VERSION, Gate, Gates, ROUNDING};
@@ -26,15 +26,6 @@ const HEAD: &str = "\
 pub fn calibrated(runs: &[Report], earlier: Option<&Gates>) -> Result<String> {
     let report = runs.first().context("no run to calibrate by")?;
     let wanted = |metric: &&Metric| earlier.is_none_or(|e| e.gates.contains_key(metric.name));
-    for metric in metrics::all().iter().filter(wanted) {
-        let values = runs.iter().filter_map(|run| metric.value(run));
-        if values.into_iter().any(f64::is_nan) {
-            let name = metric.name;
-            bail!(
-                "{name} is no number: the model computes none, and there is nothing to calibrate by"
-            );
-        }
-    }
     let gates = metrics::all().iter().filter(wanted).filter_map(|metric| {
         let earlier = earlier.and_then(|earlier| earlier.gates.get(metric.name));
         Some((metric.name.to_string(), gate(metric, runs, earlier)?))
@@ -44,6 +35,7 @@ pub fn calibrated(runs: &[Report], earlier: Option<&Gates>) -> Result<String> {
         calibrated: calibration(runs.len(), report),
         gates: gates.collect::<BTreeMap<_, _>>(),
     };
+    gates.check("the calibration")?;
     Ok(format!("{HEAD}{}", toml::to_string(&gates)?))
 }
 

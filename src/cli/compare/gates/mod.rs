@@ -150,7 +150,13 @@ impl Gates {
                 gates.format_version
             );
         }
-        for (gate, limits) in &gates.gates {
+        gates.check(&name.to_string())?;
+        Ok(gates)
+    }
+
+    /// Refuses gates that make no sense; `name` is theirs in a sentence.
+    fn check(&self, name: &str) -> Result<()> {
+        for (gate, limits) in &self.gates {
             let metric = metrics::find(gate).with_context(|| {
                 format!(
                     "{name} has a gate {gate}, which is no figure of a comparison; there are: {}",
@@ -159,7 +165,7 @@ impl Gates {
             })?;
             limit(limits, metric).with_context(|| format!("{name}, gate {gate}"))?;
         }
-        Ok(gates)
+        Ok(())
     }
 
     /// Holds a comparison against each gate.
