@@ -251,6 +251,7 @@ fn compiled(provider: Provider, records: bool) -> Option<Compiled> {
         Provider::Cuda => Some(Compiled::of(
             ort::ep::CUDA::default()
                 .with_cuda_graph(records)
+                .with_tf32(false)
                 .with_conv_algorithm_search(ort::ep::cuda::ConvAlgorithmSearch::Heuristic),
         )),
         // The default format takes fewer operators: it would cut the encoder into ten pieces.
