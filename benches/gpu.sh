@@ -17,10 +17,11 @@ OUT="${OUT:-$WORK/results}"
 LIMIT="${LIMIT:-450}"
 PYTHON="${PYTHON:-python3}"
 ONNXRUNTIME=1.31.1
+ARCHITECTURE="${ARCHITECTURE:-90}" # 90: H100 and H200; kernels of others do not travel
 # What the measurements need of the source tree.
 SOURCES=(benches/gpu.py export/mini_omni_export export/tests/reference export/tests/random_checkpoint.py
-	export/tests/parity/torch_run.py export/tests/parity/write_full.py onnx/tiny-random onnx/mini-omni-small
-	tests/fixtures/tiny tests/fixtures/audio/output1.wav tests/fixtures/audio/capital.wav)
+	export/tests/parity/torch_run.py export/tests/parity/write_full.py onnx/mini-omni-small
+	tests/fixtures/tiny/portable tests/fixtures/tiny/checkpoint tests/fixtures/audio/output1.wav tests/fixtures/audio/capital.wav)
 NVIDIA=(nvidia-cublas nvidia-cuda-runtime nvidia-cuda-nvrtc nvidia-cufft nvidia-curand nvidia-cudnn-cu13)
 
 pack() {
@@ -39,8 +40,9 @@ pack() {
 		"$PYTHON" -m zipfile -e "$wheel" "$to/unpacked"
 	done
 	find "$to/unpacked" -name '*.so*' ! -name '*pybind11*' ! -name '*tensorrt*' -exec cp {} "$tree/lib/" \;
+	"$PYTHON" "$HERE/thin.py" "$tree/lib/libonnxruntime_providers_cuda.so" "$ARCHITECTURE"
 	rm -f "$to"/part.*
-	tar -C "$tree" -c . | xz -2 -T0 | split -b "${mib}M" -d -a 3 - "$to/part."
+	tar -C "$tree" -c . | xz -9e -T0 | split -b "${mib}M" -d -a 3 - "$to/part."
 	(cd "$to" && sha256sum part.* >parts.sha256)
 	rm -r "$tree" "$to/unpacked"
 	cp "$HERE/gpu.sh" "$to/"
