@@ -96,10 +96,10 @@ lint: $(TEST_VENV)/.done ## formatting and warnings, as CI has them
 	$(TEST_VENV)/bin/python -m ruff check export training benches release tests/ci tests/clients tests/machines
 
 doc: ## the library's documentation, without a warning
-	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
+	RUSTDOCFLAGS="-D warnings" cargo doc --release --no-deps
 
 shuttle: ## many orders of the codec queue's threads, by a model checker
-	RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR=target/shuttle cargo test --lib --no-default-features model_check
+	RUSTFLAGS="--cfg shuttle -Cdebuginfo=0" CARGO_TARGET_DIR=target/shuttle cargo test --lib --no-default-features model_check
 
 # Detecting leaks would count what ONNX Runtime keeps for the life of the process.
 sanitize: onnxruntime ## the library's tests under AddressSanitizer and overflow checks (nightly Rust)
