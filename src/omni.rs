@@ -54,6 +54,7 @@ impl Omni {
     pub fn load(folder: &Path, runtime: &Runtime) -> Result<Omni> {
         let start = Instant::now();
         let manifest = Arc::new(Manifest::load(folder)?);
+        runtime.check_profile(&manifest.profile)?;
         let codec_threads = if runtime.alternates() {
             runtime.threads()
         } else {

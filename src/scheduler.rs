@@ -37,7 +37,7 @@ pub struct Limits {
     /// [`ErrorKind::Busy`].
     pub answers: usize,
     /// Most prompt columns read between two steps: fewer keep the running answers smoother, more
-    /// begin the new one sooner.
+    /// begin the new one sooner. A GPU reads a whole prompt in about the time of a step, and does.
     pub prefill_columns: usize,
     /// Threads that turn questions into prompts; each but the first opens the encoder once more, with
     /// its weights in memory.

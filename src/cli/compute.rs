@@ -92,17 +92,6 @@ impl Compute {
     }
 }
 
-/// Opens a model. Says so where a GPU leaves parts of it to the processor.
-pub fn load(folder: &Path, runtime: &Runtime) -> mini_omni::Result<Omni> {
-    let omni = Omni::load(folder, runtime)?;
-    if runtime.provider() == Provider::Cuda && omni.manifest().profile == "fused" {
-        say(format_args!(
-            "note: this model is of the fused profile, of which CUDA leaves the attention and all products of 8 bits to the processor, copying to and fro; export it with --profile cuda"
-        ));
-    }
-    Ok(omni)
-}
-
 fn kernels_parser() -> impl TypedValueParser<Value = Kernels> {
     let names = Kernels::ALL.map(Kernels::name);
     PossibleValuesParser::new(names).try_map(|name| {

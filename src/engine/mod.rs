@@ -97,6 +97,10 @@ impl<'a> Engine<'a> {
         prefill_columns: usize,
         partner: Option<KvCache>,
     ) -> Engine<'a> {
+        let prefill_columns = match decoder.is_on_a_device() {
+            true => usize::MAX,
+            false => prefill_columns,
+        };
         Engine {
             batch: Batch::new(tools.manifest.ids.streams(), partner),
             tools,

@@ -7,6 +7,7 @@ use ort::value::Tensor;
 
 use super::call::Call;
 use super::features::Placing;
+use super::likeliest::Choice;
 use super::place::{Input, Output, Place};
 use super::session::zeros;
 use crate::model::manifest::SpecialIds;
@@ -54,6 +55,8 @@ pub(super) struct Buffers {
     pub audio_rows: Input<i64>,
     pub text_logits: Output<f32>,
     pub audio_logits: Output<f32>,
+    /// Of the likeliest ids, where a device makes it.
+    pub choice: Option<Choice>,
     /// Whether the last call had features.
     heard: bool,
     /// What names the recording of its run on a GPU.
@@ -87,6 +90,7 @@ impl Buffers {
             audio_rows,
             text_logits: Output::new(place, session, &[n_text, ids.text_vocab_size])?,
             audio_logits: Output::new(place, session, &audio)?,
+            choice: None,
             heard: false,
             recorded: None,
             shape,

@@ -51,3 +51,10 @@ pub struct Ids {
     /// [audio rows, audio streams].
     pub audio: Vec<i64>,
 }
+
+/// The first ids that each head may choose from, one a head.
+#[derive(Debug, Default)]
+pub struct Limits {
+    pub text: Vec<i64>,
+    pub audio: Vec<i64>,
+}

@@ -14,7 +14,7 @@ use ort::session::{IoBinding, RunOptions, Session, SessionOutputs};
 use ort::value::{Tensor, TensorElementType};
 
 use super::buffers::{Buffers, Shape};
-use super::call::{Call, Ids, Logits};
+use super::call::{Call, Ids, Limits, Logits};
 use super::features::Placing;
 use super::inside::Inside;
 use super::kv_cache::KvCache;
@@ -53,8 +53,7 @@ pub struct Decoder {
 
 /// The graphs around the decoder's where its values stay on a device.
 struct Device {
-    text: Likeliest,
-    audio: Likeliest,
+    likeliest: Likeliest,
     placing: Placing,
 }
 
@@ -94,7 +93,7 @@ impl Decoder {
                 true => TensorElementType::Float16,
                 false => TensorElementType::Float32,
             };
-            Mover::open(runtime, &place, ty).map(Arc::new)
+            Mover::open(runtime, &place, ty, 2 * dims.n_layer).map(Arc::new)
         });
         let device = (!place.is_host()).then(|| Device::open(runtime, &place));
         Ok(Decoder {
@@ -108,6 +107,11 @@ impl Decoder {
             recorded: runtime.records().then_some(0),
             inside: Inside::of(inside),
         })
+    }
+
+    /// Whether its values are not on the host.
+    pub fn is_on_a_device(&self) -> bool {
+        self.device.is_some()
     }
 
     /// The rows of `cache`, ready for a call.
@@ -202,24 +206,17 @@ impl Decoder {
                 audio: argmaxima(audio, &limits.audio, streams),
             });
         };
-        let Some(buffers) = &rows.buffers else {
+        let Some(buffers) = &mut rows.buffers else {
             return Err(nothing_ran());
         };
-        let mut ids = Ids {
-            text: Vec::new(),
-            audio: Vec::new(),
+        let choice = match &mut buffers.choice {
+            Some(choice) => choice,
+            none => none.insert(device.likeliest.among([
+                buffers.text_logits.there(),
+                buffers.audio_logits.there(),
+            ])?),
         };
-        if !limits.text.is_empty() {
-            ids.text = device
-                .text
-                .choose(buffers.text_logits.there(), &limits.text)?;
-        }
-        if !limits.audio.is_empty() {
-            ids.audio = device
-                .audio
-                .choose(buffers.audio_logits.there(), &limits.audio)?;
-        }
-        Ok(ids)
+        device.likeliest.choose(choice, limits)
     }
 
     fn run_shared(&mut self, rows: &mut DecoderRows, call: &Call) -> ort::Result<Buffers> {
@@ -329,8 +326,7 @@ impl Decoder {
 impl Device {
     fn open(runtime: &Runtime, place: &Place) -> ort::Result<Device> {
         Ok(Device {
-            text: Likeliest::open(runtime, place, 2)?,
-            audio: Likeliest::open(runtime, place, 3)?,
+            likeliest: Likeliest::open(runtime, place)?,
             placing: Placing::open(runtime, place)?,
         })
     }
@@ -353,13 +349,6 @@ impl DecoderRows {
         };
         Ok((text, audio))
     }
-}
-
-/// The first ids that each head may choose from, one a head.
-#[derive(Debug, Default)]
-pub struct Limits {
-    pub text: Vec<i64>,
-    pub audio: Vec<i64>,
 }
 
 fn nothing_ran() -> ort::Error {

@@ -107,5 +107,6 @@ fn sketch(runtime: &Runtime) -> ort::Result<Session> {
     let part = graph.node("Slice", &[features, start, end, &first], &[])?;
     let row = graph.node("Unsqueeze", &[&part, &first], &[])?;
     let columns = graph.node("Pad", &[&row, pads], &[])?;
-    graph.open(runtime, &columns, (TensorElementType::Float32, 3))
+    graph.output("output", &columns, (TensorElementType::Float32, 3))?;
+    graph.open(runtime)
 }

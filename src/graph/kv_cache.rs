@@ -46,13 +46,15 @@ impl KvCache {
     ) -> ort::Result<KvCache> {
         let positions = positions(dims.kv_cache, lengths, capacity);
         let shape = [lengths.len(), dims.n_kv_head, positions, dims.head_size];
-        let tensors = (0..2 * dims.n_layer).map(|_| match &mover {
+        let tensors = match &mover {
             Some(mover) => mover.zeros(&shape),
-            None => Ok(zeros::<f32>(&shape)?.upcast()),
-        });
+            None => (0..2 * dims.n_layer)
+                .map(|_| Ok(zeros::<f32>(&shape)?.upcast()))
+                .collect(),
+        };
         Ok(KvCache {
             layout: dims.kv_cache,
-            tensors: tensors.collect::<ort::Result<_>>()?,
+            tensors: tensors?,
             lengths: lengths.to_vec(),
             n_kv_head: dims.n_kv_head,
             head_size: dims.head_size,
@@ -98,15 +100,13 @@ impl KvCache {
         if self.rows() != 1 {
             return Err(ort::Error::new("only a lone row forgets on a device"));
         }
-        for tensor in &mut self.tensors {
-            let taken = Taken {
-                rows: vec![0],
-                positions: 0..tensor.shape()[2] as usize - by,
-                around: [by, 0],
-                from: tensor,
-            };
-            *tensor = mover.take([taken].into_iter())?;
-        }
+        let taken = Taken {
+            rows: vec![0],
+            positions: 0..self.tensors[0].shape()[2] as usize - by,
+            around: [by, 0],
+            from: &self.tensors,
+        };
+        self.tensors = mover.take([taken].into_iter())?;
         Ok(())
     }
 
@@ -138,13 +138,15 @@ impl KvCache {
         };
         let lengths: Vec<_> = rows.iter().map(|&(from, row)| from.lengths[row]).collect();
         let positions = positions(like.layout, &lengths, capacity);
-        let tensors = (0..like.tensors.len()).map(|layer| match &like.mover {
-            Some(mover) => gathered_there(mover, (rows, layer), positions),
-            None => gathered(rows, layer, positions),
-        });
+        let tensors = match &like.mover {
+            Some(mover) => gathered_there(mover, rows, positions),
+            None => (0..like.tensors.len())
+                .map(|layer| gathered(rows, layer, positions))
+                .collect(),
+        };
         Ok(KvCache {
             layout: like.layout,
-            tensors: tensors.collect::<ort::Result<_>>()?,
+            tensors: tensors?,
             n_kv_head: like.n_kv_head,
             head_size: like.head_size,
             mover: like.mover.clone(),
@@ -185,10 +187,9 @@ impl KvCache {
         Ok(())
     }
 
-    /// Rows of one of its tensors, for a tensor of so many positions: all but what is filler in both.
-    fn taken(&self, rows: Vec<i64>, layer: usize, positions: usize) -> Taken<'_> {
-        let from = &self.tensors[layer];
-        let own = from.shape()[2] as usize;
+    /// Rows of it, for a cache of so many positions: all but what is filler in both.
+    fn taken(&self, rows: Vec<i64>, positions: usize) -> Taken<'_> {
+        let own = self.tensors[0].shape()[2] as usize;
         let kept = own.min(positions);
         let missing = positions - kept;
         let (positions, around) = match self.layout {
@@ -196,7 +197,7 @@ impl KvCache {
             KvLayout::Concat => (own - kept..own, [missing, 0]),
         };
         Taken {
-            from,
+            from: &self.tensors,
             rows,
             positions,
             around,
@@ -204,7 +205,7 @@ impl KvCache {
     }
 }
 
-/// Copies of rows, each of a cache, in one tensor of a layer.
+/// Rows, each of a cache.
 type Rows<'r> = &'r [(&'r KvCache, usize)];
 
 fn gathered(rows: Rows, layer: usize, positions: usize) -> ort::Result<DynTensor> {
@@ -220,15 +221,11 @@ fn gathered(rows: Rows, layer: usize, positions: usize) -> ort::Result<DynTensor
 }
 
 /// The same on a device: rows that follow each other in one cache are taken together.
-fn gathered_there(
-    mover: &Mover,
-    (rows, layer): (Rows, usize),
-    positions: usize,
-) -> ort::Result<DynTensor> {
+fn gathered_there(mover: &Mover, rows: Rows, positions: usize) -> ort::Result<Vec<DynTensor>> {
     let groups = rows.chunk_by(|a, b| std::ptr::eq(a.0, b.0));
     mover.take(groups.map(|group| {
         let rows = group.iter().map(|&(_, row)| row as i64).collect();
-        group[0].0.taken(rows, layer, positions)
+        group[0].0.taken(rows, positions)
     }))
 }
 

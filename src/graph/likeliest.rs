@@ -1,79 +1,124 @@
 //! The likeliest id of each stream, chosen where the logits are: an id crosses to the host in place of
 //! a vocabulary of logits.
 
-use ort::session::Session;
+use ort::session::{IoBinding, Session};
 use ort::value::{Tensor, TensorElementType};
 
-use super::place::{Place, What};
+use super::call::{Ids, Limits};
+use super::place::{Input, Place, What};
 use super::runtime::Runtime;
+use super::session;
 use super::sketch::Sketch;
 
 /// In place of an id where logits are not finite numbers.
 pub(crate) const NOT_FINITE: i64 = -1;
 
-/// The graph of one kind of head.
+/// Dimensions of the logits, the last of them the vocabulary.
+const HEADS: [(&str, usize); 2] = [("text", 2), ("audio", 3)];
+
+/// The graph that chooses, for both heads.
 pub(super) struct Likeliest {
     session: Session,
     place: Place,
 }
 
+/// A choice among the logits of one place, made as often as they are computed there.
+pub(super) struct Choice {
+    binding: IoBinding,
+    /// The first ids that may be chosen, one a row of the head.
+    limits: [Input<i64>; 2],
+}
+
 impl Likeliest {
-    /// For logits of so many dimensions, the last of them the vocabulary.
-    pub fn open(runtime: &Runtime, place: &Place, rank: usize) -> ort::Result<Likeliest> {
+    pub fn open(runtime: &Runtime, place: &Place) -> ort::Result<Likeliest> {
         Ok(Likeliest {
-            session: sketch(runtime, rank)?,
+            session: sketch(runtime)?,
             place: place.clone(),
         })
     }
 
-    /// Of each stream the first of the largest among the first `limits` (one a head), or
-    /// [`NOT_FINITE`].
-    pub fn choose(&mut self, logits: &Tensor<f32>, limits: &[i64]) -> ort::Result<Vec<i64>> {
-        let mut shape = vec![1; logits.shape().len()];
-        shape[0] = limits.len();
-        let limits = Tensor::from_array((shape, limits.to_vec()))?;
+    /// Among the logits of the text head and of the audio heads, a row of each at least.
+    pub fn among(&self, logits: [&Tensor<f32>; 2]) -> ort::Result<Choice> {
+        let limits = |i: usize| {
+            let mut shape = vec![1; HEADS[i].1];
+            shape[0] = logits[i].shape()[0] as usize;
+            Input::zeros(&self.place, &self.session, &shape)
+        };
+        let limits = [limits(0)?, limits(1)?];
         let mut binding = self.session.create_binding()?;
-        binding.bind_input("logits", logits)?;
-        self.place.bind(&mut binding, "limits", &limits)?;
-        binding.bind_output_to_device("output", &Place::host_info()?)?;
-        let outputs = self.session.run_binding(&binding)?;
-        let ids = super::session::output(&outputs, "output")?;
-        let ids = ids.try_extract_tensor::<i64>()?.1.to_vec();
-        self.place.note_read(What::Ids, size_of_val(&ids[..]));
-        Ok(ids)
+        for (i, (head, _)) in HEADS.iter().enumerate() {
+            binding.bind_input(format!("{head}.logits"), logits[i])?;
+            binding.bind_input(format!("{head}.limits"), limits[i].bound())?;
+            binding.bind_output_to_device(*head, &Place::host_info()?)?;
+        }
+        Ok(Choice { binding, limits })
+    }
+
+    /// Of each stream the first of the largest among the first ids that its head's limit allows, or
+    /// [`NOT_FINITE`]. A head without limits says nothing.
+    pub fn choose(&mut self, choice: &mut Choice, limits: &Limits) -> ort::Result<Ids> {
+        let limits = [&limits.text, &limits.audio];
+        for (input, limits) in choice.limits.iter_mut().zip(limits) {
+            // They hardly ever change from step to step.
+            if !limits.is_empty() && input.values() != &limits[..] {
+                input.write(|input| input.copy_from_slice(limits))?;
+            }
+        }
+        let outputs = self.session.run_binding(&choice.binding)?;
+        let said = |i: usize| -> ort::Result<Vec<i64>> {
+            if limits[i].is_empty() {
+                return Ok(Vec::new());
+            }
+            let ids = session::output(&outputs, HEADS[i].0)?;
+            let ids = ids.try_extract_tensor::<i64>()?.1.to_vec();
+            self.place.note_read(What::Ids, size_of_val(&ids[..]));
+            Ok(ids)
+        };
+        Ok(Ids {
+            text: said(0)?,
+            audio: said(1)?,
+        })
     }
 }
 
-/// By the largest value and where it comes first, so that equals are ordered on every device.
-fn sketch(runtime: &Runtime, rank: usize) -> ort::Result<Session> {
+fn sketch(runtime: &Runtime) -> ort::Result<Session> {
     let mut graph = Sketch::new()?;
-    let logits = graph.input("logits", TensorElementType::Float32, rank);
-    let limits = graph.input("limits", TensorElementType::Int64, rank);
-    let zero = graph.constant("zero", &[0i64])?;
-    let one = graph.constant("one", &[1i64])?;
-    let nothing = graph.constant("nothing", &[0f32])?;
-    let least = graph.constant("least", &[f32::NEG_INFINITY])?;
-    let behind = graph.constant("behind", &[i64::MAX])?;
-    let none = graph.constant("none", &[NOT_FINITE])?;
-    let last = graph.constant_of("last", &[1], &[-1i64])?;
+    graph.constant("zero", &[0i64])?;
+    graph.constant("one", &[1i64])?;
+    graph.constant("nothing", &[0f32])?;
+    graph.constant("least", &[f32::NEG_INFINITY])?;
+    graph.constant("behind", &[i64::MAX])?;
+    graph.constant("none", &[NOT_FINITE])?;
+    graph.constant_of("last", &[1], &[-1i64])?;
+    for (head, rank) in HEADS {
+        let chosen = chosen(&mut graph, head, rank)?;
+        graph.output(head, &chosen, (TensorElementType::Int64, rank - 1))?;
+    }
+    graph.open(runtime)
+}
+
+/// By the largest value and where it comes first, so that equals are ordered on every device.
+fn chosen(graph: &mut Sketch, head: &str, rank: usize) -> ort::Result<String> {
+    let [logits, limits] = ["logits", "limits"].map(|what| format!("{head}.{what}"));
+    graph.input(&logits, TensorElementType::Float32, rank);
+    graph.input(&limits, TensorElementType::Int64, rank);
     let keep = [("keepdims", 1)];
     let drop = [("keepdims", 0)];
 
-    let size = graph.node("Shape", &[logits], &[("start", -1)])?;
+    let size = graph.node("Shape", &[&logits], &[("start", -1)])?;
     let size = graph.node("Squeeze", &[&size], &[])?;
-    let ids = graph.node("Range", &[&zero, &size, &one], &[])?;
-    let allowed = graph.node("Less", &[&ids, limits], &[])?;
-    let among = graph.node("Where", &[&allowed, logits, &least], &[])?;
-    let largest = graph.node("ReduceMax", &[&among, &last], &keep)?;
+    let ids = graph.node("Range", &["zero", &size, "one"], &[])?;
+    let allowed = graph.node("Less", &[&ids, &limits], &[])?;
+    let among = graph.node("Where", &[&allowed, &logits, "least"], &[])?;
+    let largest = graph.node("ReduceMax", &[&among, "last"], &keep)?;
     let equal = graph.node("Equal", &[&among, &largest], &[])?;
-    let places = graph.node("Where", &[&equal, &ids, &behind], &[])?;
-    let first = graph.node("ReduceMin", &[&places, &last], &drop)?;
+    let places = graph.node("Where", &[&equal, &ids, "behind"], &[])?;
+    let first = graph.node("ReduceMin", &[&places, "last"], &drop)?;
     // Zero times anything finite is zero, and times all else not a number.
-    let zeros = graph.node("Mul", &[logits, &nothing], &[])?;
-    let sum = graph.node("ReduceSum", &[&zeros, &last], &drop)?;
-    let finite = graph.node("Equal", &[&sum, &nothing], &[])?;
-    let chosen = graph.node("Where", &[&finite, &first, &none], &[])?;
-    graph.open(runtime, &chosen, (TensorElementType::Int64, rank - 1))
+    let zeros = graph.node("Mul", &[&logits, "nothing"], &[])?;
+    let sum = graph.node("ReduceSum", &[&zeros, "last"], &drop)?;
+    let finite = graph.node("Equal", &[&sum, "nothing"], &[])?;
+    graph.node("Where", &[&finite, &first, "none"], &[])
 }
 
 #[cfg(test)]
@@ -86,11 +131,21 @@ mod tests {
     fn chosen(shape: [usize; 3], logits: Vec<f32>, limits: &[i64]) -> Vec<i64> {
         let runtime = Runtime::load(Provider::Cpu, 1).expect("ONNX Runtime");
         let runtime = runtime.apart();
-        let mut likeliest = Likeliest::open(&runtime, &runtime.place(), 3).expect("a graph");
+        let mut likeliest = Likeliest::open(&runtime, &runtime.place()).expect("a graph");
         let logits = Tensor::from_array((shape, logits)).expect("a tensor");
-        let ids = likeliest.choose(&logits, limits).expect("ids");
-        assert_eq!(runtime.crossed().read(What::Ids), 8 * ids.len());
-        ids
+        let text = Tensor::from_array(([1, 3], vec![0f32, 2.0, 1.0])).expect("a tensor");
+        let mut choice = likeliest.among([&text, &logits]).expect("a choice");
+        let limits = |text: &[i64]| Limits {
+            text: text.to_vec(),
+            audio: limits.to_vec(),
+        };
+        let both = likeliest.choose(&mut choice, &limits(&[3])).expect("ids");
+        assert_eq!(both.text, [1]);
+        let audio = likeliest.choose(&mut choice, &limits(&[])).expect("ids");
+        assert_eq!((audio.text, &audio.audio), (vec![], &both.audio));
+        let n = both.audio.len();
+        assert_eq!(runtime.crossed().read(What::Ids), 8 * (1 + 2 * n));
+        both.audio
     }
 
     #[test]

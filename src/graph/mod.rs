@@ -24,9 +24,9 @@ mod sketch;
 mod smart_turn;
 mod vad;
 
-pub(crate) use call::{Call, Heard, Ids, Logits};
+pub(crate) use call::{Call, Heard, Ids, Limits, Logits};
 pub(crate) use codec::{CodecDecoder, CodecState};
-pub(crate) use decoder::{Decoder, DecoderRows, Limits};
+pub(crate) use decoder::{Decoder, DecoderRows};
 pub(crate) use encoder::{Encoder, Positions};
 pub(crate) use features::Features;
 pub(crate) use kv_cache::KvCache;

@@ -183,6 +183,11 @@ impl<T: Element> Input<T> {
         self.there.unwrap_or(self.host)
     }
 
+    /// The values as the host wrote them.
+    pub fn values(&self) -> &[T] {
+        self.host.extract_tensor().1
+    }
+
     /// Changes the values.
     pub fn write(&mut self, change: impl FnOnce(&mut [T])) -> ort::Result<()> {
         change(self.host.extract_tensor_mut().1);

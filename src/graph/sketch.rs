@@ -18,6 +18,7 @@ const OPSET: u32 = 21;
 pub(super) struct Sketch {
     graph: Graph,
     inputs: Vec<Outlet>,
+    outputs: Vec<Outlet>,
     n_nodes: usize,
 }
 
@@ -26,6 +27,7 @@ impl Sketch {
         Ok(Sketch {
             graph: Graph::new()?,
             inputs: Vec::new(),
+            outputs: Vec::new(),
             n_nodes: 0,
         })
     }
@@ -81,17 +83,23 @@ impl Sketch {
         Ok(output)
     }
 
-    /// Opens the graph; its one output is called "output".
-    pub fn open(
-        mut self,
-        runtime: &Runtime,
-        output: &str,
+    /// Hands out a value as the output `name`.
+    pub fn output(
+        &mut self,
+        name: &str,
+        value: &str,
         (ty, rank): (TensorElementType, usize),
-    ) -> ort::Result<Session> {
-        let last = Node::new("Identity", ONNX_DOMAIN, "last", [output], ["output"], [])?;
+    ) -> ort::Result<()> {
+        let last = Node::new("Identity", ONNX_DOMAIN, name, [value], [name], [])?;
         self.graph.add_node(last)?;
+        self.outputs.push(outlet(name, ty, rank));
+        Ok(())
+    }
+
+    /// Opens the graph.
+    pub fn open(mut self, runtime: &Runtime) -> ort::Result<Session> {
         self.graph.set_inputs(self.inputs)?;
-        self.graph.set_outputs([outlet("output", ty, rank)])?;
+        self.graph.set_outputs(self.outputs)?;
         let mut model = Model::new([Opset::new(ONNX_DOMAIN, OPSET)?])?;
         model.set_graph(self.graph)?;
         let options = SessionOptions {

@@ -18,7 +18,7 @@ use mini_omni::model::Weights;
 use mini_omni::{Ended, Manifest, Omni, Options, Task};
 
 use super::EXIT_NO_SPEECH;
-use super::compute::{Compute, WindowArg, load, window};
+use super::compute::{Compute, WindowArg, window};
 use super::output::Claims;
 use super::terminal::say;
 use answer::Outputs;
@@ -109,8 +109,8 @@ impl Ask {
         Ok(heard.map_or(ExitCode::SUCCESS, |trace| self.verdict(trace.ended)))
     }
 
-    fn load(&self, options: &Options) -> Result<Omni> {
-        let omni = load(&self.model_dir, &self.compute.runtime()?)?;
+    fn Omni::load(&self, options: &Options) -> Result<Omni> {
+        let omni = Omni::load(&self.model_dir, &self.compute.runtime()?)?;
         if omni.manifest().weights == Weights::Random && options.task.speaks() {
             say("note: this model's weights are random: its words and its speech are noise");
         }

@@ -22,7 +22,7 @@ use mini_omni::{
 };
 
 use super::ask::task_parser;
-use super::compute::{Compute, WindowArg, load, window};
+use super::compute::{Compute, WindowArg, window};
 use super::machine::cpu;
 use super::output::{Claims, is_stdout};
 use super::results::{Results, json};
@@ -95,7 +95,7 @@ impl Bench {
         let results = Results::open(&[("--json", self.json.as_deref())], self.claims(&manifest))?;
         let pcm = self.input.as_deref().map_or_else(hum, audio::read)?;
         let runtime = self.compute.runtime()?;
-        let mut omni = load(&self.model_dir, &runtime)?;
+        let mut omni = Omni::load(&self.model_dir, &runtime)?;
         let mut options = Options::for_task(task);
         options.max_steps = Some(self.steps as usize);
         options.noise = Noise::Seeded(0);

@@ -9,7 +9,7 @@ use mini_omni::compare::{
 use mini_omni::{Manifest, Question, Runtime};
 
 use super::inputs::Input;
-use crate::cli::compute::{WindowArg, load, window};
+use crate::cli::compute::{WindowArg, window};
 use crate::cli::output::Claims;
 
 /// The reference as its folder says, before any graph is opened.
@@ -138,7 +138,7 @@ impl Asking<'_> {
 /// A model to be compared.
 pub fn side(folder: &Path, runtime: &Runtime, asked: Option<WindowArg>) -> Result<Side> {
     let omni =
-        load(folder, runtime).with_context(|| format!("cannot compare {}", folder.display()))?;
+        Omni::load(folder, runtime).with_context(|| format!("cannot compare {}", folder.display()))?;
     Ok(Side {
         window: window(asked, omni.manifest())?,
         omni,

@@ -29,7 +29,7 @@ use self::set::{Asked, Item};
 use self::summary::{Figures, Summary};
 use super::EXIT_DISAGREES;
 use super::ask::task_parser;
-use super::compute::{Compute, WindowArg, load, window};
+use super::compute::{Compute, WindowArg, window};
 use super::output::Claims;
 use super::results::{Results, json};
 use super::terminal::{Progress, say};
@@ -187,7 +187,7 @@ impl Eval {
         }
         if !missing.is_empty() {
             let mut shown = Shown::new(missing.len());
-            let omni = load(&self.model_dir, runtime)?;
+            let omni = Omni::load(&self.model_dir, runtime)?;
             self.asking(settings)?.ask(omni, &missing, |line| {
                 log.as_mut().map_or(Ok(()), |log| log.append(&line))?;
                 lines.insert(line.id.clone(), line);

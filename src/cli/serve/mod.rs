@@ -150,7 +150,7 @@ impl Serve {
 }
 
 fn load(folder: &Path, runtime: Runtime, shared: &Shared) -> Result<()> {
-    let omni = compute::load(folder, &runtime)?;
+    let omni = Omni::load(folder, &runtime)?;
     let conversations = shared.settings.limits.conversations;
     shared.loaded(Model::new(omni, runtime, conversations)?);
     Ok(())

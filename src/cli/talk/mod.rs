@@ -18,7 +18,7 @@ use clap::{Args, ValueEnum};
 use mini_omni::session::{Session, Settings, TurnEnd};
 use mini_omni::{Limits, Manifest, Omni, Scheduler};
 
-use super::compute::{Compute, WindowArg, load, window};
+use super::compute::{Compute, WindowArg, window};
 use super::output::{Claims, is_stdout};
 use super::signals;
 use super::terminal::say;
