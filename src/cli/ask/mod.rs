@@ -109,7 +109,7 @@ impl Ask {
         Ok(heard.map_or(ExitCode::SUCCESS, |trace| self.verdict(trace.ended)))
     }
 
-    fn Omni::load(&self, options: &Options) -> Result<Omni> {
+    fn load(&self, options: &Options) -> Result<Omni> {
         let omni = Omni::load(&self.model_dir, &self.compute.runtime()?)?;
         if omni.manifest().weights == Weights::Random && options.task.speaks() {
             say("note: this model's weights are random: its words and its speech are noise");
