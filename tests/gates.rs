@@ -10,10 +10,14 @@ use common::onnx::damage_floats;
 use common::*;
 
 fn held(model: &Path) -> Output {
+    held_with(model, &[])
+}
+
+fn held_with(model: &Path, options: &[&str]) -> Output {
     let goldens = root().join("tests/fixtures/bundled");
     let (recording, gates) = (goldens.join("recording"), goldens.join("gates.toml"));
     let by = ["--reference", text(&recording), "--gates", text(&gates)];
-    mini_omni(&[&["compare", text(model)], &by[..]].concat())
+    mini_omni(&[&["compare", text(model)], &by[..], options].concat())
 }
 
 #[test]
@@ -41,4 +45,39 @@ fn a_model_with_one_weaker_product_falls_and_the_gates_say_so() {
     for gate in ["features.error", "sound.error", "frames.error"] {
         assert!(!said.contains(gate), "what is whole holds: {said}");
     }
+}
+
+#[test]
+fn every_output_says_what_computed_each_side() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let files = ["j.json", "j.xml", "s.md", "p.html"].map(|name| folder.path().join(name));
+    let [json, junit, markdown, html] = files.each_ref().map(|file| text(file));
+    let written = [
+        ["--json", json],
+        ["--junit", junit],
+        ["--markdown", markdown],
+        ["--html", html],
+    ];
+    let means = ["--kernels", "plain", "--threads", "1"];
+    let output = held_with(&bundled(), &[&means[..], &written.concat()].concat());
+    let read = |file: &str| std::fs::read_to_string(file).expect("a file");
+    let report: serde_json::Value = serde_json::from_str(&read(json)).expect("JSON");
+    let (ours, theirs) = (&report["candidate"], &report["reference"]);
+    assert_eq!(
+        (&ours["kernels"], &ours["threads"]),
+        (&"plain".into(), &1.into())
+    );
+    assert!(theirs["kernels"].is_null(), "this recording does not say");
+    let version = theirs["onnxruntime"].as_str().expect("a version");
+    let said = [
+        format!("cpu, plain kernels, 1 threads, ONNX Runtime {version}, mini-omni "),
+        format!("cpu, unknown kernels, 2 threads, ONNX Runtime {version}, mini-omni "),
+    ];
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    for text in [shown, read(junit), read(markdown)] {
+        for side in &said {
+            assert!(text.contains(side), "{side} is not in {text}");
+        }
+    }
+    assert!(read(html).contains("\"kernels\":\"plain\",\"threads\":1"));
 }

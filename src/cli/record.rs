@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use mini_omni::compare::{Model, Recorded, Recording};
+use mini_omni::compare::{Recorded, Recording};
 use mini_omni::{Manifest, Task};
 
 use super::ask::task_parser;
@@ -54,8 +54,7 @@ impl Record {
         self.make_folder()?;
         let runtime = self.compute.runtime()?;
         let mut side = side(&self.model_dir, &runtime, self.encoder_window)?;
-        let model = Model::of(&manifest, side.window.name(), runtime.provider().name());
-        let mut recording = Recording::new(model, manifest, runtime.version(), runtime.threads());
+        let mut recording = Recording::new(manifest, side.window, &runtime);
         let mut shown = Progress::new();
         for (i, input) in inputs.iter().enumerate() {
             let progress = |step: usize| {

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use mini_omni::compare::{
-    Comparison, Entry, Located, Model, Protocol, Recording, Side, compare, compare_recorded, locate,
+    Comparison, Entry, Located, Protocol, Recording, Side, compare, compare_recorded, locate,
 };
 use mini_omni::{Manifest, Question, Runtime};
 
 use super::inputs::Input;
+use super::report::Computed;
 use crate::cli::compute::{WindowArg, load, window};
 use crate::cli::output::Claims;
 
@@ -76,10 +77,15 @@ impl Against {
     }
 
     /// As in a report.
-    pub fn model(&self, provider: &str) -> Model {
+    pub fn computed(&self, runtime: &Runtime) -> Computed {
         match self {
-            Against::Model(side) => Model::of(side.omni.manifest(), side.window.name(), provider),
-            Against::Recording(_, recording) => recording.model.clone(),
+            Against::Model(side) => Computed::of(side, runtime),
+            Against::Recording(_, recording) => Computed {
+                model: recording.model.clone(),
+                threads: recording.threads,
+                onnxruntime: recording.onnxruntime.clone(),
+                version: recording.version.clone(),
+            },
         }
     }
 

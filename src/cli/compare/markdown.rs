@@ -12,8 +12,8 @@ const MOST_QUESTIONS: usize = 20;
 pub fn markdown(report: &Report) -> String {
     let mut text = format!(
         "## {} against {}\n\n{}\n\n",
-        cell(&report.candidate.name),
-        cell(&report.reference.name),
+        cell(&report.candidate.model.name),
+        cell(&report.reference.model.name),
         verdict(report)
     );
     text += &format!("{}.\n\n", cell(&fault(report)));
@@ -24,6 +24,10 @@ pub fn markdown(report: &Report) -> String {
         let rows = report.gates.iter().map(gate);
         text += &table(&["gate", "value", "limit", ""], rows);
     }
+    text += &table(
+        &["side", "model", "computed by"],
+        report.sides().into_iter().map(Vec::from),
+    );
     text += &table(
         &[
             "stream",

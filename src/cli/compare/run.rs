@@ -1,12 +1,12 @@
 //! Asking both, question by question.
 
 use anyhow::{Context, Result};
-use mini_omni::compare::{Model, Side, first_fault};
+use mini_omni::compare::{Side, first_fault};
 use mini_omni::{Kernels, Provider};
 
 use super::against::{Against, Asking, Reference, side};
 use super::inputs::Input;
-use super::report::{Asked, Figures, LocatedAt, Report, worst_first, worst_stages};
+use super::report::{Asked, Computed, Figures, LocatedAt, Report, worst_first, worst_stages};
 use super::{Compare, MAX_STEPS, RUNS};
 use crate::cli::terminal::Progress;
 
@@ -19,29 +19,22 @@ impl Compare {
         let window = self.reference_encoder_window;
         let mut against = Against::open(reference, &self.reference, &on_cpu, window)?;
         let mut candidate = side(&self.model_dir, &runtime, self.encoder_window)?;
-        let provider = on_cpu.provider().name();
-        let models = [
-            against.model(provider),
-            Model::of(
-                candidate.omni.manifest(),
-                candidate.window.name(),
-                runtime.provider().name(),
-            ),
+        let sides = [
+            against.computed(&on_cpu),
+            Computed::of(&candidate, &runtime),
         ];
         let n = if self.calibrate { RUNS } else { 1 };
         let report = |run| {
             let asked = self.ask(&mut against, &mut candidate, inputs, run == 0)?;
             let located = self.located(&mut against, &mut candidate, inputs, &asked)?;
-            let version = (runtime.version(), runtime.threads());
-            Ok(self.report(models.clone(), version, asked, located))
+            Ok(self.report(sides.clone(), asked, located))
         };
         (0..n).map(report).collect()
     }
 
     fn report(
         &self,
-        [reference, candidate]: [Model; 2],
-        (onnxruntime, threads): (String, usize),
+        [reference, candidate]: [Computed; 2],
         inputs: Vec<Asked>,
         located: Option<LocatedAt>,
     ) -> Report {
@@ -51,8 +44,8 @@ impl Compare {
         let same = inputs.iter().filter(|a| a.comparison.divergence.is_none());
         Report {
             version: env!("CARGO_PKG_VERSION").into(),
-            onnxruntime,
-            threads,
+            onnxruntime: candidate.onnxruntime.clone(),
+            threads: candidate.threads,
             reference,
             candidate,
             recorded: mini_omni::compare::Recording::is_in(&self.reference),

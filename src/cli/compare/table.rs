@@ -1,8 +1,6 @@
 //! The comparison as a table for people.
 
-use mini_omni::compare::{
-    Agreement, HeadsDrift, LogitsDrift, Model, PcmDrift, StageDrift, StreamFigures,
-};
+use mini_omni::compare::{Agreement, HeadsDrift, LogitsDrift, PcmDrift, StageDrift, StreamFigures};
 
 use super::report::{Asked, LocatedAt, Report};
 
@@ -11,13 +9,12 @@ const NAME_WIDTH: usize = 22;
 
 /// All of the report that fits a terminal.
 pub fn table(report: &Report) -> String {
+    let sides = report
+        .sides()
+        .map(|[name, model, means]| format!("{name}  {model}\n           {means}\n"));
     let mut text = format!(
-        "reference  {}{}\ncandidate  {}\nONNX Runtime {}, {} threads, greedy, up to {} steps\n\n",
-        model(&report.reference),
-        if report.recorded { ", recorded" } else { "" },
-        model(&report.candidate),
-        report.onnxruntime,
-        report.threads,
+        "{}greedy, up to {} steps\n\n",
+        sides.concat(),
         report.max_steps
     );
     text += &format!(
@@ -32,21 +29,6 @@ pub fn table(report: &Report) -> String {
         text += &line(asked);
     }
     text + "\n" + &stages(report) + "\n" + &streams(report) + "\n" + &summary(report)
-}
-
-fn model(model: &Model) -> String {
-    let precision = &model.precision;
-    format!(
-        "{} ({}), {}, encoder {}, decoder {}, codec {}, {} encoder window, {}",
-        model.name,
-        model.hash.get(..12).unwrap_or_default(),
-        model.profile,
-        precision.encoder,
-        precision.decoder,
-        precision.codec,
-        model.encoder_window,
-        model.provider
-    )
 }
 
 fn line(asked: &Asked) -> String {

@@ -17,12 +17,13 @@ use sha2::{Digest, Sha256};
 use super::drift::Look;
 use super::side::{Said, Side, taken};
 use super::{KeptFrames, Protocol};
-use crate::ask::Question;
+use crate::ask::{EncoderWindow, Question};
 use crate::decoding::delay::Frame;
 use crate::decoding::generation::HeadLogits;
 use crate::decoding::prompt::Prompt;
 use crate::decoding::task::Task;
 use crate::error::{Error, ErrorKind, Result};
+use crate::graph::Runtime;
 use crate::model::manifest::{Manifest, Precision};
 
 /// The version of the format that this program writes and reads.
@@ -63,24 +64,28 @@ pub struct Model {
     pub hash: String,
     /// Weight format by graph.
     pub precision: Precision,
-    /// "fused" or "portable".
+    /// "fused", "cuda" or "portable".
     pub profile: String,
-    /// How much its encoder hears: "full" or "short".
+    /// How much its encoder hears: "full", "merged" or "short".
     pub encoder_window: String,
     /// What computed.
     pub provider: String,
+    /// Which kernels did; `None` in a recording that does not say.
+    #[serde(default)]
+    pub kernels: Option<String>,
 }
 
 impl Model {
-    /// Of a manifest.
-    pub fn of(manifest: &Manifest, encoder_window: &str, provider: &str) -> Model {
+    /// Of a manifest, computed by `runtime`.
+    pub fn of(manifest: &Manifest, window: EncoderWindow, runtime: &Runtime) -> Model {
         Model {
             name: manifest.name.clone(),
             hash: manifest.hash(),
             precision: manifest.precision.clone(),
             profile: manifest.profile.clone(),
-            encoder_window: encoder_window.into(),
-            provider: provider.into(),
+            encoder_window: window.name().into(),
+            provider: runtime.provider().name().into(),
+            kernels: Some(runtime.kernels().name().into()),
         }
     }
 }
@@ -216,13 +221,13 @@ impl Recorded {
 
 impl Recording {
     /// Of no question yet.
-    pub fn new(model: Model, manifest: Manifest, onnxruntime: String, threads: usize) -> Recording {
+    pub fn new(manifest: Manifest, window: EncoderWindow, runtime: &Runtime) -> Recording {
         Recording {
             format_version: FORMAT_VERSION,
             version: env!("CARGO_PKG_VERSION").into(),
-            onnxruntime,
-            threads,
-            model,
+            onnxruntime: runtime.version(),
+            threads: runtime.threads(),
+            model: Model::of(&manifest, window, runtime),
             manifest,
             questions: Vec::new(),
         }

@@ -77,13 +77,9 @@ fn outwards(x: f64) -> f64 {
 }
 
 fn calibration(runs: usize, report: &Report) -> Calibrated {
-    let model = |model: &mini_omni::compare::Model| {
-        let hash = model.hash.get(..12).unwrap_or_default();
-        format!(
-            "{} ({hash}), {}, {}",
-            model.name, model.profile, model.provider
-        )
-    };
+    let [reference, candidate] = report
+        .sides()
+        .map(|[_, model, means]| format!("{model}; {means}"));
     Calibrated {
         date: today(),
         machine: cpu(),
@@ -91,8 +87,8 @@ fn calibration(runs: usize, report: &Report) -> Calibrated {
         version: report.version.clone(),
         onnxruntime: report.onnxruntime.clone(),
         threads: report.threads,
-        reference: model(&report.reference),
-        candidate: model(&report.candidate),
+        reference,
+        candidate,
         questions: report.inputs.len(),
         max_steps: report.max_steps,
     }
