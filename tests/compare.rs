@@ -140,7 +140,7 @@ fn answers_part_where_the_two_models_asked_alone_part() {
 fn too_little_agreement_is_exit_code_1_and_still_reported() {
     let folder = tempfile::tempdir().expect("a folder");
     coarse_copy(folder.path());
-    let json = folder.path().join("compared.json");
+    let [json, junit, markdown] = ["c.json", "j.xml", "s.md"].map(|name| folder.path().join(name));
     let model = model();
     let output = mini_omni(&[
         "compare",
@@ -153,15 +153,29 @@ fn too_little_agreement_is_exit_code_1_and_still_reported() {
         "0.9999",
         "--json",
         text(&json),
+        "--junit",
+        text(&junit),
+        "--markdown",
+        text(&markdown),
     ]);
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
-    assert!(stderr(&output).contains("is below --min-agreement 0.9999"));
+    assert!(stderr(&output).contains("gate --min-agreement fell: 0."));
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     for word in ["built-in sound", "KL nats", "agreement"] {
         assert!(said.contains(word), "{said}");
     }
     let report: Value = serde_json::from_slice(&fs::read(json).expect("a report")).expect("JSON");
     assert!(report["agreement"].as_f64().expect("a share") < 0.9999);
+    let gate = &report["gates"][0];
+    assert_eq!(
+        (&gate["gate"], &gate["passed"]),
+        (&json!("--min-agreement"), &json!(false))
+    );
+    assert_eq!(gate["value"], report["agreement"]);
+    let read = |path: &Path| fs::read_to_string(path).expect("a file");
+    let (junit, markdown) = (read(&junit), read(&markdown));
+    assert!(junit.contains("tests=\"1\" failures=\"1\""), "{junit}");
+    assert!(markdown.contains("| --min-agreement | 0.") && markdown.contains("**fell**"));
 }
 
 #[test]

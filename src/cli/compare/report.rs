@@ -40,7 +40,7 @@ pub struct Report {
     pub located: Option<LocatedAt>,
     /// What was asked for; null where nothing was.
     pub min_agreement: Option<f64>,
-    /// One a gate of `--gates`.
+    /// That of `--min-agreement`, if asked for, and those of `--gates`.
     pub gates: Vec<Verdict>,
 }
 

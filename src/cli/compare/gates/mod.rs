@@ -112,6 +112,20 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// Of `--min-agreement`, a gate without a file.
+    pub fn of_agreement(limit: f64, report: &Report) -> Verdict {
+        let bound = Bound::AtLeast;
+        Verdict {
+            gate: "--min-agreement".into(),
+            bound,
+            limit,
+            value: Some(report.agreement),
+            allowed: limit,
+            passed: bound.holds(report.agreement, limit),
+            reason: "share of all ids that are the reference's".into(),
+        }
+    }
+
     /// Why it fell, or that it holds.
     pub fn sentence(&self) -> String {
         let Verdict { gate, limit, .. } = self;
