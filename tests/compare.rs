@@ -373,4 +373,26 @@ fn gates_that_make_no_sense_are_refused_with_their_name() {
         fs::write(&gates, damaged).expect("written");
         assert_refused(&mini_omni(&args), what);
     }
+    let (head, _) = whole.split_once("[gates.").expect("gates");
+    fs::write(&gates, format!("{head}[gates]\n")).expect("written");
+    assert_refused(&mini_omni(&args), "has no gate");
+}
+
+#[test]
+fn a_calibration_does_not_leave_a_chosen_gate_away() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (gates, model, question) = (folder.path().join("gates.toml"), model(), question());
+    let calibrated = |asked: &[&str]| {
+        let both = ["compare", text(&model), "--reference", text(&model)];
+        let more = ["--max-steps", "3", "--calibrate", "--gates", text(&gates)];
+        mini_omni(&[&both, asked, &more].concat())
+    };
+    let spoken = calibrated(&[text(&question)]);
+    assert_eq!(spoken.status.code(), Some(0), "{}", stderr(&spoken));
+    let whole = fs::read_to_string(&gates).expect("gates");
+    assert_refused(
+        &calibrated(&["--text", "Hello"]),
+        "cannot calibrate mel.error: these questions have no such figure",
+    );
+    assert_eq!(fs::read_to_string(&gates).expect("gates"), whole);
 }

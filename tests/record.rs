@@ -108,7 +108,8 @@ fn what_is_no_recording_is_refused_in_a_sentence() {
         goldens.join("0000.safetensors"),
     );
     let whole: Value = serde_json::from_slice(&fs::read(&index).expect("JSON")).expect("JSON");
-    let edits: [(Edit, &str); 5] = [
+    let edits: [(Edit, &str); 6] = [
+        (|json| json["questions"] = json!([]), "it has no question"),
         (
             |json| json["format_version"] = json!(2),
             "format_version is 2",

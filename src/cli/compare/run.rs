@@ -1,6 +1,6 @@
 //! Asking both, question by question.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use mini_omni::compare::{Side, first_fault};
 use mini_omni::{Kernels, Provider};
 
@@ -27,7 +27,7 @@ impl Compare {
         let report = |run| {
             let asked = self.ask(&mut against, &mut candidate, inputs, run == 0)?;
             let located = self.located(&mut against, &mut candidate, inputs, &asked)?;
-            Ok(self.report(sides.clone(), asked, located))
+            self.report(sides.clone(), asked, located)
         };
         (0..n).map(report).collect()
     }
@@ -37,12 +37,15 @@ impl Compare {
         [reference, candidate]: [Computed; 2],
         inputs: Vec<Asked>,
         located: Option<LocatedAt>,
-    ) -> Report {
+    ) -> Result<Report> {
         let figures = Figures::of(&inputs);
+        if figures.all.agreement.of == 0 {
+            bail!("no id was compared, so nothing is known of the model; ask it something");
+        }
         let stages = worst_stages(&inputs);
         let at_fault = stages.iter().find(|worst| worst.drift.is_beyond(self.band));
         let same = inputs.iter().filter(|a| a.comparison.divergence.is_none());
-        Report {
+        Ok(Report {
             version: env!("CARGO_PKG_VERSION").into(),
             onnxruntime: candidate.onnxruntime.clone(),
             threads: candidate.threads,
@@ -54,7 +57,7 @@ impl Compare {
             streams: figures.streams,
             text: figures.text,
             audio: figures.audio,
-            same_answers: same.count() as f64 / inputs.len().max(1) as f64,
+            same_answers: same.count() as f64 / inputs.len() as f64,
             band: self.band,
             first_fault: at_fault.map(|worst| worst.drift.stage),
             stages,
@@ -62,7 +65,7 @@ impl Compare {
             min_agreement: self.min_agreement,
             gates: Vec::new(),
             inputs,
-        }
+        })
     }
 
     /// Of a calibration's runs the first one alone keeps its sounds, and of that one the worst.

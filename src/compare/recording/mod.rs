@@ -253,7 +253,13 @@ impl Recording {
             return Err(bad(why));
         }
         Manifest::from_json(&json["manifest"].to_string()).map_err(|e| bad(e.to_string()))?;
-        serde_json::from_value(json).map_err(|e| bad(e.to_string()))
+        let recording: Recording = serde_json::from_value(json).map_err(|e| bad(e.to_string()))?;
+        if recording.questions.is_empty() {
+            return Err(bad(
+                "it has no question, so nothing can be held against it".into()
+            ));
+        }
+        Ok(recording)
     }
 
     /// Reads what was recorded of a question of the recording in `folder`.

@@ -170,6 +170,9 @@ impl Gates {
 
     /// Refuses gates that make no sense; `name` is theirs in a sentence.
     fn check(&self, name: &str) -> Result<()> {
+        if self.gates.is_empty() {
+            bail!("{name} has no gate, so nothing would be held; write some with --calibrate");
+        }
         for (gate, limits) in &self.gates {
             let metric = metrics::find(gate).with_context(|| {
                 format!(
