@@ -5,6 +5,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
+use common::onnx::damage_floats;
 use common::*;
 use serde_json::{Value, json};
 
@@ -92,6 +93,34 @@ fn another_model_is_as_far_from_a_recording_as_from_the_model_itself() {
             recorded["divergence"]["candidate"]
         );
     }
+}
+
+#[test]
+fn what_is_no_number_agrees_with_nothing_and_is_not_recorded() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (broken, goldens) = (folder.path().join("broken"), folder.path().join("goldens"));
+    copy_model(&model(), &broken);
+    let weight = "transformer.h.1.attn.attn.weight";
+    damage_floats(&broken.join("decoder.onnx"), weight, |w| w[0] = f32::NAN);
+    let asked = ["--text", "Hello", "--max-steps", "4"];
+    let itself = [text(&broken), "--reference", text(&broken)];
+    let itself = report(&[&itself[..], &asked].concat());
+    let found = ["agreement", "same_answers", "first_fault"].map(|field| itself[field].clone());
+    assert_eq!(found, [json!(0.0), json!(0.0), json!("prompt-logits")]);
+    let stages = itself["stages"].as_array().expect("stages");
+    let stage = stages
+        .iter()
+        .find(|stage| stage["stage"] == "prompt-logits");
+    let at = &stage.expect("the stage")["at"];
+    let expected = "step 0, stream 0 of the reference: its logits are no finite numbers";
+    assert_eq!(at, expected);
+    let args = ["record", text(&broken), "--out", text(&goldens)];
+    let recorded = mini_omni(&[&args[..], &asked].concat());
+    assert_refused(
+        &recorded,
+        "values of its logits at step 0 are no finite numbers",
+    );
+    assert!(!goldens.join("recording.json").exists());
 }
 
 #[test]

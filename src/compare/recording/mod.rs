@@ -21,6 +21,7 @@ use crate::ask::{EncoderWindow, Question};
 use crate::decoding::delay::Frame;
 use crate::decoding::generation::HeadLogits;
 use crate::decoding::prompt::Prompt;
+use crate::decoding::sampling::all_finite;
 use crate::decoding::task::Task;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Runtime;
@@ -152,6 +153,9 @@ impl Recorded {
         let ids = side.omni.manifest.ids.clone();
         let (read, kept) = (side.read(question, protocol)?, KeptFrames::default());
         let mut pass = side.pass(&read, protocol, read.prepared.steps, &kept)?;
+        let array = |array: &Option<Array2<f32>>| array.iter().flatten().all(|x| x.is_finite());
+        whole(array(&read.mel), "mel spectrogram")?;
+        whole(array(&read.features), "audio features")?;
         let (mut said, mut logits) = (Vec::new(), Vec::new());
         while let Some(heads) = pass.look()? {
             let step = said.len();
@@ -163,6 +167,11 @@ impl Recorded {
                     audio: heads.audio.map(<[f32]>::to_vec),
                 });
             }
+            let heads_finite = [heads.text, heads.audio]
+                .into_iter()
+                .flatten()
+                .all(all_finite);
+            whole(heads_finite, &format!("logits at step {step}"))?;
             let look = Look::at(heads, &ids);
             let step = look.step(&ids);
             said.push(look.ids);
@@ -170,12 +179,14 @@ impl Recorded {
         }
         let trace = pass.finish()?;
         let frames = taken(kept);
+        let sound = side.speak(&frames)?;
+        whole(all_finite(&sound), "sound")?;
         Ok(Recorded {
             question: question.clone(),
             protocol,
             steps: read.prepared.steps,
             said: Said::of(&trace),
-            sound: side.speak(&frames)?,
+            sound,
             frames,
             prompt: read.prepared.prompt,
             mel: read.mel,
@@ -290,6 +301,17 @@ impl Recording {
     pub fn file_name() -> &'static str {
         FILE_NAME
     }
+}
+
+/// Refuses to keep what is no number: nothing agrees with it, the same model neither.
+fn whole(finite: bool, what: &str) -> Result<()> {
+    if finite {
+        return Ok(());
+    }
+    let sentence = format!(
+        "the model cannot be a reference: values of its {what} are no finite numbers; verify the model folder, or export the model again"
+    );
+    Err(Error::new(ErrorKind::Graph, sentence))
 }
 
 fn hash(bytes: &[u8]) -> String {
