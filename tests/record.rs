@@ -7,7 +7,9 @@ use std::path::Path;
 
 use common::onnx::damage_floats;
 use common::*;
+use safetensors::SafeTensors;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 /// A change of the index.
 type Edit = fn(&mut Value);
@@ -137,18 +139,75 @@ fn what_is_no_recording_is_refused_in_a_sentence() {
         goldens.join("0000.safetensors"),
     );
     let whole: Value = serde_json::from_slice(&fs::read(&index).expect("JSON")).expect("JSON");
-    let edits: [(Edit, &str); 6] = [
+    let edits: [(Edit, &str); 21] = [
         (|json| json["questions"] = json!([]), "it has no question"),
-        (
-            |json| json["format_version"] = json!(2),
-            "format_version is 2",
-        ),
+        (|json| json["format_version"] = json!(2), "format_version is 2"),
         (
             |json| json["questions"][0]["file"] = json!("../secret"),
             "../secret",
         ),
         (|json| json["questions"][0]["sha256"] = json!("0"), "sha256"),
         (|json| json["questions"][0]["task"] = json!("a9"), "no task"),
+        (
+            |json| json["questions"][0]["task"] = json!("t1a2"),
+            "questions of its kind",
+        ),
+        (
+            |json| json["questions"][0]["name"] = json!("a\nb"),
+            "do not show",
+        ),
+        (
+            |json| json["questions"][1]["text"] = json!(" "),
+            "neither a text with words",
+        ),
+        (
+            |json| json["questions"][0]["steps"] = json!(0),
+            "its steps are 0",
+        ),
+        (
+            |json| json["questions"][0]["max_steps"] = json!(3),
+            "with max_steps 3",
+        ),
+        (
+            |json| {
+                json["questions"][0]["steps"] = json!(1_000_000_000_000u64);
+                json["questions"][0]["max_steps"] = json!(1_000_000_000_000u64);
+            },
+            "a model of 2048 positions",
+        ),
+        (
+            |json| json["questions"][0]["answer"]["steps"] = json!(21),
+            "has 21 steps",
+        ),
+        (
+            |json| json["questions"][0]["sample_rate"] = json!(8000),
+            "at that sample rate",
+        ),
+        (
+            |json| json["questions"][0]["sample_rate"] = json!(7),
+            "sample rate",
+        ),
+        (
+            |json| json["model"]["encoder_window"] = json!("wide"),
+            "none of full",
+        ),
+        (
+            |json| json["model"]["encoder_window"] = json!("short"),
+            "in the short window",
+        ),
+        (
+            |json| json["model"]["provider"] = json!("abacus"),
+            "\"abacus\" is none of cpu",
+        ),
+        (
+            |json| json["model"]["kernels"] = json!("beans"),
+            "\"beans\" is none of",
+        ),
+        (
+            |json| json["model"]["hash"] = json!("0"),
+            "model's hash is \"0\"",
+        ),
+        (|json| json["threads"] = json!(0), "threads are 0"),
         (|json| json["manifest"]["delays"] = json!([1]), "delays"),
     ];
     for (edit, what) in edits {
@@ -165,6 +224,64 @@ fn what_is_no_recording_is_refused_in_a_sentence() {
     against("cannot read");
     fs::write(&index, "{").expect("written");
     against("not JSON");
+}
+
+/// Changes the bytes of an array, and the sum that the index has of its file.
+fn edit_array(goldens: &Path, name: &str, edit: fn(&mut [u8])) {
+    let (index, arrays) = (
+        goldens.join("recording.json"),
+        goldens.join("0000.safetensors"),
+    );
+    let mut bytes = fs::read(&arrays).expect("arrays");
+    let file = SafeTensors::deserialize(&bytes).expect("arrays");
+    let data = file.tensor(name).expect("the array").data();
+    let at = data.as_ptr() as usize - bytes.as_ptr() as usize;
+    let range = at..at + data.len();
+    edit(&mut bytes[range]);
+    let mut json: Value = serde_json::from_slice(&fs::read(&index).expect("JSON")).expect("JSON");
+    let sum = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}"));
+    json["questions"][0]["sha256"] = json!(sum.collect::<String>());
+    fs::write(arrays, bytes).expect("written");
+    fs::write(index, json.to_string()).expect("written");
+}
+
+#[test]
+fn arrays_that_cannot_be_an_answer_are_refused_in_a_sentence() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (model, goldens) = (model(), folder.path().join("goldens"));
+    record(&model, &goldens);
+    let edits: [(&str, fn(&mut [u8]), &str); 7] = [
+        (
+            "sound",
+            |sound| sound[..4].copy_from_slice(&f32::NAN.to_le_bytes()),
+            "values of sound are no finite numbers",
+        ),
+        ("frames", |frames| frames[2] = 1, "which is no code"),
+        ("ids", |ids| ids[7] = 0x40, "which is no id"),
+        ("prompt", |ids| ids[7] = 0x40, "its prompt has"),
+        (
+            "audio_logit_steps",
+            |steps| steps[16] = 99,
+            "and no such step",
+        ),
+        (
+            "text_logit_steps",
+            |steps| steps[..8].fill(0xff),
+            "not in order",
+        ),
+        (
+            "audio_logits",
+            |logits| logits[..4].copy_from_slice(&1e6f32.to_le_bytes()),
+            "stream 0, do not say its id",
+        ),
+    ];
+    for (name, edit, what) in edits {
+        let damaged = folder.path().join(name);
+        copy_model(&goldens, &damaged);
+        edit_array(&damaged, name, edit);
+        let args = ["compare", text(&model), "--reference", text(&damaged)];
+        assert_refused(&mini_omni(&args), what);
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@
 //! the format; another version of it is refused by its number.
 
 mod arrays;
+mod check;
 
 use std::fs;
 use std::path::Path;
@@ -22,7 +23,6 @@ use crate::decoding::delay::Frame;
 use crate::decoding::generation::HeadLogits;
 use crate::decoding::prompt::Prompt;
 use crate::decoding::sampling::all_finite;
-use crate::decoding::task::Task;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Runtime;
 use crate::model::manifest::{Manifest, Precision};
@@ -265,20 +265,12 @@ impl Recording {
         }
         Manifest::from_json(&json["manifest"].to_string()).map_err(|e| bad(e.to_string()))?;
         let recording: Recording = serde_json::from_value(json).map_err(|e| bad(e.to_string()))?;
-        if recording.questions.is_empty() {
-            return Err(bad(
-                "it has no question, so nothing can be held against it".into()
-            ));
-        }
+        check::index(&recording).map_err(bad)?;
         Ok(recording)
     }
 
     /// Reads what was recorded of a question of the recording in `folder`.
     pub fn read(&self, folder: &Path, entry: &Entry) -> Result<Recorded> {
-        let bad = |why: String| damaged(&folder.join(FILE_NAME), &why);
-        crate::model::names::inside(&entry.file).map_err(bad)?;
-        let task = Task::by_name(&entry.task)
-            .ok_or_else(|| bad(format!("there is no task {:?}", entry.task)))?;
         let path = folder.join(&entry.file);
         let bytes = read(&path, LARGEST_ARRAYS)?;
         if hash(&bytes) != entry.sha256 {
@@ -287,7 +279,12 @@ impl Recording {
                 "its sha256 is not the one in recording.json",
             ));
         }
-        arrays::read(&bytes, entry, task, &self.manifest).map_err(|why| damaged(&path, &why))
+        let read = arrays::read(&bytes, entry, &self.manifest);
+        let checked = read.and_then(|recorded| {
+            check::arrays(&recorded, self)?;
+            Ok(recorded)
+        });
+        checked.map_err(|why| damaged(&path, &why))
     }
 
     /// What `recording.json` holds.
