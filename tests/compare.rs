@@ -200,6 +200,24 @@ fn encoder_windows_are_compared() {
 }
 
 #[test]
+fn where_no_node_is_at_fault_locate_says_why() {
+    let (model, question) = (model(), question());
+    let both = [text(&model), "--reference", text(&model), text(&question)];
+    let windows = [
+        "--encoder-window",
+        "short",
+        "--reference-encoder-window",
+        "full",
+    ];
+    let more = ["--max-steps", "3", "--locate", "--band", "1e-9"];
+    let (report, _) = report(&[&both[..], &windows, &more].concat());
+    assert_eq!(report["first_fault"], "features");
+    assert!(report["located"].is_null());
+    let why = report["not_located"].as_str().expect("a sentence");
+    assert!(why.contains("windows differ, full in the reference and short in the candidate"));
+}
+
+#[test]
 fn the_merged_window_hears_nearly_what_the_full_one_does() {
     let (model, question) = (bundled(), bundled_question());
     let features = |ours: &[&str], theirs: &str| {
@@ -260,6 +278,8 @@ fn what_cannot_be_compared_is_refused_in_a_sentence() {
             [&both[..], &["--min-agreement", "-1"]].concat(),
             "--min-agreement -1",
         ),
+        ([&both[..], &["--band", "inf"]].concat(), "--band inf"),
+        ([&both[..], &["--band", "nan"]].concat(), "--band NaN"),
         (
             [&both[..], &["--json", "/nowhere/at/all.json"]].concat(),
             "cannot write",

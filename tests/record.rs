@@ -47,6 +47,7 @@ fn a_model_says_what_it_was_recorded_to_say() {
         (&report["agreement"], &report["recorded"]),
         (&json!(1.0), &json!(true))
     );
+    assert_eq!(report["max_steps"], 20, "as they were recorded");
     assert_eq!(report["inputs"].as_array().expect("inputs").len(), 2);
     for asked in report["inputs"].as_array().expect("inputs") {
         assert!(asked["divergence"].is_null());
@@ -141,7 +142,10 @@ fn what_is_no_recording_is_refused_in_a_sentence() {
     let whole: Value = serde_json::from_slice(&fs::read(&index).expect("JSON")).expect("JSON");
     let edits: [(Edit, &str); 21] = [
         (|json| json["questions"] = json!([]), "it has no question"),
-        (|json| json["format_version"] = json!(2), "format_version is 2"),
+        (
+            |json| json["format_version"] = json!(2),
+            "format_version is 2",
+        ),
         (
             |json| json["questions"][0]["file"] = json!("../secret"),
             "../secret",

@@ -89,6 +89,31 @@ impl Against {
         }
     }
 
+    /// Most steps of its longest answer, where they are the reference's own.
+    pub fn max_steps(&self) -> Option<usize> {
+        match self {
+            Against::Model(_) => None,
+            Against::Recording(_, recording) => recording
+                .questions
+                .iter()
+                .map(|entry| entry.max_steps)
+                .max(),
+        }
+    }
+
+    /// Why no node is at fault for features that are, where that is known.
+    pub fn why_not_located(&self, candidate: &Side) -> String {
+        match self {
+            Against::Model(side) if side.window != candidate.window => format!(
+                "the encoder windows differ, {} in the reference and {} in the candidate, and inside a graph both are given the reference's; give both one by --encoder-window and --reference-encoder-window",
+                side.window.name(),
+                candidate.window.name()
+            ),
+            _ => "no value inside the graph that both models have is beyond the band by itself"
+                .into(),
+        }
+    }
+
     pub fn compare(
         &mut self,
         candidate: &mut Side,

@@ -17,8 +17,8 @@ pub fn markdown(report: &Report) -> String {
         verdict(report)
     );
     text += &format!("{}.\n\n", cell(&fault(report)));
-    if let Some(located) = &report.located {
-        text += &format!("{}.\n\n", cell(&place(located)));
+    if let Some(place) = place(report) {
+        text += &format!("{}.\n\n", cell(&place));
     }
     if !report.gates.is_empty() {
         let rows = report.gates.iter().map(gate);

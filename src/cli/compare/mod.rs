@@ -63,7 +63,7 @@ pub struct Compare {
     /// for a written one
     #[arg(long, value_parser = task_parser())]
     task: Option<Task>,
-    /// Most steps of each answer; 12 steps are a second of speech [default: 60]
+    /// Most steps of each answer; 12 steps are a second of speech. A recording has its own [default: 60]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     max_steps: Option<u32>,
     /// How much the model's encoder hears; merged by default where it has a plan for it, else full
@@ -149,8 +149,11 @@ impl Compare {
         if let Some(x) = self.min_agreement.filter(|x| !(0.0..=1.0).contains(x)) {
             bail!("--min-agreement {x} makes no sense; give a share from 0 to 1");
         }
-        if self.band.is_nan() || self.band < 0.0 {
-            bail!("--band {} makes no sense; give 0 or more", self.band);
+        if !self.band.is_finite() || self.band < 0.0 {
+            bail!(
+                "--band {} makes no sense; give a number from 0 on",
+                self.band
+            );
         }
         Ok(())
     }

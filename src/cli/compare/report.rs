@@ -38,6 +38,8 @@ pub struct Report {
     pub first_fault: Option<Stage>,
     /// Where it lies; null where nobody asked, or nothing was found.
     pub located: Option<LocatedAt>,
+    /// Why nothing was found; null where something was, or nobody asked.
+    pub not_located: Option<String>,
     /// What was asked for; null where nothing was.
     pub min_agreement: Option<f64>,
     /// That of `--min-agreement`, if asked for, and those of `--gates`.

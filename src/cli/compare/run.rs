@@ -10,6 +10,13 @@ use super::report::{Asked, Computed, Figures, LocatedAt, Report, worst_first, wo
 use super::{Compare, MAX_STEPS, RUNS};
 use crate::cli::terminal::Progress;
 
+/// What `--locate` found, or why it found nothing.
+#[derive(Default)]
+struct Looked {
+    found: Option<LocatedAt>,
+    why_not: Option<String>,
+}
+
 impl Compare {
     /// One report, or as many as a calibration takes.
     pub(super) fn runs(&self, reference: Reference, inputs: &[Input]) -> Result<Vec<Report>> {
@@ -27,7 +34,8 @@ impl Compare {
         let report = |run| {
             let asked = self.ask(&mut against, &mut candidate, inputs, run == 0)?;
             let located = self.located(&mut against, &mut candidate, inputs, &asked)?;
-            self.report(sides.clone(), asked, located)
+            let max_steps = against.max_steps();
+            self.report(sides.clone(), max_steps, asked, located)
         };
         (0..n).map(report).collect()
     }
@@ -35,8 +43,9 @@ impl Compare {
     fn report(
         &self,
         [reference, candidate]: [Computed; 2],
+        max_steps: Option<usize>,
         inputs: Vec<Asked>,
-        located: Option<LocatedAt>,
+        looked: Looked,
     ) -> Result<Report> {
         let figures = Figures::of(&inputs);
         if figures.all.agreement.of == 0 {
@@ -52,7 +61,7 @@ impl Compare {
             reference,
             candidate,
             recorded: mini_omni::compare::Recording::is_in(&self.reference),
-            max_steps: self.max_steps.unwrap_or(MAX_STEPS) as usize,
+            max_steps: max_steps.unwrap_or(self.max_steps.unwrap_or(MAX_STEPS) as usize),
             agreement: figures.all.agreement.share(),
             streams: figures.streams,
             text: figures.text,
@@ -61,7 +70,8 @@ impl Compare {
             band: self.band,
             first_fault: at_fault.map(|worst| worst.drift.stage),
             stages,
-            located,
+            located: looked.found,
+            not_located: looked.why_not,
             min_agreement: self.min_agreement,
             gates: Vec::new(),
             inputs,
@@ -115,13 +125,13 @@ impl Compare {
         candidate: &mut Side,
         inputs: &[Input],
         asked: &[Asked],
-    ) -> Result<Option<LocatedAt>> {
+    ) -> Result<Looked> {
         if !self.locate {
-            return Ok(None);
+            return Ok(Looked::default());
         }
         let stages = worst_stages(asked);
         let Some(worst) = stages.iter().find(|worst| worst.drift.is_beyond(self.band)) else {
-            return Ok(None);
+            return Ok(Looked::default());
         };
         let pairs = inputs.iter().zip(asked);
         // The worst question of a later stage may have an earlier stage at fault; it is told first.
@@ -132,14 +142,17 @@ impl Compare {
         let mut showing: Vec<_> = pairs.filter(shows).collect();
         showing.sort_by_key(|(input, _)| input.name != worst.input);
         let Some((input, asked)) = showing.first() else {
-            return Ok(None);
+            return Ok(Looked::default());
         };
         let question = (&input.question, self.protocol(input));
         let found = against.locate(candidate, question, &asked.comparison, self.band)?;
-        Ok(found.map(|located| LocatedAt {
-            input: input.name.clone(),
-            located,
-        }))
+        Ok(Looked {
+            why_not: found.is_none().then(|| against.why_not_located(candidate)),
+            found: found.map(|located| LocatedAt {
+                input: input.name.clone(),
+                located,
+            }),
+        })
     }
 }
 

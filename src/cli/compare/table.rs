@@ -141,8 +141,8 @@ fn summary(report: &Report) -> String {
         all.agreement.of,
         fault(report),
     );
-    if let Some(located) = &report.located {
-        text += &format!("{}\n", place(located));
+    if let Some(place) = place(report) {
+        text += &format!("{place}\n");
     }
     if !report.gates.is_empty() {
         let fallen = report.gates.iter().filter(|gate| !gate.passed).count();
@@ -171,8 +171,14 @@ pub fn fault(report: &Report) -> String {
     })
 }
 
-/// What `--locate` found, as a sentence.
-pub fn place(at: &LocatedAt) -> String {
+/// What `--locate` found or why it found nothing, as a sentence.
+pub fn place(report: &Report) -> Option<String> {
+    let why_not = report.not_located.as_ref();
+    let why_not = why_not.map(|why| format!("not located: {why}"));
+    report.located.as_ref().map(node).or(why_not)
+}
+
+fn node(at: &LocatedAt) -> String {
     let found = &at.located;
     let Some(graph) = &found.graph else {
         return format!("located: {}, {}", found.stage.name(), found.place);
