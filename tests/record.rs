@@ -98,6 +98,30 @@ fn another_model_is_as_far_from_a_recording_as_from_the_model_itself() {
     }
 }
 
+/// Killed at any moment: there is nothing, or all of it.
+#[test]
+fn a_record_that_is_killed_leaves_no_half_recording() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (model, goldens) = (model(), folder.path().join("goldens"));
+    let asked = [
+        "record",
+        text(&model),
+        "--out",
+        text(&goldens),
+        "--max-steps",
+        "1500",
+    ];
+    let texts = ["--text", "Hello"].repeat(50);
+    let mut child = command(&[&asked[..], &texts].concat())
+        .spawn()
+        .expect("the binary");
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    child.kill().expect("killed");
+    child.wait().expect("it ends");
+    let left = fs::read_dir(folder.path()).expect("a folder").count();
+    assert!(left == 0 || goldens.join("recording.json").exists());
+}
+
 #[test]
 fn what_is_no_number_agrees_with_nothing_and_is_not_recorded() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -302,6 +326,9 @@ fn a_recording_is_made_in_a_folder_of_its_own_and_never_written_over() {
         text(&goldens),
     ];
     assert_refused(&mini_omni(&again), "is not empty");
+    let file = goldens.join("recording.json");
+    let onto = ["record", text(&model), "--out", text(&file)];
+    assert_refused(&mini_omni(&onto), "it is there and no folder");
     let index = goldens.join("recording.json");
     let over = [
         "compare",

@@ -204,7 +204,7 @@ impl Recorded {
             Question::Audio(pcm) => (None, Some(pcm.sample_rate())),
         };
         let entry = Entry {
-            name: name.into(),
+            name: crate::model::names::one_line(name),
             task: self.protocol.task.name().into(),
             max_steps: self.protocol.max_steps,
             steps: self.steps,
