@@ -168,7 +168,7 @@ fn what_is_no_recording_is_refused_in_a_sentence() {
         (|json| json["questions"] = json!([]), "it has no question"),
         (
             |json| json["format_version"] = json!(2),
-            "format_version is 2",
+            "has format_version 2",
         ),
         (
             |json| json["questions"][0]["file"] = json!("../secret"),

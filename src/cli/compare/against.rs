@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use mini_omni::compare::{
     Comparison, Entry, Located, Protocol, Recording, Side, compare, compare_recorded, locate,
 };
+use mini_omni::model::FILE_NAME as MANIFEST;
 use mini_omni::{Manifest, Question, Runtime};
 
 use super::inputs::Input;
@@ -21,6 +22,7 @@ pub enum Reference {
 
 impl Reference {
     pub fn load(folder: &Path) -> Result<Reference> {
+        check_there(folder)?;
         Ok(match Recording::is_in(folder) {
             true => Reference::Recording(Box::new(Recording::load(folder)?)),
             false => Reference::Model(Box::new(Manifest::load(folder)?)),
@@ -163,6 +165,21 @@ impl Asking<'_> {
             Asking::Input(input, _) => &input.name,
             Asking::Recorded(entry) => &entry.name,
         }
+    }
+}
+
+/// A sentence of its own for what is neither: that it is no complete model says half of it.
+fn check_there(folder: &Path) -> Result<()> {
+    let name = folder.display();
+    let either = "give a model folder, or a recording that mini-omni record made";
+    let there = std::fs::metadata(folder);
+    match there.with_context(|| format!("cannot read --reference {name}; {either}"))? {
+        there if !there.is_dir() => bail!("--reference {name} is no folder; {either}"),
+        _ if Recording::is_in(folder) || folder.join(MANIFEST).exists() => Ok(()),
+        _ => bail!(
+            "--reference {name} is neither a model folder nor a recording: it has no {MANIFEST} and no {}",
+            Recording::file_name()
+        ),
     }
 }
 

@@ -26,6 +26,7 @@ use crate::decoding::sampling::all_finite;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Runtime;
 use crate::model::manifest::{Manifest, Precision};
+use crate::model::{names, parse_manifest};
 
 /// The version of the format that this program writes and reads.
 pub const FORMAT_VERSION: u32 = 1;
@@ -204,7 +205,7 @@ impl Recorded {
             Question::Audio(pcm) => (None, Some(pcm.sample_rate())),
         };
         let entry = Entry {
-            name: crate::model::names::one_line(name),
+            name: names::one_line(name),
             task: self.protocol.task.name().into(),
             max_steps: self.protocol.max_steps,
             steps: self.steps,
@@ -258,12 +259,16 @@ impl Recording {
             serde_json::from_slice(&bytes).map_err(|e| bad(format!("it is not JSON: {e}")))?;
         let version = &json["format_version"];
         if *version != FORMAT_VERSION {
-            let why = format!(
-                "its format_version is {version}, this program reads {FORMAT_VERSION}; record it again"
+            let sentence = format!(
+                "{} has format_version {}, this program reads {FORMAT_VERSION}; record it again with mini-omni record",
+                path.display(),
+                names::one_line(&version.to_string())
             );
-            return Err(bad(why));
+            return Err(Error::new(ErrorKind::File, sentence));
         }
-        Manifest::from_json(&json["manifest"].to_string()).map_err(|e| bad(e.to_string()))?;
+        let manifest = parse_manifest(&json["manifest"].to_string());
+        manifest
+            .map_err(|why| bad(format!("its manifest is of no model that runs here: {why}")))?;
         let recording: Recording = serde_json::from_value(json).map_err(|e| bad(e.to_string()))?;
         check::index(&recording).map_err(bad)?;
         Ok(recording)
@@ -328,7 +333,7 @@ fn damaged(path: &Path, why: &str) -> Error {
     let sentence = format!(
         "{} is no part of a recording that can be used: {}; copy the recording again, or make one with mini-omni record",
         path.display(),
-        crate::model::names::one_line(why)
+        names::one_line(why)
     );
     Error::new(ErrorKind::File, sentence)
 }

@@ -20,6 +20,8 @@ use super::report::Report;
 
 /// The version of the file's format.
 const FORMAT_VERSION: u32 = 1;
+/// Bytes of the file; all gates have some 4 thousand.
+const LARGEST: u64 = 1 << 20;
 /// A limit may be rounded up by this share of itself.
 const ROUNDING: f64 = 1e-9;
 
@@ -155,15 +157,23 @@ impl Gates {
     /// Reads a file of gates.
     pub fn read(path: &Path) -> Result<Gates> {
         let name = path.display();
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
-        let gates: Gates =
-            toml::from_str(&text).with_context(|| format!("{name} is no file of gates"))?;
-        if gates.format_version != FORMAT_VERSION {
+        let text = read(path).with_context(|| format!("cannot read the gates {name}"))?;
+        let no_gates = || format!("{name} is no file of gates");
+        let table: toml::Table = toml::from_str(&text).with_context(no_gates)?;
+        // Of another version nothing else has to be known.
+        if let Some(version) = table.get("format_version")
+            && version.as_integer() != Some(FORMAT_VERSION.into())
+        {
             bail!(
-                "{name} has format_version {}, this program reads {FORMAT_VERSION}; calibrate it again",
-                gates.format_version
+                "{name} has format_version {version}, this program reads {FORMAT_VERSION}; calibrate it again"
             );
         }
+        if !table.contains_key("calibrated") {
+            bail!(
+                "{name} has no [calibrated], which says how its limits were measured; let --calibrate write the file, then edit it"
+            );
+        }
+        let gates: Gates = toml::from_str(&text).with_context(no_gates)?;
         gates.check(&name.to_string())?;
         Ok(gates)
     }
@@ -205,6 +215,15 @@ impl Gates {
         });
         judged.collect()
     }
+}
+
+/// The text of a file, which must be one: a device may have no end.
+fn read(path: &Path) -> Result<String> {
+    let there = std::fs::metadata(path)?;
+    if !there.is_file() || there.len() > LARGEST {
+        bail!("it is no file of at most {LARGEST} bytes");
+    }
+    Ok(std::fs::read_to_string(path)?)
 }
 
 /// The limit of a gate, which must be the one that its figure has.
