@@ -267,7 +267,9 @@ fn edit_array(goldens: &Path, name: &str, edit: fn(&mut [u8])) {
     let range = at..at + data.len();
     edit(&mut bytes[range]);
     let mut json: Value = serde_json::from_slice(&fs::read(&index).expect("JSON")).expect("JSON");
-    let sum = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}"));
+    let sum = Sha256::digest(&bytes)
+        .into_iter()
+        .map(|b| format!("{b:02x}"));
     json["questions"][0]["sha256"] = json!(sum.collect::<String>());
     fs::write(arrays, bytes).expect("written");
     fs::write(index, json.to_string()).expect("written");
