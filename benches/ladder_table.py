@@ -21,11 +21,14 @@ worth. Made by `make ladder`, which writes this page, `ladder.json` and the pict
 make ladder RESULTS=docs
 ```
 """
+EXACT = """\
+**fp32** is not a training state, since none is kept: decoder, adapter and codec have the weights
+that the int8 graphs compute with (`restore` in [training/README.md](../training/README.md)). So
+what int8 loses against it is what 8-bit activations lose, and an encoder in 8 bits, whose fp32
+weights are Whisper tiny's own; what the rounding of the other weights to 8 bits loses is in no row.
+int4 is made from the same weights.
+"""
 MEANINGS = """\
-- **fp32** is not a training state, since none is kept: decoder, adapter and codec have the weights
-  that the int8 graphs compute with (`restore` in [training/README.md](../training/README.md)). What
-  int8 loses here is what 8-bit activations lose, and an encoder in 8 bits, whose fp32 weights are
-  Whisper tiny's own. int4 is made from the same weights.
 - **Folder**: bytes of all files, the codec's encoder (6 MB, in fp32) among them.
 - **First audio, step**: `mini-omni bench --task a1a2-batch`, a question of 1.9 s, an answer of
   {steps} steps; medians of {rounds} rounds in turn, smallest to largest. **Memory**: the largest
@@ -37,6 +40,11 @@ MEANINGS = """\
   of `tests/fixtures/bundled/spoken.jsonl`, in a voice that the model never heard; **WER**: the
   same, `--task a1t1`, Whisper's rule. In brackets the interval of 95 %.
 """
+GATES = """\
+Right answers lost against the fp32 above in its full window, each precision in its default window.
+For int8 that is no loss against a model in training: its weights are on both sides. Written and
+spoken questions count alike, and most are written. A gate holds where the points are within it; the
+interval says what other questions could give."""
 HEARD = """\
 - **Right as heard**: `--task a1a2-batch --judge "python3 benches/hear.py"`, {judged} of the same
   questions, in each model's default window: answers in which Whisper base hears the right words;
@@ -54,7 +62,7 @@ def page(results: dict) -> str:
     where = (f"{results['date']}, {results['cpu']}, {results['threads']} threads, load average "
              f"{load:.1f} before the run (times of a busy machine compare within a column only).")
     return "\n".join([
-        ABOUT, where, "", "![The ladder](ladder.svg)", "", ladder(rungs, results["judged"]),
+        ABOUT, where, "", EXACT, "![The ladder](ladder.svg)", "", ladder(rungs, results["judged"]),
         meanings(results), gates(results["gates"]), determinism(results["determinism"]),
     ])  # fmt: skip
 
@@ -113,8 +121,7 @@ def meanings(results: dict) -> str:
 
 def gates(found: list[dict]) -> str:
     """What each precision may lose, and does."""
-    lines = ["## Gates", "", "Right answers lost against fp32 in its full window, written and "
-             "spoken questions together, each precision in its default window.", "",
+    lines = ["## Gates", "", GATES, "",
              row(["model", "loses, points", "95 % interval", "may lose", "questions", ""]),
              row(["---"] * 6)]  # fmt: skip
     for one in found:

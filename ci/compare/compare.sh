@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Holds a model folder against a reference by gates. Exit code 1: a gate fell, and its name was said.
+# Holds a model folder against a reference by gates. Exit code 1: a gate fell, and its name was said; 2: something
+# given was wrong.
 #
 #   PROGRAM    mini-omni
 #   MODEL      the model folder in question
@@ -9,7 +10,16 @@
 #   OPTIONS    more options of `mini-omni compare`, with spaces between them
 set -euo pipefail
 
+for name in PROGRAM MODEL REFERENCE GATES REPORT; do
+	case "${!name:-}" in
+		"") echo "$name is empty; docs/compare.md says what it is" >&2; exit 2 ;;
+		-*) echo "$name is ${!name}, which would be read as an option; write ./${!name}" >&2; exit 2 ;;
+	esac
+done
+
 mkdir -p "$REPORT"
+# What an earlier run left would be taken for this one's where this one fails.
+rm -f "$REPORT"/compare.json "$REPORT"/junit.xml "$REPORT"/compare.md "$REPORT"/compare.html
 # All lines of it: read ends with an error where no NUL is found.
 read -r -d '' -a options <<<"${OPTIONS:-}" || true
 # The long form is for an empty list, which the bash of macOS takes for an unset name.

@@ -7,16 +7,22 @@
 #   SHA256    of its archive, for those who pin it; else the release's own SHA256SUMS is believed
 set -euo pipefail
 
+refuse() {
+	echo "$1" >&2
+	exit 2
+}
+
+# It becomes a part of paths and of an address.
+[[ "$VERSION" =~ ^[0-9]+\.[0-9]+\.[0-9]+([-+][0-9A-Za-z.+-]+)?$ ]] ||
+	refuse "VERSION is $VERSION, and a number such as 1.2.3 was expected, without a v"
+
 suffix=tar.gz
 case "$(uname -s)-$(uname -m)" in
 	Linux-x86_64) target=x86_64-unknown-linux-gnu ;;
 	Linux-aarch64) target=aarch64-unknown-linux-gnu ;;
 	Darwin-arm64) target=aarch64-apple-darwin ;;
 	MINGW*-x86_64 | MSYS*-x86_64) target=x86_64-pc-windows-msvc suffix=zip ;;
-	*)
-		echo "no release is for $(uname -s) on $(uname -m); build mini-omni and give its path" >&2
-		exit 2
-		;;
+	*) refuse "no release is for $(uname -s) on $(uname -m); build mini-omni and give its path" ;;
 esac
 name=mini-omni-$VERSION-$target
 archive=$name.$suffix
@@ -29,21 +35,28 @@ mkdir -p "$FOLDER"
 get "$archive"
 if [ -z "${SHA256:-}" ]; then
 	get SHA256SUMS
-	SHA256=$(awk -v name="$archive" '$2 == name { print $1 }' "$FOLDER/SHA256SUMS")
+	# sha256sum marks binary files by a star, and lines may have come by Windows.
+	SHA256=$(tr -d '\r' <"$FOLDER/SHA256SUMS" | awk -v name="$archive" '$2 == name || $2 == "*" name { print $1 }')
 fi
+# Sums are copied with blanks around them, and in capital letters.
+SHA256=$(tr -d ' \t\r\n' <<<"$SHA256" | tr A-F a-f)
+[[ "$SHA256" =~ ^[0-9a-f]{64}$ ]] ||
+	refuse "the sha256 expected of $archive is ${SHA256:-none}, and 64 hexadecimal digits are needed; it is not unpacked"
 
-# macOS has the sum's program by another name.
-sum() { if command -v sha256sum >/dev/null; then sha256sum "$1"; else shasum -a 256 "$1"; fi; }
-found=$(sum "$FOLDER/$archive" | cut -d ' ' -f 1)
-if [ "$found" != "$SHA256" ]; then
-	echo "$archive has the sha256 $found, and ${SHA256:-none} was expected; it is not unpacked" >&2
-	exit 2
-fi
+# macOS has the sum's program by another name. A file without a name: of one with a backslash, as on Windows, the
+# line begins with one, too.
+sum() { if command -v sha256sum >/dev/null; then sha256sum; else shasum -a 256; fi; }
+found=$(sum <"$FOLDER/$archive" | cut -d ' ' -f 1)
+[ "$found" = "$SHA256" ] ||
+	refuse "$archive has the sha256 $found, and $SHA256 was expected; it is not unpacked"
 
+program=$FOLDER/$name/mini-omni
 case "$suffix" in
-	zip) unzip -q -o "$FOLDER/$archive" -d "$FOLDER" ;;
+	zip)
+		unzip -q -o "$FOLDER/$archive" -d "$FOLDER"
+		program=$program.exe
+		;;
 	*) tar -xzf "$FOLDER/$archive" -C "$FOLDER" ;;
 esac
-program=$FOLDER/$name/mini-omni
-[ -e "$program" ] || program=$program.exe
+[ -f "$program" ] || refuse "$archive has no ${program#"$FOLDER/"}"
 echo "$program"

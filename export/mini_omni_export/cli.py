@@ -137,10 +137,13 @@ def _check_cuda(args: argparse.Namespace, overrides: dict[str, str]) -> None:
     """The cuda profile has what ONNX Runtime's CUDA provider computes, and nothing else."""
     if args.profile != "cuda":
         return
-    decoder = overrides.get("decoder", args.precision)
-    if "fp32" in (args.precision, decoder):
+    decoder = overrides.get("decoder")
+    if decoder == "fp32" or (args.precision == "fp32" and decoder is None):
         raise ExportError("attention on CUDA is in fp16: give the cuda profile --precision fp16, "
                           "int8 or int4; --profile portable computes in fp32 there")
+    if args.precision == "fp32":
+        raise ExportError("--decoder-precision alone leaves --precision at fp32, which the cuda "
+                          f"profile does not have: give --precision {decoder} in its place")
     for graph in ("encoder", "codec"):
         if overrides.get(graph) == "int8":
             raise ExportError(f"CUDA has no kernels for the {graph} in int8; leave "

@@ -101,6 +101,8 @@ def test_a_cuda_model_says_what_the_exact_one_says(folders):
 
 @pytest.mark.parametrize(("options", "why"), [
     (["--precision", "fp32"], "attention on CUDA is in fp16"),
+    (["--precision", "int8", "--decoder-precision", "fp32"], "attention on CUDA is in fp16"),
+    (["--decoder-precision", "int4"], "give --precision int4 in its place"),
     (["--precision", "fp16", "--codec-precision", "int8"], "CUDA has no kernels for the codec"),
 ])
 def test_what_cuda_does_not_compute_is_refused(tmp_path, capsys, options, why):

@@ -1,19 +1,18 @@
 //! `mini-omni record`: a model's answers as a folder that later models are held against.
 
-use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
-use mini_omni::compare::{Model, Recorded, Recording};
+use mini_omni::compare::{Recorded, Recording};
 use mini_omni::{Manifest, Task};
 
 use super::ask::task_parser;
 use super::compare::inputs::inputs;
 use super::compare::side;
 use super::compute::{Compute, WindowArg};
-use super::output::Output;
+use super::output::Folder;
 use super::terminal::{Progress, say};
 
 #[derive(Args)]
@@ -51,11 +50,10 @@ impl Record {
     pub fn run(&self) -> Result<ExitCode> {
         let manifest = Manifest::load(&self.model_dir)?;
         let inputs = inputs(&self.inputs, &self.text, &manifest.mel)?;
-        self.make_folder()?;
+        let mut folder = Folder::open(&self.out)?;
         let runtime = self.compute.runtime()?;
         let mut side = side(&self.model_dir, &runtime, self.encoder_window)?;
-        let model = Model::of(&manifest, side.window.name(), runtime.provider().name());
-        let mut recording = Recording::new(model, manifest, runtime.version(), runtime.threads());
+        let mut recording = Recording::new(manifest, side.window, &runtime);
         let mut shown = Progress::new();
         for (i, input) in inputs.iter().enumerate() {
             let progress = |step: usize| {
@@ -68,27 +66,14 @@ impl Record {
                 .with_context(|| format!("cannot record {}", input.name))?;
             let file = format!("{i:04}.safetensors");
             let (entry, bytes) = recorded.to_file(&input.name, &file)?;
-            let mut output = Output::open(&self.out.join(file))?;
-            output.put(&bytes)?;
-            output.finish(&[])?;
+            folder.put(&file, &bytes)?;
             recording.questions.push(entry);
         }
         drop(shown);
-        // Last, so that a folder without it is no recording.
-        let index = self.out.join(Recording::file_name());
-        Output::open(&index)?.complete(&recording.to_json()?)?;
+        folder.put(Recording::file_name(), recording.to_json()?.as_bytes())?;
+        folder.finish()?;
         let n = recording.questions.len();
         say(format_args!("{n} answers in {}", self.out.display()));
         Ok(ExitCode::SUCCESS)
-    }
-
-    fn make_folder(&self) -> Result<()> {
-        let name = self.out.display();
-        fs::create_dir_all(&self.out).with_context(|| format!("cannot make {name}"))?;
-        let mut there = fs::read_dir(&self.out).with_context(|| format!("cannot read {name}"))?;
-        if there.next().is_some() {
-            bail!("{name} is not empty; give --out a folder of its own");
-        }
-        Ok(())
     }
 }

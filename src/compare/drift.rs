@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::measure::{Energy, kl_nats, max_difference};
 use crate::decoding::generation::{HeadLogits, Step};
-use crate::decoding::sampling::argmax;
+use crate::decoding::sampling::{all_finite, argmax};
 use crate::model::manifest::SpecialIds;
 
 /// What the reference says at a step.
@@ -51,12 +51,15 @@ fn by_stream<'l>(
     audio.chain(logits.text.map(|text| (ids.audio_streams, text)))
 }
 
+/// Stands for the id of a stream that says none: its logits are no numbers, or its answer is over.
+pub(crate) const NO_ID: i64 = -1;
+
 /// One stream at one step.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct StreamDrift {
     /// Audio streams from 0, the text stream last.
     pub stream: usize,
-    /// The likeliest ids.
+    /// The likeliest ids, or [`NO_ID`].
     pub reference: i64,
     pub candidate: i64,
     /// `None` where the reference's logits are not known.
@@ -77,6 +80,8 @@ pub(crate) struct StepDrift {
     pub streams: Vec<StreamDrift>,
     /// Of all logits that both have.
     pub energy: Energy,
+    /// The first stream whose logits are no finite numbers, and whose they are.
+    pub not_finite: Option<String>,
 }
 
 impl StepDrift {
@@ -87,6 +92,7 @@ impl StepDrift {
             known[stream] = Some(logits);
         }
         let (mut streams, mut energy) = (Vec::with_capacity(ids.streams()), Energy::default());
+        let mut not_finite = None;
         for (stream, logits) in by_stream(candidate, ids) {
             let Some(said) = reference.ids[stream] else {
                 continue;
@@ -94,15 +100,39 @@ impl StepDrift {
             if let Some(known) = known[stream] {
                 energy.add(known, logits);
             }
+            let who = not_finite_of(known[stream], logits);
+            not_finite = not_finite.or(who.map(|who| format!("stream {stream} of the {who}")));
             streams.push(StreamDrift::of(stream, said, known[stream], logits));
         }
-        StepDrift { streams, energy }
+        StepDrift {
+            streams,
+            energy,
+            not_finite,
+        }
+    }
+
+    /// Of what the reference says where the candidate's answer is over.
+    pub fn unanswered(reference: &Look) -> StepDrift {
+        let said = reference.ids.iter().enumerate();
+        let streams = said.filter_map(|(stream, id)| {
+            Some(StreamDrift {
+                stream,
+                reference: (*id)?,
+                candidate: NO_ID,
+                logits: None,
+            })
+        });
+        StepDrift {
+            streams: streams.collect(),
+            energy: Energy::default(),
+            not_finite: None,
+        }
     }
 
     /// Where the two part at this step, if they do: of several streams the one the reference is
     /// surest of.
     pub fn divergence(&self, step: usize) -> Option<Divergence> {
-        let differing = self.streams.iter().filter(|s| s.reference != s.candidate);
+        let differing = self.streams.iter().filter(|s| !s.agrees());
         let margin = |s: &StreamDrift| s.logits.map(|logits| logits.margin);
         let sure = |s: &StreamDrift| margin(s).unwrap_or(f32::NEG_INFINITY);
         let surest = differing.max_by(|a, b| sure(a).total_cmp(&sure(b)))?;
@@ -125,12 +155,27 @@ impl StreamDrift {
             max_difference: max_difference(reference, candidate),
             kl_nats: kl_nats(reference, candidate),
         };
+        let id = |logits: &[f32], id: i64| if all_finite(logits) { id } else { NO_ID };
         StreamDrift {
             stream,
-            reference: said,
-            candidate: other as i64,
+            reference: reference.map_or(said, |logits| id(logits, said)),
+            candidate: id(candidate, other as i64),
             logits: reference.map(apart),
         }
+    }
+
+    /// Whether both say the same id.
+    pub fn agrees(&self) -> bool {
+        self.reference == self.candidate && self.candidate != NO_ID
+    }
+}
+
+/// Whose logits are not all finite numbers.
+fn not_finite_of(reference: Option<&[f32]>, candidate: &[f32]) -> Option<&'static str> {
+    match (reference.is_none_or(all_finite), all_finite(candidate)) {
+        (true, true) => None,
+        (true, false) => Some("candidate"),
+        (false, _) => Some("reference"),
     }
 }
 
@@ -141,9 +186,9 @@ pub struct Divergence {
     pub step: usize,
     /// Audio streams from 0, the text stream last.
     pub stream: usize,
-    /// The id that the reference says.
+    /// The id that the reference says; -1 where its logits are no finite numbers.
     pub reference: i64,
-    /// The id that the candidate says.
+    /// The id that the candidate says; -1 where its logits are no finite numbers, or its answer is over.
     pub candidate: i64,
     /// By how much the reference's logits prefer its own choice to the candidate's: small means it
     /// was close. `None` where a recording does not have the logits of the step.
@@ -212,6 +257,31 @@ pub(super) mod tests {
             },
             "both streams differ"
         );
+    }
+
+    #[test]
+    fn what_is_no_number_says_no_id_on_either_side() {
+        let (whole, broken) = ([0.0, 1.0, 0.0, 2.0, 0.0, 0.0], [f32::NAN; 6]);
+        for (reference, candidate, who) in [
+            (whole, broken, "stream 0 of the candidate"),
+            (broken, whole, "stream 0 of the reference"),
+            (broken, broken, "stream 0 of the reference"),
+        ] {
+            let drift = drift(reference, candidate, None);
+            assert!(drift.streams.iter().all(|stream| !stream.agrees()));
+            assert_eq!(drift.not_finite.as_deref(), Some(who));
+            assert!(drift.divergence(0).is_some() && drift.energy.error().is_nan());
+        }
+        assert_eq!(drift(whole, whole, None).not_finite, None);
+    }
+
+    #[test]
+    fn an_answer_that_is_over_agrees_with_nothing() {
+        let audio = [0.0, 1.0, 0.0, 2.0, 0.0, 0.0];
+        let drift = StepDrift::unanswered(&Look::at(logits(&audio, None), &ids()));
+        let divergence = drift.divergence(3).expect("one has ended");
+        assert_eq!((divergence.step, divergence.candidate), (3, NO_ID));
+        assert_eq!(drift.streams.len(), 2, "the text head was not needed");
     }
 
     #[test]

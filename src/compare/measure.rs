@@ -3,13 +3,13 @@
 
 use serde::Serialize;
 
-/// The largest absolute difference; NaN where one side alone is NaN. Equal infinities do not differ.
+/// The largest absolute difference; NaN where a side is NaN. Equal infinities do not differ.
 pub fn max_difference(reference: &[f32], candidate: &[f32]) -> f32 {
     debug_assert_eq!(reference.len(), candidate.len());
     reference
         .iter()
         .zip(candidate)
-        .filter(|(a, b)| a != b && !(a.is_nan() && b.is_nan()))
+        .filter(|(a, b)| a != b)
         .map(|(a, b)| (a - b).abs())
         .fold(0.0, larger)
 }
@@ -46,7 +46,7 @@ pub fn kl_nats(reference: &[f32], candidate: &[f32]) -> f64 {
         .iter()
         .zip(candidate)
         .map(|(&a, &b)| (f64::from(a) - log_p, f64::from(b) - log_q))
-        .filter(|(a, _)| *a > f64::NEG_INFINITY)
+        .filter(|(a, _)| *a != f64::NEG_INFINITY)
         .map(|(a, b)| a.exp() * (a - b))
         .sum();
     // Rounding can leave a tiny negative; the divergence has none.
@@ -166,6 +166,9 @@ mod tests {
     #[test]
     fn not_a_number_is_not_hidden() {
         assert!(max_difference(&[1.0, 2.0, 3.0], &[1.0, f32::NAN, 9.0]).is_nan());
+        let broken = [1.0, f32::NAN];
+        assert!(max_difference(&broken, &broken).is_nan() && kl_nats(&broken, &broken).is_nan());
+        assert!(cosine(&broken, &broken).is_nan() && Energy::of(&broken, &broken).error().is_nan());
         assert!(kl_nats(&[1.0, 2.0], &[f32::NAN, 2.0]).is_nan());
         assert!(Energy::of(&[1.0, 2.0], &[f32::NAN, 2.0]).error().is_nan());
         let spread = Spread::of([1.0, f64::NAN, 2.0]).expect("figures");

@@ -314,11 +314,14 @@ impl Lockstep {
             progress(step_number + 1);
             let step = look.step(ids);
             // A candidate of other rules may take its answer to be over before the reference does.
-            if let Some(candidate) = following.look()? {
-                let drift = StepDrift::of(&look, &candidate, ids);
-                tally.push(&drift);
-                prefill.get_or_insert_with(|| tally.heads());
-                divergence = divergence.or_else(|| drift.divergence(step_number));
+            let (drift, goes_on) = match following.look()? {
+                Some(candidate) => (StepDrift::of(&look, &candidate, ids), true),
+                None => (StepDrift::unanswered(&look), false),
+            };
+            tally.push(&drift);
+            prefill.get_or_insert_with(|| tally.heads());
+            divergence = divergence.or_else(|| drift.divergence(step_number));
+            if goes_on {
                 following.take(&step);
             }
             leading.take(&step);
@@ -326,8 +329,8 @@ impl Lockstep {
         }
         Ok(Lockstep {
             stages: [
-                StageDrift::energy(Stage::PromptLogits, tally.prompt),
-                StageDrift::energy(Stage::StepLogits, tally.later),
+                StageDrift::logits(Stage::PromptLogits, &tally.prompt),
+                StageDrift::logits(Stage::StepLogits, &tally.later),
             ],
             prefill: prefill.unwrap_or_default(),
             teacher_forced: tally.finish(),

@@ -8,6 +8,8 @@ use std::f32::consts::TAU;
 use ndarray::Array2;
 use realfft::RealFftPlanner;
 
+use crate::decoding::sampling::all_finite;
+
 /// Samples of a frame: 43 ms at 24 kHz.
 const FRAME: usize = 1024;
 /// Samples between two frames.
@@ -40,8 +42,12 @@ pub fn spectrogram(samples: &[f32]) -> Array2<f32> {
 }
 
 /// Log-spectral distance of two sounds, decibels: the root mean square over frequencies of the
-/// difference of their spectrograms, averaged over the frames that both have. 0 of equal sounds.
+/// difference of their spectrograms, averaged over the frames that both have. 0 of equal sounds; no
+/// number where a sample is none, which the floor of a spectrogram would hide.
 pub fn log_spectral_distance_db(reference: &[f32], candidate: &[f32]) -> f64 {
+    if !all_finite(reference) || !all_finite(candidate) {
+        return f64::NAN;
+    }
     if reference == candidate {
         return 0.0;
     }
@@ -82,6 +88,7 @@ mod tests {
         let distance = log_spectral_distance_db(&noise(1.0), &noise(0.1));
         assert!((distance - 20.0).abs() < 0.1, "{distance}");
         assert_eq!(log_spectral_distance_db(&noise(1.0), &noise(1.0)), 0.0);
+        assert!(log_spectral_distance_db(&[f32::NAN; 9], &[f32::NAN; 9]).is_nan());
     }
 
     #[test]

@@ -7,6 +7,8 @@
 use serde::Serialize;
 
 use super::measure::{Energy, cosine, max_difference};
+use super::tally::Logits;
+use crate::decoding::sampling::all_finite;
 
 /// Where a comparison looks, in the order in which a question comes by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -54,7 +56,7 @@ pub struct StageDrift {
     /// Where.
     pub stage: Stage,
     /// The figure that all stages share, 0 where nothing differs; not a number where the two cannot be
-    /// compared because their sizes differ.
+    /// compared because their sizes differ, or because one of them has values that are no numbers.
     pub error: f64,
     /// The largest difference of two numbers; `None` for ids.
     pub max_difference: Option<f32>,
@@ -102,15 +104,28 @@ impl StageDrift {
         StageDrift {
             max_difference: Some(max_difference(reference, candidate)),
             cosine: Some(cosine(reference, candidate)),
-            ..StageDrift::energy(stage, energy)
+            ..StageDrift::energy(stage, energy, not_finite(reference, candidate))
         }
     }
 
-    /// Of numbers that were added up.
-    pub(super) fn energy(stage: Stage, energy: Energy) -> StageDrift {
+    /// Of the logits of some steps.
+    pub(super) fn logits(stage: Stage, logits: &Logits) -> StageDrift {
+        let at = logits.not_finite.as_ref();
+        let at = at.map(|at| format!("{at}: its logits are no finite numbers"));
+        StageDrift::energy(stage, logits.energy, at)
+    }
+
+    /// Of numbers that were added up; `not_finite` says which of them are none. Those are a fault of
+    /// whichever model made them, and never the same as anything.
+    fn energy(stage: Stage, energy: Energy, not_finite: Option<String>) -> StageDrift {
+        let error = match not_finite {
+            None => energy.error(),
+            Some(_) => f64::NAN,
+        };
         StageDrift {
             snr_db: energy.snr_db(),
-            ..StageDrift::of(stage, energy.error())
+            at: not_finite,
+            ..StageDrift::of(stage, error)
         }
     }
 
@@ -118,6 +133,22 @@ impl StageDrift {
     pub fn is_beyond(&self, band: f64) -> bool {
         beyond(self.error, band)
     }
+}
+
+/// How many values of which side are no finite numbers, if any are.
+fn not_finite(reference: &[f32], candidate: &[f32]) -> Option<String> {
+    let told = [("reference", reference), ("candidate", candidate)]
+        .into_iter()
+        .filter(|(_, values)| !all_finite(values))
+        .map(|(side, values)| {
+            let n = values.iter().filter(|value| !value.is_finite()).count();
+            format!(
+                "{n} of {} values of the {side} are no finite numbers",
+                values.len()
+            )
+        });
+    let told: Vec<String> = told.collect();
+    (!told.is_empty()).then(|| told.join("; "))
 }
 
 /// Whether an error lies outside a band.
@@ -145,6 +176,15 @@ mod tests {
         assert_eq!(fault(0.0), Some(Stage::Features));
         assert_eq!(fault(0.05), Some(Stage::Frames));
         assert_eq!(fault(0.1), None);
+    }
+
+    #[test]
+    fn what_is_no_number_is_beyond_every_band_on_both_sides_too() {
+        let broken = [1.0, f32::NAN, f32::INFINITY];
+        let drift = StageDrift::numbers(Stage::Sound, &broken, &broken);
+        assert!(drift.is_beyond(f64::INFINITY));
+        let at = "2 of 3 values of the reference are no finite numbers; 2 of 3 values of the candidate are no finite numbers";
+        assert_eq!(drift.at.as_deref(), Some(at));
     }
 
     #[test]

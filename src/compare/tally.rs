@@ -165,9 +165,25 @@ pub(crate) struct Tally {
     steps: usize,
     streams: Vec<StreamSteps>,
     errors: Vec<f64>,
-    /// Of the logits behind the prompt, and of all later ones.
-    pub prompt: Energy,
-    pub later: Energy,
+    /// The logits behind the prompt, and all later ones.
+    pub prompt: Logits,
+    pub later: Logits,
+}
+
+/// Logits of one stage.
+#[derive(Debug, Default)]
+pub(crate) struct Logits {
+    pub energy: Energy,
+    /// Where the first are that are no finite numbers.
+    pub not_finite: Option<String>,
+}
+
+impl Logits {
+    fn add(&mut self, step: usize, drift: &StepDrift) {
+        self.energy.join(drift.energy);
+        let found = || Some(format!("step {step}, {}", drift.not_finite.as_ref()?));
+        self.not_finite = self.not_finite.take().or_else(found);
+    }
 }
 
 impl Tally {
@@ -177,8 +193,8 @@ impl Tally {
             steps: 0,
             streams: vec![Vec::new(); streams],
             errors: Vec::new(),
-            prompt: Energy::default(),
-            later: Energy::default(),
+            prompt: Logits::default(),
+            later: Logits::default(),
         }
     }
 
@@ -186,15 +202,15 @@ impl Tally {
         for stream in &drift.streams {
             self.streams[stream.stream].push(StreamStep {
                 step: self.steps,
-                agreed: stream.reference == stream.candidate,
+                agreed: stream.agrees(),
                 kl_nats: stream.logits.map(|logits| logits.kl_nats),
                 max_difference: stream.logits.map(|logits| logits.max_difference),
             });
         }
         self.errors.push(drift.energy.error());
         match self.steps {
-            0 => self.prompt = drift.energy,
-            _ => self.later.join(drift.energy),
+            0 => self.prompt.add(0, drift),
+            step => self.later.add(step, drift),
         }
         self.steps += 1;
     }
@@ -234,8 +250,8 @@ mod tests {
         let mut tally = Tally::new(3);
         tally.push(&drift(a, a, Some([0.0, 0.0, 1.0, 0.0])));
         tally.push(&drift(a, b, None));
-        assert_eq!(tally.prompt.error(), 0.0);
-        assert!(tally.later.error() > 0.0);
+        assert_eq!(tally.prompt.energy.error(), 0.0);
+        assert!(tally.later.energy.error() > 0.0);
         let forced = tally.finish();
         let count = |s: &StreamFigures| (s.agreement.agreed, s.agreement.of);
         let counts: Vec<_> = forced.streams.iter().map(count).collect();

@@ -8,7 +8,7 @@ use ort::session::{Session, SessionOutputs, builder::SessionBuilder};
 use ort::value::{DynValue, Outlet, Tensor, TensorElementType, ValueType};
 
 use super::operators;
-use super::runtime::Runtime;
+use super::runtime::{Provider, Runtime};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::contract::shape as text_of;
 use crate::model::inside::with_outputs;
@@ -60,12 +60,36 @@ pub(crate) fn open(
     let relinked = links::relinked(&path).and_then(|graph| opened_up(graph, &path, inside));
     let relinked = relinked.map_err(|e| failed(&e))?;
     let builder = builder(runtime, options).map_err(|e| failed(&e))?;
-    let session = commit(builder, &path, relinked).map_err(|e| failed(&e))?;
+    let session = commit(builder, &path, relinked).map_err(|e| {
+        unloadable(runtime.provider(), &e.to_string()).unwrap_or_else(|| failed(&e))
+    })?;
     check(&path, "input", session.inputs(), &spec.inputs)?;
     if inside.is_empty() {
         check(&path, "output", session.outputs(), &spec.outputs)?;
     }
     Ok(session)
+}
+
+/// A provider's own library could not be loaded: no fault of the graph that was being opened.
+fn unloadable(provider: Provider, why: &str) -> Option<Error> {
+    let (_, why) = why.split_once("Failed to load library ")?;
+    let why = match why.split_once(" with error: ") {
+        Some((_, why)) => why,
+        None => why,
+    };
+    let what = match why.split_once(": cannot open shared object file") {
+        Some((library, _)) => format!("the shared library {} is missing", names::one_line(library)),
+        None => names::one_line(why),
+    };
+    let needs = match provider {
+        Provider::Cuda => {
+            "; NVIDIA's libraries for CUDA 13 (the CUDA runtime, cuBLAS, cuFFT, cuDNN) must be on the library path, LD_LIBRARY_PATH"
+        }
+        _ => "",
+    };
+    let name = provider.name();
+    let sentence = format!("ONNX Runtime cannot load its {name} provider: {what}{needs}");
+    Some(Error::new(ErrorKind::Provider, sentence))
 }
 
 /// The graph with the values `inside` it among its outputs, if there are any to add.
@@ -235,4 +259,28 @@ where
     T: ort::value::PrimitiveTensorElementType + std::fmt::Debug,
 {
     Tensor::new(&ort::memory::Allocator::default(), shape)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_library_of_a_provider_is_named_and_no_fault_of_the_model() {
+        let said = "/onnxruntime/core/session/provider_bridge_ort.cc:2329 Ort::Provider& onnxruntime::ProviderLibrary::Get() [ONNXRuntimeError] : 1 : FAIL : Failed to load library libonnxruntime_providers_cuda.so with error: libcublasLt.so.13: cannot open shared object file: No such file or directory";
+        let error = unloadable(Provider::Cuda, said).expect("a provider");
+        assert_eq!(error.kind(), ErrorKind::Provider);
+        let sentence = error.to_string();
+        let named = "cannot load its cuda provider: the shared library libcublasLt.so.13 is missing; NVIDIA's libraries for CUDA 13";
+        assert!(sentence.contains(named), "{sentence}");
+        let other = "Failed to load library libonnxruntime_providers_cuda.so with error: undefined symbol: x";
+        let other = unloadable(Provider::Cuda, other)
+            .expect("a provider")
+            .to_string();
+        assert!(
+            other.contains("provider: undefined symbol: x; NVIDIA's"),
+            "{other}"
+        );
+        assert!(unloadable(Provider::Cuda, "Invalid model").is_none());
+    }
 }

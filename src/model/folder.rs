@@ -200,7 +200,8 @@ struct Version {
     format_version: Option<serde_json::Value>,
 }
 
-fn parse(text: &str) -> std::result::Result<Manifest, String> {
+/// Reads and checks a manifest; why it is none as the part of a sentence.
+pub(crate) fn parse(text: &str) -> std::result::Result<Manifest, String> {
     let version: Version =
         serde_json::from_str(text).map_err(|e| format!("it is not JSON of a manifest: {e}"))?;
     let version = version.format_version;

@@ -21,6 +21,7 @@ pub(crate) mod names;
 mod outline;
 pub(crate) mod tokenizer;
 
+pub(crate) use folder::parse as parse_manifest;
 pub use folder::{FILE_NAME, FORMAT_VERSION};
 pub(crate) use hash::hex;
 pub use manifest::{

@@ -41,7 +41,7 @@ fn is_odd(part: &str) -> bool {
 }
 
 /// Whether a text shows as it is: no control characters, none that turn the line around.
-pub(super) fn is_printable(text: &str) -> bool {
+pub(crate) fn is_printable(text: &str) -> bool {
     !text.chars().any(is_hidden)
 }
 

@@ -7,6 +7,7 @@ are files. The release comes from a server on this machine, packed as `make dist
 from __future__ import annotations
 
 import functools
+import hashlib
 import http.server
 import os
 import platform
@@ -31,6 +32,7 @@ GOLDENS = ROOT / "tests" / "fixtures" / "bundled"
 VERSION = tomllib.loads((ROOT / "Cargo.toml").read_text())["package"]["version"]
 TARGET = f"{platform.machine()}-unknown-linux-gnu"
 EXPRESSION = re.compile(r"\$\{\{\s*(.*?)\s*\}\}")
+COMPARED = "always() && steps.compare.outcome != 'skipped'"
 PINNED = re.compile(r"[\w./-]+@[0-9a-f]{40}")
 
 needs_linux = pytest.mark.skipif(
@@ -80,12 +82,15 @@ class Runner:
     code: int = 0
     log: str = ""
     used: list[str] = field(default_factory=list)
+    compared: bool = False
 
     def run(self) -> None:
-        """Every step; after one that failed those that always run."""
+        """Every step; after one that failed those that run whether the comparison failed or not."""
         for step in action()["runs"]["steps"]:
-            if self.code and step.get("if") != "always()":
+            assert step.get("if") in (None, COMPARED)
+            if self.code and (step.get("if") is None or not self.compared):
                 continue
+            self.compared |= step.get("id") == "compare"
             if "uses" in step:
                 self.used.append(step["uses"])
             else:
@@ -168,6 +173,81 @@ def test_another_archive_than_the_pinned_one_is_not_unpacked(tmp_path, release):
     assert found.code == 2 and "it is not unpacked" in found.log
     assert not [path for path in (tmp_path / "temp" / "mini-omni").iterdir() if path.is_dir()]
     assert not (tmp_path / "mini-omni-report").exists()
+
+
+def fetched(place: Path, release: str, **env: str) -> subprocess.CompletedProcess:
+    """What fetch.sh does with these variables."""
+    releases = f"{release}/owner/mini-omni/releases/download"
+    env = {"RELEASES": releases, "VERSION": VERSION, "FOLDER": str(place)} | env
+    return subprocess.run(["bash", ACTION / "fetch.sh"], env=os.environ | env, check=False,
+                          capture_output=True, text=True)  # fmt: skip
+
+
+@needs_linux
+def test_a_sum_may_be_written_as_other_programs_write_it(tmp_path, release):
+    found = fetched(tmp_path / "plain", release)
+    assert found.returncode == 0, found.stderr
+    sums = (tmp_path / "plain" / "SHA256SUMS").read_text().split()
+    pinned = sums[sums.index(f"mini-omni-{VERSION}-{TARGET}.tar.gz") - 1]
+    found = fetched(tmp_path / "pinned", release, SHA256=f" {pinned.upper()}\n")
+    assert found.returncode == 0, found.stderr
+    assert Path(found.stdout.strip()).is_file()
+
+
+@needs_linux
+@pytest.mark.parametrize("line", ["{sum} *{name}\r\n", "{SUM}  {name}\n"])
+def test_a_list_of_sums_may_come_from_windows(tmp_path, release, line):
+    server = tmp_path / "release"
+    folder = server / f"v{VERSION}"
+    folder.mkdir(parents=True)
+    name = f"mini-omni-{VERSION}-{TARGET}.tar.gz"
+    fetched(tmp_path / "first", release)
+    shutil.copy(tmp_path / "first" / name, folder)
+    found = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    (folder / "SHA256SUMS").write_bytes(
+        line.format(sum=found, SUM=found.upper(), name=name).encode()
+    )
+    found = fetched(tmp_path / "second", release, RELEASES=server.as_uri())
+    assert found.returncode == 0, found.stderr
+
+
+@pytest.mark.parametrize(
+    ("env", "why"),
+    [
+        ({"VERSION": "v1.2.3"}, "without a v"),
+        ({"VERSION": "../1.2.3"}, "a number such as 1.2.3"),
+        ({"SHA256": "abc"}, "64 hexadecimal digits are needed"),
+    ],
+)
+@needs_linux
+def test_what_is_no_version_and_no_sum_is_refused(tmp_path, release, env, why):
+    found = fetched(tmp_path, release, **env)
+    assert found.returncode == 2 and why in found.stderr and not found.stdout
+
+
+@pytest.mark.parametrize("name", ["MODEL", "REFERENCE", "GATES", "REPORT"])
+@pytest.mark.parametrize(("value", "why"), [("--help", "read as an option"), ("", "is empty")])
+def test_what_would_be_read_as_an_option_is_refused(tmp_path, name, value, why):
+    env = {"PROGRAM": "true", "MODEL": "a", "REFERENCE": "b", "GATES": "c",
+           "REPORT": str(tmp_path)} | {name: value}  # fmt: skip
+    found = subprocess.run(["bash", ACTION / "compare.sh"], env=os.environ | env, check=False,
+                           cwd=tmp_path, capture_output=True, text=True)  # fmt: skip
+    assert found.returncode == 2 and f"{name} is " in found.stderr and why in found.stderr
+
+
+def test_results_of_an_earlier_run_are_not_taken_for_this_ones(tmp_path):
+    report = tmp_path / "mini-omni-report"
+    report.mkdir()
+    (report / "compare.md").write_text("all gates hold")
+    (report / "junit.xml").write_text("<testsuites/>")
+    found = runner(tmp_path, tmp_path / "nowhere", program=str(BINARY))
+    found.run()
+    assert found.code == 2 and not list(report.iterdir())
+    (report / "compare.md").write_text("all gates hold")
+    found = runner(tmp_path, tmp_path / "nowhere", "http://127.0.0.1:1", version="v1")
+    found.run()
+    assert found.code == 2 and found.used == []
+    assert not (tmp_path / "summary").exists()
 
 
 def test_a_damaged_model_fails_the_job_which_still_shows_why(tmp_path):

@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use mini_omni::compare::{
-    Comparison, Entry, Located, Model, Protocol, Recording, Side, compare, compare_recorded, locate,
+    Comparison, Entry, Located, Protocol, Recording, Side, compare, compare_recorded, locate,
 };
+use mini_omni::model::FILE_NAME as MANIFEST;
 use mini_omni::{Manifest, Question, Runtime};
 
 use super::inputs::Input;
+use super::report::Computed;
 use crate::cli::compute::{WindowArg, window};
 use crate::cli::output::Claims;
 
@@ -20,6 +22,7 @@ pub enum Reference {
 
 impl Reference {
     pub fn load(folder: &Path) -> Result<Reference> {
+        check_there(folder)?;
         Ok(match Recording::is_in(folder) {
             true => Reference::Recording(Box::new(Recording::load(folder)?)),
             false => Reference::Model(Box::new(Manifest::load(folder)?)),
@@ -76,10 +79,40 @@ impl Against {
     }
 
     /// As in a report.
-    pub fn model(&self, provider: &str) -> Model {
+    pub fn computed(&self, runtime: &Runtime) -> Computed {
         match self {
-            Against::Model(side) => Model::of(side.omni.manifest(), side.window.name(), provider),
-            Against::Recording(_, recording) => recording.model.clone(),
+            Against::Model(side) => Computed::of(side, runtime),
+            Against::Recording(_, recording) => Computed {
+                model: recording.model.clone(),
+                threads: recording.threads,
+                onnxruntime: recording.onnxruntime.clone(),
+                version: recording.version.clone(),
+            },
+        }
+    }
+
+    /// Most steps of its longest answer, where they are the reference's own.
+    pub fn max_steps(&self) -> Option<usize> {
+        match self {
+            Against::Model(_) => None,
+            Against::Recording(_, recording) => recording
+                .questions
+                .iter()
+                .map(|entry| entry.max_steps)
+                .max(),
+        }
+    }
+
+    /// Why no node is at fault for features that are, where that is known.
+    pub fn why_not_located(&self, candidate: &Side) -> String {
+        match self {
+            Against::Model(side) if side.window != candidate.window => format!(
+                "the encoder windows differ, {} in the reference and {} in the candidate, and inside a graph both are given the reference's; give both one by --encoder-window and --reference-encoder-window",
+                side.window.name(),
+                candidate.window.name()
+            ),
+            _ => "no value inside the graph that both models have is beyond the band by itself"
+                .into(),
         }
     }
 
@@ -132,6 +165,21 @@ impl Asking<'_> {
             Asking::Input(input, _) => &input.name,
             Asking::Recorded(entry) => &entry.name,
         }
+    }
+}
+
+/// A sentence of its own for what is neither: that it is no complete model says half of it.
+fn check_there(folder: &Path) -> Result<()> {
+    let name = folder.display();
+    let either = "give a model folder, or a recording that mini-omni record made";
+    let there = std::fs::metadata(folder);
+    match there.with_context(|| format!("cannot read --reference {name}; {either}"))? {
+        there if !there.is_dir() => bail!("--reference {name} is no folder; {either}"),
+        _ if Recording::is_in(folder) || folder.join(MANIFEST).exists() => Ok(()),
+        _ => bail!(
+            "--reference {name} is neither a model folder nor a recording: it has no {MANIFEST} and no {}",
+            Recording::file_name()
+        ),
     }
 }
 

@@ -58,9 +58,18 @@ fn written(text: &str) -> Input {
 fn spoken(path: &Path, mel: &MelDims) -> Result<Input> {
     let pcm = Limit::AtMost(mel.max_seconds as f64).read(path)?.pcm;
     Ok(Input {
-        name: path.display().to_string(),
+        name: shown(path),
         question: Question::Audio(pcm),
     })
+}
+
+/// A path as it is, or in quotes and escaped where that would break a line of the report.
+fn shown(path: &Path) -> String {
+    let plain = path.display().to_string();
+    match plain.contains(char::is_control) {
+        true => format!("{plain:?}"),
+        false => plain,
+    }
 }
 
 /// Something like a voice, the same on every machine: a buzz whose pitch glides, through two moving
@@ -89,4 +98,15 @@ fn babble() -> Result<Input> {
         name: "built-in sound".into(),
         question: Question::Audio(Pcm::new(samples.collect(), SAMPLE_RATE)?),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_stays_on_its_line() {
+        assert_eq!(shown("a b/ü.wav".as_ref()), "a b/ü.wav");
+        assert_eq!(shown("a\n\u{1b}[2J.wav".as_ref()), "\"a\\n\\u{1b}[2J.wav\"");
+    }
 }

@@ -10,10 +10,17 @@ pub fn junit(report: &Report) -> String {
         "name=\"mini-omni compare\" tests=\"{}\" failures=\"{fallen}\"",
         report.gates.len()
     );
+    let sides = report.sides().map(property).concat();
     let cases: String = report.gates.iter().map(case).collect();
     format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n <testsuite {suite}>\n{cases} </testsuite>\n</testsuites>\n"
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n <testsuite {suite}>\n  <properties>\n{sides}  </properties>\n{cases} </testsuite>\n</testsuites>\n"
     )
+}
+
+/// A side of the comparison.
+fn property([name, model, means]: [String; 3]) -> String {
+    let value = escaped(&format!("{model}; {means}"));
+    format!("   <property name=\"{name}\" value=\"{value}\"/>\n")
 }
 
 fn case(gate: &Verdict) -> String {

@@ -12,18 +12,22 @@ const MOST_QUESTIONS: usize = 20;
 pub fn markdown(report: &Report) -> String {
     let mut text = format!(
         "## {} against {}\n\n{}\n\n",
-        cell(&report.candidate.name),
-        cell(&report.reference.name),
+        cell(&report.candidate.model.name),
+        cell(&report.reference.model.name),
         verdict(report)
     );
     text += &format!("{}.\n\n", cell(&fault(report)));
-    if let Some(located) = &report.located {
-        text += &format!("{}.\n\n", cell(&place(located)));
+    if let Some(place) = place(report) {
+        text += &format!("{}.\n\n", cell(&place));
     }
     if !report.gates.is_empty() {
         let rows = report.gates.iter().map(gate);
         text += &table(&["gate", "value", "limit", ""], rows);
     }
+    text += &table(
+        &["side", "model", "computed by"],
+        report.sides().into_iter().map(Vec::from),
+    );
     text += &table(
         &[
             "stream",

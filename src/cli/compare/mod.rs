@@ -15,13 +15,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use clap::Args;
+use clap::{ArgGroup, Args};
 use mini_omni::compare::{Protocol, check_shapes};
 use mini_omni::{Manifest, Omni, Options, Source, Task};
 
 pub use self::against::side;
 use self::against::{Asking, Reference};
-use self::gates::Gates;
+use self::gates::{Gates, Verdict};
 use self::html::html;
 use self::inputs::{Input, inputs};
 use self::junit::junit;
@@ -44,6 +44,7 @@ const BAND: f64 = 1e-3;
 const RUNS: usize = 5;
 
 #[derive(Args)]
+#[command(group = ArgGroup::new("held").args(["gates", "min_agreement"]).multiple(true))]
 pub struct Compare {
     /// The model folder in question
     #[arg(value_name = "MODEL")]
@@ -62,7 +63,7 @@ pub struct Compare {
     /// for a written one
     #[arg(long, value_parser = task_parser())]
     task: Option<Task>,
-    /// Most steps of each answer; 12 steps are a second of speech [default: 60]
+    /// Most steps of each answer; 12 steps are a second of speech. A recording has its own [default: 60]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     max_steps: Option<u32>,
     /// How much the model's encoder hears; merged by default where it has a plan for it, else full
@@ -90,8 +91,8 @@ pub struct Compare {
     /// Write the results here as JSON; - is standard output
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Write the gates here as JUnit's XML
-    #[arg(long, value_name = "FILE", requires = "gates")]
+    /// Write the gates here as JUnit's XML; needs --gates or --min-agreement
+    #[arg(long, value_name = "FILE", requires = "held")]
     junit: Option<PathBuf>,
     /// Write the results here as Markdown, for the summary page of a job
     #[arg(long, value_name = "FILE")]
@@ -130,7 +131,10 @@ impl Compare {
             true => self.gates.as_deref().map(Gates::read).transpose()?,
             false => earlier,
         };
-        report.gates = gates.map_or_else(Vec::new, |gates| gates.judge(&report));
+        let least = self.min_agreement;
+        let least = least.map(|limit| Verdict::of_agreement(limit, &report));
+        let judged = gates.iter().flat_map(|gates| gates.judge(&report));
+        report.gates = least.into_iter().chain(judged).collect();
         let content = |option| match option {
             0 => json(&report),
             1 => Ok(junit(&report)),
@@ -145,8 +149,11 @@ impl Compare {
         if let Some(x) = self.min_agreement.filter(|x| !(0.0..=1.0).contains(x)) {
             bail!("--min-agreement {x} makes no sense; give a share from 0 to 1");
         }
-        if self.band.is_nan() || self.band < 0.0 {
-            bail!("--band {} makes no sense; give 0 or more", self.band);
+        if !self.band.is_finite() || self.band < 0.0 {
+            bail!(
+                "--band {} makes no sense; give a number from 0 on",
+                self.band
+            );
         }
         Ok(())
     }
@@ -256,22 +263,11 @@ impl Compare {
     }
 }
 
-/// Names everything that fell.
+/// Names each gate that fell.
 fn verdict(report: &Report) -> ExitCode {
-    let mut fallen: Vec<String> = Vec::new();
-    if let Some(least) = report
-        .min_agreement
-        .filter(|least| report.agreement < *least)
-    {
-        let agreement = report.agreement;
-        fallen.push(format!(
-            "agreement {agreement:.4} is below --min-agreement {least}"
-        ));
-    }
-    let gates = report.gates.iter().filter(|gate| !gate.passed);
-    fallen.extend(gates.map(|gate| gate.sentence()));
-    fallen.iter().for_each(say);
-    match fallen.is_empty() {
+    let fallen = report.gates.iter().filter(|gate| !gate.passed);
+    fallen.for_each(|gate| say(gate.sentence()));
+    match report.gates.iter().all(|gate| gate.passed) {
         true => ExitCode::SUCCESS,
         false => ExitCode::from(EXIT_DISAGREES),
     }

@@ -1,7 +1,8 @@
 //! What a comparison says, as one struct: JSON is its fields, and every other form reads it.
 
+use mini_omni::Runtime;
 use mini_omni::compare::{
-    Comparison, Located, Model, Stage, StageDrift, StreamFigures, StreamSteps,
+    Comparison, Located, Model, Side, Stage, StageDrift, StreamFigures, StreamSteps,
 };
 use serde::Serialize;
 
@@ -13,8 +14,8 @@ pub struct Report {
     pub version: String,
     pub onnxruntime: String,
     pub threads: usize,
-    pub reference: Model,
-    pub candidate: Model,
+    pub reference: Computed,
+    pub candidate: Computed,
     /// Whether the reference is a recording.
     pub recorded: bool,
     /// Most steps of an answer; of a recording, of its longest.
@@ -37,10 +38,60 @@ pub struct Report {
     pub first_fault: Option<Stage>,
     /// Where it lies; null where nobody asked, or nothing was found.
     pub located: Option<LocatedAt>,
+    /// Why nothing was found; null where something was, or nobody asked.
+    pub not_located: Option<String>,
     /// What was asked for; null where nothing was.
     pub min_agreement: Option<f64>,
-    /// One a gate of `--gates`.
+    /// That of `--min-agreement`, if asked for, and those of `--gates`.
     pub gates: Vec<Verdict>,
+}
+
+/// A model, and by what it was computed.
+#[derive(Clone, Serialize)]
+pub struct Computed {
+    #[serde(flatten)]
+    pub model: Model,
+    /// Of one operator.
+    pub threads: usize,
+    pub onnxruntime: String,
+    /// Of this program.
+    pub version: String,
+}
+
+impl Computed {
+    /// A model that this process computes.
+    pub fn of(side: &Side, runtime: &Runtime) -> Computed {
+        Computed {
+            model: Model::of(side.omni.manifest(), side.window, runtime),
+            threads: runtime.threads(),
+            onnxruntime: runtime.version(),
+            version: env!("CARGO_PKG_VERSION").into(),
+        }
+    }
+
+    /// Which model, as a line.
+    pub fn model_line(&self) -> String {
+        let (model, precision) = (&self.model, &self.model.precision);
+        format!(
+            "{} ({}), {}, encoder {}, decoder {}, codec {}, {} encoder window",
+            model.name,
+            model.hash.get(..12).unwrap_or_default(),
+            model.profile,
+            precision.encoder,
+            precision.decoder,
+            precision.codec,
+            model.encoder_window,
+        )
+    }
+
+    /// What computed it, as a line.
+    pub fn means_line(&self) -> String {
+        let kernels = self.model.kernels.as_deref().unwrap_or("unknown");
+        format!(
+            "{}, {kernels} kernels, {} threads, ONNX Runtime {}, mini-omni {}",
+            self.model.provider, self.threads, self.onnxruntime, self.version
+        )
+    }
 }
 
 /// One input with what came of it.
@@ -49,6 +100,20 @@ pub struct Asked {
     pub input: String,
     #[serde(flatten)]
     pub comparison: Comparison,
+}
+
+impl Report {
+    /// Each side's name, its model and what computed it, as lines.
+    pub fn sides(&self) -> [[String; 3]; 2] {
+        let recorded = if self.recorded { ", recorded" } else { "" };
+        let lines = |name: &str, side: &Computed, more: &str| {
+            [name.into(), side.model_line(), side.means_line() + more]
+        };
+        [
+            lines("reference", &self.reference, recorded),
+            lines("candidate", &self.candidate, ""),
+        ]
+    }
 }
 
 impl Asked {

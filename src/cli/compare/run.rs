@@ -1,14 +1,21 @@
 //! Asking both, question by question.
 
-use anyhow::{Context, Result};
-use mini_omni::compare::{Model, Side, first_fault};
+use anyhow::{Context, Result, bail};
+use mini_omni::compare::{Side, first_fault};
 use mini_omni::{Kernels, Provider};
 
 use super::against::{Against, Asking, Reference, side};
 use super::inputs::Input;
-use super::report::{Asked, Figures, LocatedAt, Report, worst_first, worst_stages};
+use super::report::{Asked, Computed, Figures, LocatedAt, Report, worst_first, worst_stages};
 use super::{Compare, MAX_STEPS, RUNS};
 use crate::cli::terminal::Progress;
+
+/// What `--locate` found, or why it found nothing.
+#[derive(Default)]
+struct Looked {
+    found: Option<LocatedAt>,
+    why_not: Option<String>,
+}
 
 impl Compare {
     /// One report, or as many as a calibration takes.
@@ -19,57 +26,56 @@ impl Compare {
         let window = self.reference_encoder_window;
         let mut against = Against::open(reference, &self.reference, &on_cpu, window)?;
         let mut candidate = side(&self.model_dir, &runtime, self.encoder_window)?;
-        let provider = on_cpu.provider().name();
-        let models = [
-            against.model(provider),
-            Model::of(
-                candidate.omni.manifest(),
-                candidate.window.name(),
-                runtime.provider().name(),
-            ),
+        let sides = [
+            against.computed(&on_cpu),
+            Computed::of(&candidate, &runtime),
         ];
         let n = if self.calibrate { RUNS } else { 1 };
         let report = |run| {
             let asked = self.ask(&mut against, &mut candidate, inputs, run == 0)?;
             let located = self.located(&mut against, &mut candidate, inputs, &asked)?;
-            let version = (runtime.version(), runtime.threads());
-            Ok(self.report(models.clone(), version, asked, located))
+            let max_steps = against.max_steps();
+            self.report(sides.clone(), max_steps, asked, located)
         };
         (0..n).map(report).collect()
     }
 
     fn report(
         &self,
-        [reference, candidate]: [Model; 2],
-        (onnxruntime, threads): (String, usize),
+        [reference, candidate]: [Computed; 2],
+        max_steps: Option<usize>,
         inputs: Vec<Asked>,
-        located: Option<LocatedAt>,
-    ) -> Report {
+        looked: Looked,
+    ) -> Result<Report> {
         let figures = Figures::of(&inputs);
+        if figures.all.agreement.of == 0 {
+            bail!("no id was compared, so nothing is known of the model; ask it something");
+        }
         let stages = worst_stages(&inputs);
         let at_fault = stages.iter().find(|worst| worst.drift.is_beyond(self.band));
         let same = inputs.iter().filter(|a| a.comparison.divergence.is_none());
-        Report {
+        Ok(Report {
             version: env!("CARGO_PKG_VERSION").into(),
-            onnxruntime,
-            threads,
+            onnxruntime: candidate.onnxruntime.clone(),
+            threads: candidate.threads,
             reference,
             candidate,
             recorded: mini_omni::compare::Recording::is_in(&self.reference),
-            max_steps: self.max_steps.unwrap_or(MAX_STEPS) as usize,
+            max_steps: max_steps.unwrap_or(self.max_steps.unwrap_or(MAX_STEPS) as usize),
             agreement: figures.all.agreement.share(),
             streams: figures.streams,
             text: figures.text,
             audio: figures.audio,
-            same_answers: same.count() as f64 / inputs.len().max(1) as f64,
+            same_answers: same.count() as f64 / inputs.len() as f64,
             band: self.band,
             first_fault: at_fault.map(|worst| worst.drift.stage),
             stages,
-            located,
+            located: looked.found,
+            not_located: looked.why_not,
             min_agreement: self.min_agreement,
             gates: Vec::new(),
             inputs,
-        }
+        })
     }
 
     /// Of a calibration's runs the first one alone keeps its sounds, and of that one the worst.
@@ -119,13 +125,13 @@ impl Compare {
         candidate: &mut Side,
         inputs: &[Input],
         asked: &[Asked],
-    ) -> Result<Option<LocatedAt>> {
+    ) -> Result<Looked> {
         if !self.locate {
-            return Ok(None);
+            return Ok(Looked::default());
         }
         let stages = worst_stages(asked);
         let Some(worst) = stages.iter().find(|worst| worst.drift.is_beyond(self.band)) else {
-            return Ok(None);
+            return Ok(Looked::default());
         };
         let pairs = inputs.iter().zip(asked);
         // The worst question of a later stage may have an earlier stage at fault; it is told first.
@@ -136,14 +142,17 @@ impl Compare {
         let mut showing: Vec<_> = pairs.filter(shows).collect();
         showing.sort_by_key(|(input, _)| input.name != worst.input);
         let Some((input, asked)) = showing.first() else {
-            return Ok(None);
+            return Ok(Looked::default());
         };
         let question = (&input.question, self.protocol(input));
         let found = against.locate(candidate, question, &asked.comparison, self.band)?;
-        Ok(found.map(|located| LocatedAt {
-            input: input.name.clone(),
-            located,
-        }))
+        Ok(Looked {
+            why_not: found.is_none().then(|| against.why_not_located(candidate)),
+            found: found.map(|located| LocatedAt {
+                input: input.name.clone(),
+                located,
+            }),
+        })
     }
 }
 

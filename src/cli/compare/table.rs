@@ -1,8 +1,6 @@
 //! The comparison as a table for people.
 
-use mini_omni::compare::{
-    Agreement, HeadsDrift, LogitsDrift, Model, PcmDrift, StageDrift, StreamFigures,
-};
+use mini_omni::compare::{Agreement, HeadsDrift, LogitsDrift, PcmDrift, StageDrift, StreamFigures};
 
 use super::report::{Asked, LocatedAt, Report};
 
@@ -11,13 +9,12 @@ const NAME_WIDTH: usize = 22;
 
 /// All of the report that fits a terminal.
 pub fn table(report: &Report) -> String {
+    let sides = report
+        .sides()
+        .map(|[name, model, means]| format!("{name}  {model}\n           {means}\n"));
     let mut text = format!(
-        "reference  {}{}\ncandidate  {}\nONNX Runtime {}, {} threads, greedy, up to {} steps\n\n",
-        model(&report.reference),
-        if report.recorded { ", recorded" } else { "" },
-        model(&report.candidate),
-        report.onnxruntime,
-        report.threads,
+        "{}greedy, up to {} steps\n\n",
+        sides.concat(),
         report.max_steps
     );
     text += &format!(
@@ -32,21 +29,6 @@ pub fn table(report: &Report) -> String {
         text += &line(asked);
     }
     text + "\n" + &stages(report) + "\n" + &streams(report) + "\n" + &summary(report)
-}
-
-fn model(model: &Model) -> String {
-    let precision = &model.precision;
-    format!(
-        "{} ({}), {}, encoder {}, decoder {}, codec {}, {} encoder window, {}",
-        model.name,
-        model.hash.get(..12).unwrap_or_default(),
-        model.profile,
-        precision.encoder,
-        precision.decoder,
-        precision.codec,
-        model.encoder_window,
-        model.provider
-    )
 }
 
 fn line(asked: &Asked) -> String {
@@ -159,8 +141,8 @@ fn summary(report: &Report) -> String {
         all.agreement.of,
         fault(report),
     );
-    if let Some(located) = &report.located {
-        text += &format!("{}\n", place(located));
+    if let Some(place) = place(report) {
+        text += &format!("{place}\n");
     }
     if !report.gates.is_empty() {
         let fallen = report.gates.iter().filter(|gate| !gate.passed).count();
@@ -189,8 +171,14 @@ pub fn fault(report: &Report) -> String {
     })
 }
 
-/// What `--locate` found, as a sentence.
-pub fn place(at: &LocatedAt) -> String {
+/// What `--locate` found or why it found nothing, as a sentence.
+pub fn place(report: &Report) -> Option<String> {
+    let why_not = report.not_located.as_ref();
+    let why_not = why_not.map(|why| format!("not located: {why}"));
+    report.located.as_ref().map(node).or(why_not)
+}
+
+fn node(at: &LocatedAt) -> String {
     let found = &at.located;
     let Some(graph) = &found.graph else {
         return format!("located: {}, {}", found.stage.name(), found.place);

@@ -5,11 +5,13 @@
 //! where the shell opened the file. Pipes and devices have a listener and are written to at once.
 
 mod claims;
+mod folder;
 mod place;
 mod replace;
 pub mod wav;
 
 pub use claims::Claims;
+pub use folder::Folder;
 pub use wav::WavSink;
 
 use std::fs::{File, OpenOptions};

@@ -11,7 +11,7 @@ use std::path::Path;
 use super::place::folder;
 use crate::cli::signals;
 
-const PREFIX: &str = ".mini-omni-";
+pub const PREFIX: &str = ".mini-omni-";
 
 /// Whether a file can be put there, as far as that is known before there is one.
 pub fn check(place: &Path) -> io::Result<()> {

@@ -6,11 +6,13 @@ use ndarray::Array2;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::super::Protocol;
+use super::check::is_id;
 use super::{Entry, Recorded, StepLogits};
 use crate::ask::Question;
 use crate::audio::Pcm;
 use crate::decoding::delay::Frame;
 use crate::decoding::prompt::Prompt;
+use crate::decoding::sampling::all_finite;
 use crate::decoding::task::Task;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::manifest::Manifest;
@@ -109,13 +111,9 @@ fn vector(values: &[f32]) -> Array {
     Array::f32(&[values.len()], values.iter().copied())
 }
 
-/// What a file of arrays holds, checked against the model that it was recorded from.
-pub(super) fn read(
-    bytes: &[u8],
-    entry: &Entry,
-    task: Task,
-    manifest: &Manifest,
-) -> Result<Recorded, String> {
+/// What a file of arrays holds, each of the shape that the model gives it.
+pub(super) fn read(bytes: &[u8], entry: &Entry, manifest: &Manifest) -> Result<Recorded, String> {
+    let task = Task::by_name(&entry.task).ok_or("its task is none")?;
     let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
     let arrays = Arrays(&file);
     let (ids, streams) = (&manifest.ids, manifest.ids.streams());
@@ -133,10 +131,6 @@ pub(super) fn read(
         false => Ok(None),
     };
     let features = matrix("features", [None, Some(manifest.decoder.n_embd)])?;
-    let shared = arrays.rows("prompt", [Some(streams), None])?;
-    if shared[0].is_empty() {
-        return Err("its prompt has no column".into());
-    }
     let audio_width = ids.audio_streams * ids.audio_vocab_size;
     let text = arrays.logits("text", ids.text_vocab_size)?;
     let audio = arrays.logits("audio", audio_width)?;
@@ -150,7 +144,7 @@ pub(super) fn read(
         steps: entry.steps,
         said: entry.answer.clone(),
         prompt: Prompt {
-            shared,
+            shared: arrays.rows("prompt", [Some(streams), None])?,
             marks: arrays.rows("marks", [Some(task.marks.len()), Some(streams)])?,
             n_features: features.as_ref().map_or(0, Array2::nrows),
         },
@@ -169,16 +163,11 @@ fn said(
     task: Task,
     manifest: &Manifest,
 ) -> Result<Vec<Vec<Option<i64>>>, String> {
-    let ids = &manifest.ids;
-    let needed = |stream: usize| task.speaks() && stream < ids.audio_streams;
-    let known = |stream: usize, id: i64| match stream == ids.audio_streams {
-        true => id < ids.text_vocab_size as i64,
-        false => id < ids.audio_vocab_size as i64,
-    };
+    let needed = |stream: usize| task.speaks() && stream < manifest.ids.audio_streams;
     let row = |row: Vec<i64>| -> Result<Vec<Option<i64>>, String> {
         let ids = row.into_iter().enumerate().map(|(stream, id)| match id {
             NONE if !needed(stream) => Ok(None),
-            id if id >= 0 && known(stream, id) => Ok(Some(id)),
+            id if is_id(stream, id, manifest) => Ok(Some(id)),
             id => Err(format!("stream {stream} says {id}, which is no id")),
         });
         ids.collect()
@@ -229,7 +218,10 @@ impl Arrays<'_> {
     fn f32(&self, name: &str, shape: &[Option<usize>]) -> Result<(Vec<usize>, Vec<f32>), String> {
         let tensor = self.get(name, Dtype::F32, shape)?;
         let values = tensor.data().as_chunks().0.iter().copied();
-        let values = values.map(f32::from_le_bytes).collect();
+        let values: Vec<f32> = values.map(f32::from_le_bytes).collect();
+        if !all_finite(&values) {
+            return Err(format!("values of {name} are no finite numbers"));
+        }
         Ok((tensor.shape().to_vec(), values))
     }
 
@@ -261,6 +253,9 @@ impl Arrays<'_> {
         let rows = values.chunks_exact(width);
         if rows.len() != steps.len() {
             return Err(format!("the {head} logits are not those of their steps"));
+        }
+        if !steps.is_sorted_by(|a, b| a < b) || steps.first().is_some_and(|&step| step < 0) {
+            return Err(format!("the steps of the {head} logits are not in order"));
         }
         let by_step = steps.iter().map(|&step| step as usize);
         Ok(by_step.zip(rows.map(<[f32]>::to_vec)).collect())

@@ -6,6 +6,7 @@
 //! the format; another version of it is refused by its number.
 
 mod arrays;
+mod check;
 
 use std::fs;
 use std::path::Path;
@@ -17,13 +18,15 @@ use sha2::{Digest, Sha256};
 use super::drift::Look;
 use super::side::{Said, Side, taken};
 use super::{KeptFrames, Protocol};
-use crate::ask::Question;
+use crate::ask::{EncoderWindow, Question};
 use crate::decoding::delay::Frame;
 use crate::decoding::generation::HeadLogits;
 use crate::decoding::prompt::Prompt;
-use crate::decoding::task::Task;
+use crate::decoding::sampling::all_finite;
 use crate::error::{Error, ErrorKind, Result};
+use crate::graph::Runtime;
 use crate::model::manifest::{Manifest, Precision};
+use crate::model::{names, parse_manifest};
 
 /// The version of the format that this program writes and reads.
 pub const FORMAT_VERSION: u32 = 1;
@@ -63,24 +66,28 @@ pub struct Model {
     pub hash: String,
     /// Weight format by graph.
     pub precision: Precision,
-    /// "fused" or "portable".
+    /// "fused", "cuda" or "portable".
     pub profile: String,
-    /// How much its encoder hears: "full" or "short".
+    /// How much its encoder hears: "full", "merged" or "short".
     pub encoder_window: String,
     /// What computed.
     pub provider: String,
+    /// Which kernels did; `None` in a recording that does not say.
+    #[serde(default)]
+    pub kernels: Option<String>,
 }
 
 impl Model {
-    /// Of a manifest.
-    pub fn of(manifest: &Manifest, encoder_window: &str, provider: &str) -> Model {
+    /// Of a manifest, computed by `runtime`.
+    pub fn of(manifest: &Manifest, window: EncoderWindow, runtime: &Runtime) -> Model {
         Model {
             name: manifest.name.clone(),
             hash: manifest.hash(),
             precision: manifest.precision.clone(),
             profile: manifest.profile.clone(),
-            encoder_window: encoder_window.into(),
-            provider: provider.into(),
+            encoder_window: window.name().into(),
+            provider: runtime.provider().name().into(),
+            kernels: Some(runtime.kernels().name().into()),
         }
     }
 }
@@ -147,6 +154,9 @@ impl Recorded {
         let ids = side.omni.manifest.ids.clone();
         let (read, kept) = (side.read(question, protocol)?, KeptFrames::default());
         let mut pass = side.pass(&read, protocol, read.prepared.steps, &kept)?;
+        let array = |array: &Option<Array2<f32>>| array.iter().flatten().all(|x| x.is_finite());
+        whole(array(&read.mel), "mel spectrogram")?;
+        whole(array(&read.features), "audio features")?;
         let (mut said, mut logits) = (Vec::new(), Vec::new());
         while let Some(heads) = pass.look()? {
             let step = said.len();
@@ -158,6 +168,11 @@ impl Recorded {
                     audio: heads.audio.map(<[f32]>::to_vec),
                 });
             }
+            let heads_finite = [heads.text, heads.audio]
+                .into_iter()
+                .flatten()
+                .all(all_finite);
+            whole(heads_finite, &format!("logits at step {step}"))?;
             let look = Look::at(heads, &ids);
             let step = look.step(&ids);
             said.push(look.ids);
@@ -165,12 +180,14 @@ impl Recorded {
         }
         let trace = pass.finish()?;
         let frames = taken(kept);
+        let sound = side.speak(&frames)?;
+        whole(all_finite(&sound), "sound")?;
         Ok(Recorded {
             question: question.clone(),
             protocol,
             steps: read.prepared.steps,
             said: Said::of(&trace),
-            sound: side.speak(&frames)?,
+            sound,
             frames,
             prompt: read.prepared.prompt,
             mel: read.mel,
@@ -188,7 +205,7 @@ impl Recorded {
             Question::Audio(pcm) => (None, Some(pcm.sample_rate())),
         };
         let entry = Entry {
-            name: name.into(),
+            name: names::one_line(name),
             task: self.protocol.task.name().into(),
             max_steps: self.protocol.max_steps,
             steps: self.steps,
@@ -216,13 +233,13 @@ impl Recorded {
 
 impl Recording {
     /// Of no question yet.
-    pub fn new(model: Model, manifest: Manifest, onnxruntime: String, threads: usize) -> Recording {
+    pub fn new(manifest: Manifest, window: EncoderWindow, runtime: &Runtime) -> Recording {
         Recording {
             format_version: FORMAT_VERSION,
             version: env!("CARGO_PKG_VERSION").into(),
-            onnxruntime,
-            threads,
-            model,
+            onnxruntime: runtime.version(),
+            threads: runtime.threads(),
+            model: Model::of(&manifest, window, runtime),
             manifest,
             questions: Vec::new(),
         }
@@ -242,21 +259,23 @@ impl Recording {
             serde_json::from_slice(&bytes).map_err(|e| bad(format!("it is not JSON: {e}")))?;
         let version = &json["format_version"];
         if *version != FORMAT_VERSION {
-            let why = format!(
-                "its format_version is {version}, this program reads {FORMAT_VERSION}; record it again"
+            let sentence = format!(
+                "{} has format_version {}, this program reads {FORMAT_VERSION}; record it again with mini-omni record",
+                path.display(),
+                names::one_line(&version.to_string())
             );
-            return Err(bad(why));
+            return Err(Error::new(ErrorKind::File, sentence));
         }
-        Manifest::from_json(&json["manifest"].to_string()).map_err(|e| bad(e.to_string()))?;
-        serde_json::from_value(json).map_err(|e| bad(e.to_string()))
+        let manifest = parse_manifest(&json["manifest"].to_string());
+        manifest
+            .map_err(|why| bad(format!("its manifest is of no model that runs here: {why}")))?;
+        let recording: Recording = serde_json::from_value(json).map_err(|e| bad(e.to_string()))?;
+        check::index(&recording).map_err(bad)?;
+        Ok(recording)
     }
 
     /// Reads what was recorded of a question of the recording in `folder`.
     pub fn read(&self, folder: &Path, entry: &Entry) -> Result<Recorded> {
-        let bad = |why: String| damaged(&folder.join(FILE_NAME), &why);
-        crate::model::names::inside(&entry.file).map_err(bad)?;
-        let task = Task::by_name(&entry.task)
-            .ok_or_else(|| bad(format!("there is no task {:?}", entry.task)))?;
         let path = folder.join(&entry.file);
         let bytes = read(&path, LARGEST_ARRAYS)?;
         if hash(&bytes) != entry.sha256 {
@@ -265,7 +284,12 @@ impl Recording {
                 "its sha256 is not the one in recording.json",
             ));
         }
-        arrays::read(&bytes, entry, task, &self.manifest).map_err(|why| damaged(&path, &why))
+        let read = arrays::read(&bytes, entry, &self.manifest);
+        let checked = read.and_then(|recorded| {
+            check::arrays(&recorded, self)?;
+            Ok(recorded)
+        });
+        checked.map_err(|why| damaged(&path, &why))
     }
 
     /// What `recording.json` holds.
@@ -279,6 +303,17 @@ impl Recording {
     pub fn file_name() -> &'static str {
         FILE_NAME
     }
+}
+
+/// Refuses to keep what is no number: nothing agrees with it, the same model neither.
+fn whole(finite: bool, what: &str) -> Result<()> {
+    if finite {
+        return Ok(());
+    }
+    let sentence = format!(
+        "the model cannot be a reference: values of its {what} are no finite numbers; verify the model folder, or export the model again"
+    );
+    Err(Error::new(ErrorKind::Graph, sentence))
 }
 
 fn hash(bytes: &[u8]) -> String {
@@ -298,7 +333,7 @@ fn damaged(path: &Path, why: &str) -> Error {
     let sentence = format!(
         "{} is no part of a recording that can be used: {}; copy the recording again, or make one with mini-omni record",
         path.display(),
-        crate::model::names::one_line(why)
+        names::one_line(why)
     );
     Error::new(ErrorKind::File, sentence)
 }

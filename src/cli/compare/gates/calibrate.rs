@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::metrics::{self, Metric};
 use super::{Bound, Calibrated, FORMAT_VERSION, Gate, Gates, ROUNDING};
@@ -26,41 +26,60 @@ const HEAD: &str = "\
 pub fn calibrated(runs: &[Report], earlier: Option<&Gates>) -> Result<String> {
     let report = runs.first().context("no run to calibrate by")?;
     let wanted = |metric: &&Metric| earlier.is_none_or(|e| e.gates.contains_key(metric.name));
-    let gates = metrics::all().iter().filter(wanted).filter_map(|metric| {
+    let mut gates = BTreeMap::new();
+    for metric in metrics::all().iter().filter(wanted) {
         let earlier = earlier.and_then(|earlier| earlier.gates.get(metric.name));
-        Some((metric.name.to_string(), gate(metric, runs, earlier)?))
-    });
+        match gate(metric, runs, earlier)? {
+            Some(gate) => drop(gates.insert(metric.name.to_string(), gate)),
+            // A gate that somebody chose must not go without a word.
+            None if earlier.is_some() => bail!(
+                "cannot calibrate {}: these questions have no such figure; ask some that have it, or take the gate out of the file",
+                metric.name
+            ),
+            None => {}
+        }
+    }
     let gates = Gates {
         format_version: FORMAT_VERSION,
         calibrated: calibration(runs.len(), report),
-        gates: gates.collect::<BTreeMap<_, _>>(),
+        gates,
     };
     gates.check("the calibration")?;
     Ok(format!("{HEAD}{}", toml::to_string(&gates)?))
 }
 
-fn gate(metric: &Metric, runs: &[Report], earlier: Option<&Gate>) -> Option<Gate> {
+/// `None` where the runs do not have the figure.
+fn gate(metric: &Metric, runs: &[Report], earlier: Option<&Gate>) -> Result<Option<Gate>> {
     let values: Option<Vec<f64>> = runs.iter().map(|run| metric.value(run)).collect();
+    let Some(values) = values else {
+        return Ok(None);
+    };
+    // No limit can be laid beside it, and the order of numbers would hide it.
+    if values.iter().any(|value| !value.is_finite()) {
+        bail!(
+            "cannot calibrate {}: it came out as no number; calibrate by a model that is whole",
+            metric.name
+        );
+    }
     let pick = match metric.bound {
         Bound::AtMost => f64::max,
         Bound::AtLeast => f64::min,
     };
-    let worst = values?.into_iter().reduce(pick)?;
+    let worst = values.into_iter().reduce(pick).context("no run")?;
     let from_equal = match metric.bound {
         Bound::AtMost => worst,
         Bound::AtLeast => 1.0 - worst,
     };
     let slack = outwards((SLACK * from_equal).max(metric.least_slack));
     // No figure is below 0: a share that could be is a gate that holds whatever comes.
-    let limit = Some(metric.bound.beyond(worst, slack).max(0.0));
-    let limit = limit.filter(|limit| limit.is_finite())?;
-    Some(Gate {
+    let limit = metric.bound.beyond(worst, slack).max(0.0);
+    Ok(Some(Gate {
         at_most: (metric.bound == Bound::AtMost).then_some(limit),
         at_least: (metric.bound == Bound::AtLeast).then_some(limit),
         worst,
         slack,
         reason: earlier.map_or_else(|| metric.reason.into(), |gate| gate.reason.clone()),
-    })
+    }))
 }
 
 /// Rounded up to a few digits.
@@ -77,13 +96,9 @@ fn outwards(x: f64) -> f64 {
 }
 
 fn calibration(runs: usize, report: &Report) -> Calibrated {
-    let model = |model: &mini_omni::compare::Model| {
-        let hash = model.hash.get(..12).unwrap_or_default();
-        format!(
-            "{} ({hash}), {}, {}",
-            model.name, model.profile, model.provider
-        )
-    };
+    let [reference, candidate] = report
+        .sides()
+        .map(|[_, model, means]| format!("{model}; {means}"));
     Calibrated {
         date: today(),
         machine: cpu(),
@@ -91,8 +106,8 @@ fn calibration(runs: usize, report: &Report) -> Calibrated {
         version: report.version.clone(),
         onnxruntime: report.onnxruntime.clone(),
         threads: report.threads,
-        reference: model(&report.reference),
-        candidate: model(&report.candidate),
+        reference,
+        candidate,
         questions: report.inputs.len(),
         max_steps: report.max_steps,
     }

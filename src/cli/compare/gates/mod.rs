@@ -20,6 +20,8 @@ use super::report::Report;
 
 /// The version of the file's format.
 const FORMAT_VERSION: u32 = 1;
+/// Bytes of the file; all gates have some 4 thousand.
+const LARGEST: u64 = 1 << 20;
 /// A limit may be rounded up by this share of itself.
 const ROUNDING: f64 = 1e-9;
 
@@ -112,6 +114,20 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// Of `--min-agreement`, a gate without a file.
+    pub fn of_agreement(limit: f64, report: &Report) -> Verdict {
+        let bound = Bound::AtLeast;
+        Verdict {
+            gate: "--min-agreement".into(),
+            bound,
+            limit,
+            value: Some(report.agreement),
+            allowed: limit,
+            passed: bound.holds(report.agreement, limit),
+            reason: "share of all ids that are the reference's".into(),
+        }
+    }
+
     /// Why it fell, or that it holds.
     pub fn sentence(&self) -> String {
         let Verdict { gate, limit, .. } = self;
@@ -141,21 +157,32 @@ impl Gates {
     /// Reads a file of gates.
     pub fn read(path: &Path) -> Result<Gates> {
         let name = path.display();
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
-        let gates: Gates =
-            toml::from_str(&text).with_context(|| format!("{name} is no file of gates"))?;
-        if gates.format_version != FORMAT_VERSION {
+        let text = read(path).with_context(|| format!("cannot read the gates {name}"))?;
+        let no_gates = || format!("{name} is no file of gates");
+        let table: toml::Table = toml::from_str(&text).with_context(no_gates)?;
+        // Of another version nothing else has to be known.
+        if let Some(version) = table.get("format_version")
+            && version.as_integer() != Some(FORMAT_VERSION.into())
+        {
             bail!(
-                "{name} has format_version {}, this program reads {FORMAT_VERSION}; calibrate it again",
-                gates.format_version
+                "{name} has format_version {version}, this program reads {FORMAT_VERSION}; calibrate it again"
             );
         }
+        if !table.contains_key("calibrated") {
+            bail!(
+                "{name} has no [calibrated], which says how its limits were measured; let --calibrate write the file, then edit it"
+            );
+        }
+        let gates: Gates = toml::from_str(&text).with_context(no_gates)?;
         gates.check(&name.to_string())?;
         Ok(gates)
     }
 
     /// Refuses gates that make no sense; `name` is theirs in a sentence.
     fn check(&self, name: &str) -> Result<()> {
+        if self.gates.is_empty() {
+            bail!("{name} has no gate, so nothing would be held; write some with --calibrate");
+        }
         for (gate, limits) in &self.gates {
             let metric = metrics::find(gate).with_context(|| {
                 format!(
@@ -188,6 +215,15 @@ impl Gates {
         });
         judged.collect()
     }
+}
+
+/// The text of a file, which must be one: a device may have no end.
+fn read(path: &Path) -> Result<String> {
+    let there = std::fs::metadata(path)?;
+    if !there.is_file() || there.len() > LARGEST {
+        bail!("it is no file of at most {LARGEST} bytes");
+    }
+    Ok(std::fs::read_to_string(path)?)
 }
 
 /// The limit of a gate, which must be the one that its figure has.
