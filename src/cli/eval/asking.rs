@@ -76,6 +76,7 @@ impl Asking {
 
 impl Work<'_> {
     fn line(&self, item: &Item, number: usize) -> Result<Line> {
+        let asked = item.asked.fingerprint()?;
         let (question, cut) = self.question(&item.asked)?;
         let request = Request::new(question, self.asking.options.clone());
         let mut answer = self.scheduler.submit(request)?;
@@ -91,6 +92,7 @@ impl Work<'_> {
         let heard = judge.map(|judge| judge.hear(&pcm, self.sample_rate, number));
         let seconds = pcm.len() as f64 / f64::from(self.sample_rate);
         let answered = Answered {
+            asked,
             said: trace.text,
             ended: trace.ended.name().into(),
             cut,

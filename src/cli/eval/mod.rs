@@ -16,8 +16,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Args;
+use mini_omni::model::{FILE_NAME, sha256_hex};
 use mini_omni::{Manifest, Options, Runtime, Source, Task};
 
 use self::asking::Asking;
@@ -102,7 +103,7 @@ impl Eval {
         let runtime = self.compute.runtime()?;
         let settings = self.settings(&manifest, task, &runtime)?;
         let lines = self.lines(&items, &settings, &runtime)?;
-        let summary = self.summary(lines, settings, &runtime);
+        let summary = self.summary(lines, settings);
         results.write(|| table(&summary), |_| json(&summary))?;
         Ok(self.verdict(&summary))
     }
@@ -156,9 +157,15 @@ impl Eval {
     fn settings(&self, manifest: &Manifest, task: Task, runtime: &Runtime) -> Result<Settings> {
         Ok(Settings {
             format_version: FORMAT_VERSION,
+            version: env!("CARGO_PKG_VERSION").into(),
             model: manifest.name.clone(),
             hash: manifest.hash(),
+            manifest: sha256_hex(&self.model_dir.join(FILE_NAME))
+                .context("cannot read the manifest")?,
+            onnxruntime: runtime.version(),
             provider: runtime.provider().name().into(),
+            kernels: runtime.kernels().name().into(),
+            threads: runtime.threads(),
             task: task.name().into(),
             encoder_window: window(self.encoder_window, manifest)?.name().into(),
             max_steps: self.max_steps,
@@ -173,7 +180,7 @@ impl Eval {
         let (mut log, known) = self.out.as_ref().map(open).transpose()?.unzip();
         let known = known.unwrap_or_default().into_iter();
         let mut lines: HashMap<String, Line> = known.map(|l| (l.id.clone(), l)).collect();
-        self.check_labels(items, &lines)?;
+        self.check_lines(items, &lines)?;
         let missing: Vec<&Item> = items
             .iter()
             .filter(|i| !lines.contains_key(&i.id))
@@ -201,22 +208,21 @@ impl Eval {
             .collect())
     }
 
-    /// A set whose labels have changed since would give figures of two sets.
-    fn check_labels(&self, items: &[Item], lines: &HashMap<String, Line>) -> Result<()> {
-        let has_changed = |item: &&Item| {
-            lines
-                .get(&item.id)
-                .is_some_and(|line| line.label != item.label)
-        };
-        match (items.iter().find(has_changed), &self.out) {
-            (Some(item), Some(out)) => bail!(
-                "{}: the label of {:?} is another than in {}; give another --out",
-                item.place,
-                item.id,
-                out.display()
-            ),
-            _ => Ok(()),
+    /// Lines of what was asked or labelled otherwise would give figures of two sets.
+    fn check_lines(&self, items: &[Item], lines: &HashMap<String, Line>) -> Result<()> {
+        for item in items {
+            let line = lines.get(&item.id);
+            let other = line.map(|line| line.differs(item)).transpose()?.flatten();
+            if let (Some(what), Some(out)) = (other, &self.out) {
+                bail!(
+                    "{}: the {what} of {:?} is another than in {}; give another --out",
+                    item.place,
+                    item.id,
+                    out.display()
+                );
+            }
         }
+        Ok(())
     }
 
     fn asking(&self, settings: &Settings) -> Result<Asking> {
@@ -232,12 +238,9 @@ impl Eval {
         })
     }
 
-    fn summary(&self, lines: Vec<Line>, settings: Settings, runtime: &Runtime) -> Summary {
+    fn summary(&self, lines: Vec<Line>, settings: Settings) -> Summary {
         let figures = Figures(&lines);
         Summary {
-            version: env!("CARGO_PKG_VERSION").into(),
-            onnxruntime: runtime.version(),
-            threads: runtime.threads(),
             settings,
             set: self.data.display().to_string(),
             items: lines.len(),

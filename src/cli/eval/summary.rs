@@ -9,9 +9,6 @@ use super::log::Settings;
 /// What an evaluation says.
 #[derive(Serialize)]
 pub struct Summary {
-    pub version: String,
-    pub onnxruntime: String,
-    pub threads: usize,
     pub settings: Settings,
     pub set: String,
     /// Items that the figures are of.

@@ -11,9 +11,10 @@ mod table;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use mini_omni::Task;
 use mini_omni::eval::Expected;
+use mini_omni::model::sha256_hex;
 use serde::{Deserialize, Serialize};
 
 use row::Row;
@@ -36,6 +37,29 @@ pub struct Item {
 pub enum Asked {
     Sound(PathBuf),
     Text(String),
+}
+
+/// What was asked, to be told from what is asked under the same name later.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fingerprint {
+    Text(String),
+    /// Of the sound file.
+    Sha256(String),
+}
+
+impl Asked {
+    /// Reads the whole sound.
+    pub fn fingerprint(&self) -> Result<Fingerprint> {
+        Ok(match self {
+            Asked::Text(text) => Fingerprint::Text(text.clone()),
+            Asked::Sound(path) => {
+                let hash = sha256_hex(path);
+                let unreadable = || format!("cannot read {}", path.display());
+                Fingerprint::Sha256(hash.with_context(unreadable)?)
+            }
+        })
+    }
 }
 
 /// What is to be said, as the set has it.
