@@ -100,7 +100,7 @@ impl Work<'_> {
             seconds: speaks.then_some(seconds),
             heard: heard.transpose()?,
         };
-        Ok(Line::of(item, answered))
+        Line::of(item, answered)
     }
 
     /// What is asked, and whether it is cut to what the model hears.

@@ -61,9 +61,10 @@ pub struct Answered {
 
 impl Line {
     /// Holds an answer against its label.
-    pub fn of(item: &Item, answered: Answered) -> Line {
+    pub fn of(item: &Item, answered: Answered) -> Result<Line> {
         let Answered { said, heard, .. } = answered;
-        let is_right = |text: &String| item.expected.as_ref().map(|e| e.is_said(text));
+        let expected = item.label.expected()?;
+        let is_right = |text: &String| expected.as_ref().map(|e| e.is_said(text));
         let transcript = match &item.label {
             Label::Text(text) => Some(Transcript::of(text, &said)),
             Label::Answer { .. } => None,
@@ -72,7 +73,7 @@ impl Line {
             let [said, heard] = [&said, heard].map(|text| Rule::Whisper.words(text));
             Errors::in_words(&said, &heard)
         };
-        Line {
+        Ok(Line {
             id: item.id.clone(),
             asked: answered.asked,
             label: item.label.clone(),
@@ -86,7 +87,7 @@ impl Line {
             voice: heard.as_ref().map(in_words),
             said,
             heard,
-        }
+        })
     }
 
     /// What of an item is another than it was when the line was written.

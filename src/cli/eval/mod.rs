@@ -18,6 +18,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use mini_omni::eval::quoted;
 use mini_omni::model::{FILE_NAME, sha256_hex};
 use mini_omni::{Manifest, Options, Runtime, Source, Task};
 
@@ -98,6 +99,7 @@ impl Eval {
         let (task, mut items) = set::read(&self.data, self.task)?;
         items.truncate(self.limit.map_or(usize::MAX, |n| n as usize));
         self.check(task)?;
+        set::check_sounds(&items)?;
         let claims = self.claims(&manifest, &items)?;
         let results = Results::open(&[("--json", self.json.as_deref())], claims)?;
         let runtime = self.compute.runtime()?;
@@ -215,9 +217,9 @@ impl Eval {
             let other = line.map(|line| line.differs(item)).transpose()?.flatten();
             if let (Some(what), Some(out)) = (other, &self.out) {
                 bail!(
-                    "{}: the {what} of {:?} is another than in {}; give another --out",
+                    "{}: the {what} of {} is another than in {}; give another --out",
                     item.place,
-                    item.id,
+                    quoted(&item.id),
                     out.display()
                 );
             }
