@@ -111,6 +111,7 @@ fn options_that_make_no_sense_are_refused() {
     for (args, what) in [
         (vec!["--min-right", "1.5"], "--min-right 1.5"),
         (vec!["--max-wer", "-1"], "--max-wer -1"),
+        (vec!["--max-wer", "inf"], "--max-wer inf"),
         (vec!["--max-wer", "0.1"], "--max-wer is of transcriptions"),
         (vec!["--task", "a1t1"], "the row has no text"),
         (vec!["--out", text(&set)], "would overwrite the set"),

@@ -157,6 +157,22 @@ fn a_wrong_row_is_named_by_its_file_and_line() {
 }
 
 #[test]
+fn a_label_without_words_measures_nothing_and_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let set = folder.path().join("set.csv");
+    // "Um" is a hesitation, which Whisper's rule leaves out.
+    for label in ["?!", "Um"] {
+        let rows = format!("audio,text\n{},{label}\n", text(&question()));
+        fs::write(&set, rows).expect("a set");
+        let output = eval(&model(), &set, &["--max-wer", "0"]);
+        assert_refused(
+            &output,
+            &format!("set.csv:2: the text {label:?} has no words"),
+        );
+    }
+}
+
+#[test]
 fn fields_between_marks_hold_separators_lines_and_marks() {
     let folder = tempfile::tempdir().expect("a folder");
     let set = folder.path().join("set.csv");

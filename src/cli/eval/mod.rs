@@ -107,13 +107,13 @@ impl Eval {
         let lines = self.lines(&items, &settings, &runtime)?;
         let summary = self.summary(lines, settings);
         results.write(|| table(&summary), |_| json(&summary))?;
-        Ok(self.verdict(&summary))
+        self.verdict(&summary)
     }
 
     /// Refuses gates that cannot hold or fall, and says which option was given for nothing.
     fn check(&self, task: Task) -> Result<()> {
         let name = task.name();
-        if let Some(x) = self.max_wer.filter(|x| x.is_nan() || *x < 0.0) {
+        if let Some(x) = self.max_wer.filter(|x| !x.is_finite() || *x < 0.0) {
             bail!("--max-wer {x} makes no sense; give 0 or more, such as 0.05");
         }
         if let Some(x) = self.min_right.filter(|x| !(0.0..=1.0).contains(x)) {
@@ -257,10 +257,17 @@ impl Eval {
         }
     }
 
-    fn verdict(&self, summary: &Summary) -> ExitCode {
+    /// Whether the gates hold. One that has nothing to look at is an error.
+    fn verdict(&self, summary: &Summary) -> Result<ExitCode> {
         let transcription = summary.transcription.as_ref();
         let wer = transcription.and_then(|by| by.whisper.words.corpus);
         let right = summary.answers.as_ref().map(|answers| answers.share);
+        if self.max_wer.is_some() && wer.is_none() {
+            bail!("--max-wer has no word error rate to look at");
+        }
+        if self.min_right.is_some() && right.is_none() {
+            bail!("--min-right has no answers to look at");
+        }
         let above = wer.zip(self.max_wer).filter(|(wer, most)| wer > most);
         let below = right
             .zip(self.min_right)
@@ -275,10 +282,10 @@ impl Eval {
                 "the share of right answers {right:.4} is below --min-right {least}"
             ));
         }
-        match above.or(below) {
+        Ok(match above.or(below) {
             Some(_) => ExitCode::from(EXIT_DISAGREES),
             None => ExitCode::SUCCESS,
-        }
+        })
     }
 }
 
