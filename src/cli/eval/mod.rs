@@ -4,6 +4,7 @@
 //! is missing.
 
 mod asking;
+mod children;
 mod judge;
 mod line;
 mod log;
@@ -14,7 +15,7 @@ mod summary;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -60,6 +61,9 @@ pub struct Eval {
     /// Hear spoken answers by this command: it gets a wav file as its last argument and prints text
     #[arg(long, value_name = "COMMAND")]
     judge: Option<String>,
+    /// Seconds that the judge may take for an answer
+    #[arg(long, default_value_t = 300, value_name = "N", requires = "judge", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
+    judge_seconds: u32,
     /// Only the first N items of the set
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
@@ -100,11 +104,13 @@ impl Eval {
         items.truncate(self.limit.map_or(usize::MAX, |n| n as usize));
         self.check(task)?;
         set::check_sounds(&items)?;
+        let judge = self.judge(task)?;
         let claims = self.claims(&manifest, &items)?;
         let results = Results::open(&[("--json", self.json.as_deref())], claims)?;
         let runtime = self.compute.runtime()?;
         let settings = self.settings(&manifest, task, &runtime)?;
-        let lines = self.lines(&items, &settings, &runtime)?;
+        let asking = self.asking(task, judge);
+        let lines = self.lines(&items, &settings, &asking, &runtime)?;
         let summary = self.summary(lines, settings);
         results.write(|| table(&summary), |_| json(&summary))?;
         self.verdict(&summary)
@@ -124,6 +130,9 @@ impl Eval {
         }
         if self.min_right.is_some() && task == Task::A1T1 {
             bail!("--min-right is of answers, and a1t1 transcribes; give --max-wer");
+        }
+        if self.judge.as_ref().is_some_and(|it| it.trim().is_empty()) {
+            bail!("--judge is empty; give a command that prints what it hears");
         }
         if self.judge.is_some() && !task.speaks() {
             say(format_args!(
@@ -177,7 +186,13 @@ impl Eval {
     }
 
     /// A line for each item, in the set's order: those that are there, and the others' by asking.
-    fn lines(&self, items: &[Item], settings: &Settings, runtime: &Runtime) -> Result<Vec<Line>> {
+    fn lines(
+        &self,
+        items: &[Item],
+        settings: &Settings,
+        asking: &Asking,
+        runtime: &Runtime,
+    ) -> Result<Vec<Line>> {
         let open = |path: &PathBuf| Log::open(path, settings);
         let (mut log, known) = self.out.as_ref().map(open).transpose()?.unzip();
         let known = known.unwrap_or_default().into_iter();
@@ -197,7 +212,7 @@ impl Eval {
         if !missing.is_empty() {
             let mut shown = Shown::new(missing.len());
             let omni = load(&self.model_dir, runtime)?;
-            self.asking(settings)?.ask(omni, &missing, |line| {
+            asking.ask(omni, &missing, |line| {
                 log.as_mut().map_or(Ok(()), |log| log.append(&line))?;
                 lines.insert(line.id.clone(), line);
                 shown.one_more();
@@ -227,17 +242,23 @@ impl Eval {
         Ok(())
     }
 
-    fn asking(&self, settings: &Settings) -> Result<Asking> {
-        let task = Task::by_name(&settings.task).unwrap_or(Task::A1T1);
+    /// The judge of a task that speaks.
+    fn judge(&self, task: Task) -> Result<Option<Judge>> {
+        let command = self.judge.as_deref().filter(|_| task.speaks());
+        let time = Duration::from_secs(self.judge_seconds.into());
+        command.map(|it| Judge::new(it, time)).transpose()
+    }
+
+    fn asking(&self, task: Task, judge: Option<Judge>) -> Asking {
         let mut options = Options::for_task(task);
         options.max_steps = self.max_steps.map(|n| n as usize);
         options.window = self.encoder_window.map(Into::into);
         options.answer_anything = self.answer_anything;
-        Ok(Asking {
+        Asking {
             options,
-            judge: settings.judge.as_deref().map(Judge::new).transpose()?,
+            judge,
             at_once: usize::from(self.at_once),
-        })
+        }
     }
 
     fn summary(&self, lines: Vec<Line>, settings: Settings) -> Summary {
