@@ -42,17 +42,17 @@ fn a_wrong_row_is_named_by_its_file_and_line() {
         (
             "a.jsonl",
             good.replace("\"x\"", "5"),
-            "a.jsonl:1: \"answer\" has \"5\", where a text or a list of texts is needed",
+            "a.jsonl:1: \"answer\" is a number, where a text or a list of texts is needed",
         ),
         (
             "a.jsonl",
             good.replace("\"x\"", "[\"x\", null]"),
-            "a.jsonl:1: \"answer\" has \"null\", where",
+            "a.jsonl:1: \"answer\" is null, where",
         ),
         (
             "a.jsonl",
             good.replace("\"Who?\"", "[1]"),
-            "a.jsonl:1: \"question\" has \"[1]\", where a text is needed",
+            "a.jsonl:1: \"question\" is a list, where a text is needed",
         ),
         (
             "a.jsonl",

@@ -90,8 +90,15 @@ impl Fields {
 }
 
 fn no_text(name: &str, found: &Value, needed: &str) -> String {
-    let found = quoted(&found.to_string());
-    format!("{name:?} has {found}, where {needed} is needed")
+    let found = match found {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    };
+    format!("{name:?} is {found}, where {needed} is needed")
 }
 
 impl<'de> Deserialize<'de> for Fields {
