@@ -1,11 +1,9 @@
 //! Where and how to compute: options that every command shares.
 
-use std::path::Path;
-
 use anyhow::Result;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use mini_omni::{EncoderWindow, Kernels, Manifest, Omni, Provider, Runtime};
+use mini_omni::{EncoderWindow, Kernels, Manifest, Provider, Runtime};
 
 use super::terminal::say;
 

@@ -4,15 +4,21 @@
 //! as usual and leaves nothing behind. Only while a complete file is put in its place, a matter of
 //! milliseconds, there is a temporary one: a signal that comes then acts right after it. The second
 //! signal acts at once, since a disk may hang. `talk` and `serve` are told of the first, and end in
-//! order.
+//! order; `eval` cleans up behind its judge.
 
 #[cfg(unix)]
-pub use unix::{postponed, told};
+pub use unix::{cleaned, postponed, told};
 
 /// Other systems end a program as they like.
 #[cfg(not(unix))]
 pub fn postponed<T>(work: impl FnOnce() -> T) -> T {
     work()
+}
+
+/// Other systems end a program as they like.
+#[cfg(not(unix))]
+pub fn cleaned(_: impl Fn() + Send + 'static) -> std::io::Result<()> {
+    Ok(())
 }
 
 /// Calls `stop` at the first Ctrl-C; the second ends the program.
@@ -40,7 +46,7 @@ pub fn told(_: impl Fn() + Send + 'static) -> std::io::Result<()> {
 #[cfg(unix)]
 mod unix {
     use std::sync::atomic::{AtomicBool, Ordering};
-    use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+    use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
     use std::{fs, io};
 
     use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
@@ -55,16 +61,16 @@ mod unix {
 
     /// Whether signals are told and end nothing by themselves.
     static TOLD: AtomicBool = AtomicBool::new(false);
+    /// What is postponed has its turn, one at a time: the end of one would look like a signal to another.
+    static TURN: Mutex<()> = Mutex::new(());
 
     /// Does `work`; a signal that comes meanwhile acts right after it.
     pub fn postponed<T>(work: impl FnOnce() -> T) -> T {
+        let _turn = turn();
         if TOLD.load(Ordering::SeqCst) {
             return work();
         }
         static SIGNALS: OnceLock<Vec<Armed>> = OnceLock::new();
-        // One at a time: the end of one would look like a signal to another.
-        static TURN: Mutex<()> = Mutex::new(());
-        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let signals = SIGNALS.get_or_init(watch);
         for (_, armed) in signals {
             armed.store(false, Ordering::SeqCst);
@@ -79,16 +85,34 @@ mod unix {
         done
     }
 
+    /// Calls `clean` at the first signal to end, when no file is being put in its place, and ends the
+    /// program by that signal; the second acts at once. To be called before anything is [`postponed`].
+    pub fn cleaned(clean: impl Fn() + Send + 'static) -> io::Result<()> {
+        each(move |signal| {
+            let _turn = turn();
+            clean();
+            let _ = emulate_default_handler(signal);
+        })
+    }
+
     /// Calls `stop`, on a thread of its own, at the first signal to end; the second acts at once. To be
     /// called before anything is [`postponed`].
     pub fn told(stop: impl Fn() + Send + 'static) -> io::Result<()> {
+        each(move |_| stop())
+    }
+
+    fn turn() -> MutexGuard<'static, ()> {
+        TURN.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn each(act: impl Fn(i32) + Send + 'static) -> io::Result<()> {
         TOLD.store(true, Ordering::SeqCst);
         let armed = Arc::new(AtomicBool::new(false));
         for signal in wanted() {
             arm(signal, &armed)?;
         }
         let mut signals = Signals::new(wanted())?;
-        std::thread::spawn(move || signals.forever().for_each(|_| stop()));
+        std::thread::spawn(move || signals.forever().for_each(act));
         Ok(())
     }
 

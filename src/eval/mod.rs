@@ -7,10 +7,12 @@
 mod english;
 mod expected;
 mod interval;
+mod quoted;
 mod rate;
 mod rule;
 
 pub use expected::Expected;
 pub use interval::{Interval, interval, median};
+pub use quoted::quoted;
 pub use rate::Errors;
 pub use rule::Rule;

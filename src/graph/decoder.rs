@@ -211,10 +211,11 @@ impl Decoder {
         };
         let choice = match &mut buffers.choice {
             Some(choice) => choice,
-            none => none.insert(device.likeliest.among([
-                buffers.text_logits.there(),
-                buffers.audio_logits.there(),
-            ])?),
+            none => none.insert(
+                device
+                    .likeliest
+                    .among([buffers.text_logits.there(), buffers.audio_logits.there()])?,
+            ),
         };
         device.likeliest.choose(choice, limits)
     }

@@ -115,8 +115,7 @@ impl Mover {
             binding.bind_output_to_device(numbered(OUTPUT, i), &info)?;
         }
         let mut outputs = session.run_binding(&binding)?;
-        let moved =
-            (0..self.n).map(|i| taken_out(&mut outputs, &numbered(OUTPUT, i))?.downcast());
+        let moved = (0..self.n).map(|i| taken_out(&mut outputs, &numbered(OUTPUT, i))?.downcast());
         moved.collect()
     }
 }

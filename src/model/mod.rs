@@ -24,6 +24,7 @@ pub(crate) mod tokenizer;
 pub(crate) use folder::parse as parse_manifest;
 pub use folder::{FILE_NAME, FORMAT_VERSION};
 pub(crate) use hash::hex;
+pub use hash::sha256_hex;
 pub use manifest::{
     CodecDims, DecoderDims, Dim, Exporter, GraphSpec, Graphs, KvLayout, Manifest, MelDims,
     MergedWindow, ModelFile, NoiseDims, Precision, SpecialIds, TensorSpec, Weights,

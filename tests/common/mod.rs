@@ -2,6 +2,7 @@
 
 #![allow(dead_code)] // each test file uses its part
 
+pub mod eval;
 pub mod onnx;
 
 use std::path::{Path, PathBuf};

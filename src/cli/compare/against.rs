@@ -7,7 +7,7 @@ use mini_omni::compare::{
     Comparison, Entry, Located, Protocol, Recording, Side, compare, compare_recorded, locate,
 };
 use mini_omni::model::FILE_NAME as MANIFEST;
-use mini_omni::{Manifest, Question, Runtime};
+use mini_omni::{Manifest, Omni, Question, Runtime};
 
 use super::inputs::Input;
 use super::report::Computed;
@@ -185,8 +185,8 @@ fn check_there(folder: &Path) -> Result<()> {
 
 /// A model to be compared.
 pub fn side(folder: &Path, runtime: &Runtime, asked: Option<WindowArg>) -> Result<Side> {
-    let omni =
-        Omni::load(folder, runtime).with_context(|| format!("cannot compare {}", folder.display()))?;
+    let omni = Omni::load(folder, runtime)
+        .with_context(|| format!("cannot compare {}", folder.display()))?;
     Ok(Side {
         window: window(asked, omni.manifest())?,
         omni,

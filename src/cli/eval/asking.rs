@@ -30,7 +30,8 @@ struct Work<'a> {
 
 impl Asking {
     /// Asks all items; gives `done` each line when its item is finished, in whatever order. At the first
-    /// error, from an item or from `done`, nothing new is asked, and what is under way is finished.
+    /// error, from an item or from `done`, nothing new is asked, and what is under way is finished. The
+    /// first sound goes to the judge before others are asked: a wrong command should cost one answer.
     pub fn ask(
         &self,
         omni: Omni,
@@ -45,7 +46,14 @@ impl Asking {
             sample_rate: omni.manifest().codec.sample_rate,
             scheduler: Scheduler::new(omni, limits)?,
         };
-        let next = Mutex::new(items.iter().enumerate());
+        let mut items = items.iter().enumerate();
+        let mut is_tried = self.judge.is_none();
+        while !is_tried && let Some((number, item)) = items.next() {
+            let line = work.line(item, number)?;
+            is_tried = line.seconds.is_some_and(|seconds| seconds > 0.0);
+            done(line)?;
+        }
+        let next = Mutex::new(items);
         let take = || next.lock().ok().and_then(|mut items| items.next());
         let skip_the_rest = || next.lock().ok().map(|mut items| items.by_ref().count());
         let (lines, finished) = channel();
@@ -55,9 +63,8 @@ impl Asking {
                 let (lines, work, take) = (lines.clone(), &work, &take);
                 scope.spawn(move || {
                     while let Some((number, item)) = take() {
-                        let line = work.line(item, number).with_context(|| item.place.clone());
                         // Nobody listens where the program is ending.
-                        let _ = lines.send(line);
+                        let _ = lines.send(work.line(item, number));
                     }
                 });
             }
@@ -76,6 +83,12 @@ impl Asking {
 
 impl Work<'_> {
     fn line(&self, item: &Item, number: usize) -> Result<Line> {
+        let answered = self.answered(item, number);
+        Line::of(item, answered.with_context(|| item.place.clone())?)
+    }
+
+    fn answered(&self, item: &Item, number: usize) -> Result<Answered> {
+        let asked = item.asked.fingerprint()?;
         let (question, cut) = self.question(&item.asked)?;
         let request = Request::new(question, self.asking.options.clone());
         let mut answer = self.scheduler.submit(request)?;
@@ -90,15 +103,15 @@ impl Work<'_> {
         let judge = self.asking.judge.as_ref().filter(|_| speaks);
         let heard = judge.map(|judge| judge.hear(&pcm, self.sample_rate, number));
         let seconds = pcm.len() as f64 / f64::from(self.sample_rate);
-        let answered = Answered {
+        Ok(Answered {
+            asked,
             said: trace.text,
             ended: trace.ended.name().into(),
             cut,
             total_ms: trace.timings_ms.total,
             seconds: speaks.then_some(seconds),
             heard: heard.transpose()?,
-        };
-        Ok(Line::of(item, answered))
+        })
     }
 
     /// What is asked, and whether it is cut to what the model hears.

@@ -1,28 +1,53 @@
 //! The judge: any command that is given a wav file and prints what it hears.
 
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
+use super::children::{Bounds, Children, Outcome};
 use crate::cli::output::WavSink;
+use crate::cli::signals;
 
 /// Of what a failed judge said, the end is told.
 const LAST_WORDS: usize = 300;
+/// Bytes of what a judge prints. A minute of speech is a thousand.
+const MOST_PRINTED: usize = 1 << 20;
 
 /// A command, and a place for what it hears.
 pub struct Judge {
     command: String,
+    bounds: Bounds,
     folder: TempDir,
+    children: Arc<Children>,
 }
 
 impl Judge {
-    pub fn new(command: &str) -> Result<Judge> {
-        Ok(Judge {
+    /// A judge that takes at most `time` for an answer. A signal that ends this program ends it, too. To
+    /// be made before any output is opened.
+    pub fn new(command: &str, time: Duration) -> Result<Judge> {
+        let folder =
+            tempfile::tempdir().context("cannot make a folder for what the judge hears")?;
+        let judge = Judge {
             command: command.into(),
-            folder: tempfile::tempdir().context("cannot make a folder for what the judge hears")?,
-        })
+            bounds: Bounds {
+                time,
+                bytes: MOST_PRINTED,
+            },
+            folder,
+            children: Arc::default(),
+        };
+        let (children, folder) = (judge.children.clone(), PathBuf::from(judge.folder.path()));
+        let clean = move || {
+            children.end();
+            // There is nobody to tell if that fails.
+            let _ = std::fs::remove_dir_all(&folder);
+        };
+        signals::cleaned(clean).context("cannot wait for signals")?;
+        Ok(judge)
     }
 
     /// What the judge hears of an answer's sound; nothing of none. `number`: no other answer has it.
@@ -40,20 +65,34 @@ impl Judge {
     }
 
     fn run(&self, wav: &Path) -> Result<String> {
-        let command = &self.command;
-        let output = shell(command, wav)
-            .stdin(Stdio::null())
-            .output()
-            .with_context(|| format!("cannot run the judge {command:?}"))?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            let last: Vec<char> = said.trim().chars().rev().take(LAST_WORDS).collect();
-            let last = String::from_iter(last.iter().rev());
-            bail!("the judge {command:?} failed ({}): {last}", output.status);
+        let name = format!("the judge {:?}", self.command);
+        let outcome = self
+            .children
+            .run(&mut shell(&self.command, wav), self.bounds);
+        match outcome.with_context(|| format!("cannot run {name}"))? {
+            Outcome::TooLong => bail!(
+                "{name} has not ended after {} s; --judge-seconds gives it more",
+                self.bounds.time.as_secs()
+            ),
+            Outcome::TooMuch => bail!("{name} prints more than {} MiB", MOST_PRINTED >> 20),
+            Outcome::Ended { status, said, .. } if !status.success() => {
+                bail!("{name} failed ({status}): {}", last_words(&said))
+            }
+            Outcome::Ended { printed, .. } => {
+                let heard = String::from_utf8(printed);
+                let heard = heard.with_context(|| format!("{name} printed no UTF-8"))?;
+                Ok(heard.trim().into())
+            }
         }
-        let heard = String::from_utf8(output.stdout);
-        let heard = heard.with_context(|| format!("the judge {command:?} printed no UTF-8"))?;
-        Ok(heard.trim().into())
+    }
+}
+
+fn last_words(said: &[u8]) -> String {
+    let said = String::from_utf8_lossy(said);
+    let last: Vec<char> = said.trim().chars().rev().take(LAST_WORDS).collect();
+    match last.is_empty() {
+        true => "it said nothing on standard error".into(),
+        false => String::from_iter(last.iter().rev()),
     }
 }
 

@@ -1,14 +1,16 @@
 //! What came of one item: a line of the results.
 
+use anyhow::Result;
 use mini_omni::eval::{Errors, Rule};
 use serde::{Deserialize, Serialize};
 
-use super::set::{Item, Label};
+use super::set::{Fingerprint, Item, Label};
 
 /// An item's answer and what it is worth.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Line {
     pub id: String,
+    pub asked: Fingerprint,
     pub label: Label,
     /// The answer's text.
     pub said: String,
@@ -48,6 +50,7 @@ pub struct Score {
 
 /// The answer to an item, before it is held against the label.
 pub struct Answered {
+    pub asked: Fingerprint,
     pub said: String,
     pub ended: String,
     pub cut: bool,
@@ -58,9 +61,10 @@ pub struct Answered {
 
 impl Line {
     /// Holds an answer against its label.
-    pub fn of(item: &Item, answered: Answered) -> Line {
+    pub fn of(item: &Item, answered: Answered) -> Result<Line> {
         let Answered { said, heard, .. } = answered;
-        let is_right = |text: &String| item.expected.as_ref().map(|e| e.is_said(text));
+        let expected = item.label.expected()?;
+        let is_right = |text: &String| expected.as_ref().map(|e| e.is_said(text));
         let transcript = match &item.label {
             Label::Text(text) => Some(Transcript::of(text, &said)),
             Label::Answer { .. } => None,
@@ -69,8 +73,9 @@ impl Line {
             let [said, heard] = [&said, heard].map(|text| Rule::Whisper.words(text));
             Errors::in_words(&said, &heard)
         };
-        Line {
+        Ok(Line {
             id: item.id.clone(),
+            asked: answered.asked,
             label: item.label.clone(),
             ended: answered.ended,
             cut: answered.cut,
@@ -82,7 +87,20 @@ impl Line {
             voice: heard.as_ref().map(in_words),
             said,
             heard,
+        })
+    }
+
+    /// What of an item is another than it was when the line was written.
+    pub fn differs(&self, item: &Item) -> Result<Option<&'static str>> {
+        if self.label != item.label {
+            return Ok(Some("label"));
         }
+        let asked = item.asked.fingerprint()?;
+        let what = match &asked {
+            Fingerprint::Text(_) => "question",
+            Fingerprint::Sha256(_) => "sound",
+        };
+        Ok((asked != self.asked).then_some(what))
     }
 
     /// How wrong it is, to find the worst: the word error rate, or 1 of a wrong answer.

@@ -8,23 +8,32 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::line::Line;
 use crate::cli::terminal::{cannot_write, say};
 
 /// Raised when a reader of older files could not read new ones.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
-/// How a run is made: what must be the same for its lines to belong together.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// How a run is made: what must be the same for its lines to belong together. Another version, processor
+/// or number of threads may round otherwise.
+#[derive(Debug, Clone, Serialize)]
 pub struct Settings {
     pub format_version: u32,
+    /// The program's.
+    pub version: String,
     pub model: String,
     /// Over the model's files.
     pub hash: String,
+    /// sha256 of the manifest, which also decides how a question is heard.
+    pub manifest: String,
+    pub onnxruntime: String,
     pub provider: String,
+    pub kernels: String,
+    pub threads: usize,
     pub task: String,
     pub encoder_window: String,
     /// Null where the model's own limit counts.
@@ -63,9 +72,8 @@ impl Log {
         file.read_to_end(&mut bytes).with_context(unreadable)?;
         let whole = whole_lines(&bytes, settings, &name)?;
         let mut lines = whole.lines().enumerate();
-        let header = lines.next().map(|(_, first)| parsed(first, &name, 1));
-        if let Some(then) = header.transpose()? {
-            check(settings, &then, &name)?;
+        if let Some((_, first)) = lines.next() {
+            check(settings, &parsed(first, &name, 1)?, &name)?;
         }
         let lines = lines.map(|(i, line)| parsed(line, &name, i + 1));
         let lines = lines.collect::<Result<_>>()?;
@@ -110,10 +118,16 @@ fn parsed<T: DeserializeOwned>(line: &str, name: &str, number: usize) -> Result<
     serde_json::from_str(line).with_context(sentence)
 }
 
-/// Refuses to go on with other settings.
-fn check(now: &Settings, then: &Settings, name: &str) -> Result<()> {
-    let [now, then] = [now, then].map(serde_json::to_value);
-    let (now, then) = (now?, then?);
+/// Refuses to go on with other settings. `then` is what an earlier version may have written.
+fn check(now: &Settings, then: &Value, name: &str) -> Result<()> {
+    match then["format_version"].as_u64() {
+        None => bail!("{name}:1 is no line of an evaluation"),
+        Some(version) if version != u64::from(FORMAT_VERSION) => {
+            bail!("{name} was written by another version of this program; give another --out")
+        }
+        Some(_) => {}
+    }
+    let now = serde_json::to_value(now)?;
     let other = now
         .as_object()
         .into_iter()

@@ -4,6 +4,7 @@
 //! is missing.
 
 mod asking;
+mod children;
 mod judge;
 mod line;
 mod log;
@@ -14,11 +15,13 @@ mod summary;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Args;
-use mini_omni::{Manifest, Options, Runtime, Source, Task};
+use mini_omni::eval::quoted;
+use mini_omni::model::{FILE_NAME, sha256_hex};
+use mini_omni::{Manifest, Omni, Options, Runtime, Source, Task};
 
 use self::asking::Asking;
 use self::judge::Judge;
@@ -58,6 +61,9 @@ pub struct Eval {
     /// Hear spoken answers by this command: it gets a wav file as its last argument and prints text
     #[arg(long, value_name = "COMMAND")]
     judge: Option<String>,
+    /// Seconds that the judge may take for an answer
+    #[arg(long, default_value_t = 300, value_name = "N", requires = "judge", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
+    judge_seconds: u32,
     /// Only the first N items of the set
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
@@ -97,20 +103,23 @@ impl Eval {
         let (task, mut items) = set::read(&self.data, self.task)?;
         items.truncate(self.limit.map_or(usize::MAX, |n| n as usize));
         self.check(task)?;
+        set::check_sounds(&items)?;
+        let judge = self.judge(task)?;
         let claims = self.claims(&manifest, &items)?;
         let results = Results::open(&[("--json", self.json.as_deref())], claims)?;
         let runtime = self.compute.runtime()?;
         let settings = self.settings(&manifest, task, &runtime)?;
-        let lines = self.lines(&items, &settings, &runtime)?;
-        let summary = self.summary(lines, settings, &runtime);
+        let asking = self.asking(task, judge);
+        let lines = self.lines(&items, &settings, &asking, &runtime)?;
+        let summary = self.summary(lines, settings);
         results.write(|| table(&summary), |_| json(&summary))?;
-        Ok(self.verdict(&summary))
+        self.verdict(&summary)
     }
 
     /// Refuses gates that cannot hold or fall, and says which option was given for nothing.
     fn check(&self, task: Task) -> Result<()> {
         let name = task.name();
-        if let Some(x) = self.max_wer.filter(|x| x.is_nan() || *x < 0.0) {
+        if let Some(x) = self.max_wer.filter(|x| !x.is_finite() || *x < 0.0) {
             bail!("--max-wer {x} makes no sense; give 0 or more, such as 0.05");
         }
         if let Some(x) = self.min_right.filter(|x| !(0.0..=1.0).contains(x)) {
@@ -121,6 +130,9 @@ impl Eval {
         }
         if self.min_right.is_some() && task == Task::A1T1 {
             bail!("--min-right is of answers, and a1t1 transcribes; give --max-wer");
+        }
+        if self.judge.as_ref().is_some_and(|it| it.trim().is_empty()) {
+            bail!("--judge is empty; give a command that prints what it hears");
         }
         if self.judge.is_some() && !task.speaks() {
             say(format_args!(
@@ -156,9 +168,15 @@ impl Eval {
     fn settings(&self, manifest: &Manifest, task: Task, runtime: &Runtime) -> Result<Settings> {
         Ok(Settings {
             format_version: FORMAT_VERSION,
+            version: env!("CARGO_PKG_VERSION").into(),
             model: manifest.name.clone(),
             hash: manifest.hash(),
+            manifest: sha256_hex(&self.model_dir.join(FILE_NAME))
+                .context("cannot read the manifest")?,
+            onnxruntime: runtime.version(),
             provider: runtime.provider().name().into(),
+            kernels: runtime.kernels().name().into(),
+            threads: runtime.threads(),
             task: task.name().into(),
             encoder_window: window(self.encoder_window, manifest)?.name().into(),
             max_steps: self.max_steps,
@@ -168,12 +186,18 @@ impl Eval {
     }
 
     /// A line for each item, in the set's order: those that are there, and the others' by asking.
-    fn lines(&self, items: &[Item], settings: &Settings, runtime: &Runtime) -> Result<Vec<Line>> {
+    fn lines(
+        &self,
+        items: &[Item],
+        settings: &Settings,
+        asking: &Asking,
+        runtime: &Runtime,
+    ) -> Result<Vec<Line>> {
         let open = |path: &PathBuf| Log::open(path, settings);
         let (mut log, known) = self.out.as_ref().map(open).transpose()?.unzip();
         let known = known.unwrap_or_default().into_iter();
         let mut lines: HashMap<String, Line> = known.map(|l| (l.id.clone(), l)).collect();
-        self.check_labels(items, &lines)?;
+        self.check_lines(items, &lines)?;
         let missing: Vec<&Item> = items
             .iter()
             .filter(|i| !lines.contains_key(&i.id))
@@ -188,7 +212,7 @@ impl Eval {
         if !missing.is_empty() {
             let mut shown = Shown::new(missing.len());
             let omni = Omni::load(&self.model_dir, runtime)?;
-            self.asking(settings)?.ask(omni, &missing, |line| {
+            asking.ask(omni, &missing, |line| {
                 log.as_mut().map_or(Ok(()), |log| log.append(&line))?;
                 lines.insert(line.id.clone(), line);
                 shown.one_more();
@@ -201,43 +225,45 @@ impl Eval {
             .collect())
     }
 
-    /// A set whose labels have changed since would give figures of two sets.
-    fn check_labels(&self, items: &[Item], lines: &HashMap<String, Line>) -> Result<()> {
-        let has_changed = |item: &&Item| {
-            lines
-                .get(&item.id)
-                .is_some_and(|line| line.label != item.label)
-        };
-        match (items.iter().find(has_changed), &self.out) {
-            (Some(item), Some(out)) => bail!(
-                "{}: the label of {:?} is another than in {}; give another --out",
-                item.place,
-                item.id,
-                out.display()
-            ),
-            _ => Ok(()),
+    /// Lines of what was asked or labelled otherwise would give figures of two sets.
+    fn check_lines(&self, items: &[Item], lines: &HashMap<String, Line>) -> Result<()> {
+        for item in items {
+            let line = lines.get(&item.id);
+            let other = line.map(|line| line.differs(item)).transpose()?.flatten();
+            if let (Some(what), Some(out)) = (other, &self.out) {
+                bail!(
+                    "{}: the {what} of {} is another than in {}; give another --out",
+                    item.place,
+                    quoted(&item.id),
+                    out.display()
+                );
+            }
         }
+        Ok(())
     }
 
-    fn asking(&self, settings: &Settings) -> Result<Asking> {
-        let task = Task::by_name(&settings.task).unwrap_or(Task::A1T1);
+    /// The judge of a task that speaks.
+    fn judge(&self, task: Task) -> Result<Option<Judge>> {
+        let command = self.judge.as_deref().filter(|_| task.speaks());
+        let time = Duration::from_secs(self.judge_seconds.into());
+        command.map(|it| Judge::new(it, time)).transpose()
+    }
+
+    fn asking(&self, task: Task, judge: Option<Judge>) -> Asking {
         let mut options = Options::for_task(task);
         options.max_steps = self.max_steps.map(|n| n as usize);
         options.window = self.encoder_window.map(Into::into);
         options.answer_anything = self.answer_anything;
-        Ok(Asking {
+        Asking {
             options,
-            judge: settings.judge.as_deref().map(Judge::new).transpose()?,
+            judge,
             at_once: usize::from(self.at_once),
-        })
+        }
     }
 
-    fn summary(&self, lines: Vec<Line>, settings: Settings, runtime: &Runtime) -> Summary {
+    fn summary(&self, lines: Vec<Line>, settings: Settings) -> Summary {
         let figures = Figures(&lines);
         Summary {
-            version: env!("CARGO_PKG_VERSION").into(),
-            onnxruntime: runtime.version(),
-            threads: runtime.threads(),
             settings,
             set: self.data.display().to_string(),
             items: lines.len(),
@@ -252,10 +278,17 @@ impl Eval {
         }
     }
 
-    fn verdict(&self, summary: &Summary) -> ExitCode {
+    /// Whether the gates hold. One that has nothing to look at is an error.
+    fn verdict(&self, summary: &Summary) -> Result<ExitCode> {
         let transcription = summary.transcription.as_ref();
         let wer = transcription.and_then(|by| by.whisper.words.corpus);
         let right = summary.answers.as_ref().map(|answers| answers.share);
+        if self.max_wer.is_some() && wer.is_none() {
+            bail!("--max-wer has no word error rate to look at");
+        }
+        if self.min_right.is_some() && right.is_none() {
+            bail!("--min-right has no answers to look at");
+        }
         let above = wer.zip(self.max_wer).filter(|(wer, most)| wer > most);
         let below = right
             .zip(self.min_right)
@@ -270,10 +303,10 @@ impl Eval {
                 "the share of right answers {right:.4} is below --min-right {least}"
             ));
         }
-        match above.or(below) {
+        Ok(match above.or(below) {
             Some(_) => ExitCode::from(EXIT_DISAGREES),
             None => ExitCode::SUCCESS,
-        }
+        })
     }
 }
 

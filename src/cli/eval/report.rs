@@ -10,14 +10,15 @@ use super::summary::{Rate, Share, Summary};
 pub fn table(summary: &Summary) -> String {
     let run = &summary.settings;
     let mut text = format!(
-        "{} ({}), {}, {} encoder window, {}\nONNX Runtime {}, {} threads; {} items of {}\n\n{:<26} {:>9} {:>18} {:>9} {:>9}\n",
+        "{} ({}), {}, {} encoder window\n{}, {} threads, {} kernels, ONNX Runtime {}\n{} items of {}\n\n{:<26} {:>9} {:>18} {:>9} {:>9}\n",
         run.model,
         &run.hash[..run.hash.len().min(12)],
         run.task,
         run.encoder_window,
         run.provider,
-        summary.onnxruntime,
-        summary.threads,
+        run.threads,
+        run.kernels,
+        run.onnxruntime,
         summary.items,
         summary.set,
         "per cent",

@@ -9,9 +9,6 @@ use super::log::Settings;
 /// What an evaluation says.
 #[derive(Serialize)]
 pub struct Summary {
-    pub version: String,
-    pub onnxruntime: String,
-    pub threads: usize,
     pub settings: Settings,
     pub set: String,
     /// Items that the figures are of.
@@ -46,9 +43,11 @@ pub struct Rates {
     pub characters: Rate,
 }
 
-/// An error rate.
+/// An error rate, of the items in which something was to be said.
 #[derive(Serialize)]
 pub struct Rate {
+    /// Those items.
+    pub items: usize,
     /// All errors over all that was to be said.
     pub corpus: Option<f64>,
     pub interval: Option<Interval>,
@@ -119,7 +118,10 @@ impl Rates {
 }
 
 impl Rate {
-    fn of(all: Vec<Errors>) -> Rate {
+    /// An item without a word in its label has no rate, so its errors would be in the sum alone, which
+    /// could then be above the worst.
+    fn of(mut all: Vec<Errors>) -> Rate {
+        all.retain(|errors| errors.of > 0);
         let errors = all.iter().copied().fold(Errors::default(), Errors::and);
         let pairs: Vec<_> = all
             .iter()
@@ -127,6 +129,7 @@ impl Rate {
             .collect();
         let rates: Vec<f64> = all.iter().filter_map(Errors::rate).collect();
         Rate {
+            items: all.len(),
             corpus: errors.rate(),
             interval: interval(&pairs),
             worst: rates.iter().copied().reduce(f64::max),
@@ -150,5 +153,20 @@ impl Share {
             share: right as f64 / of.max(1) as f64,
             interval: interval(&pairs),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_of_all_lies_between_those_of_the_items() {
+        let [said, silent] = [("a b", "a c"), ("", "x y z")];
+        let errors = |(label, text)| Errors::in_words(label, text);
+        let rate = Rate::of(vec![errors(said), errors(silent)]);
+        assert_eq!((rate.items, rate.errors.total()), (1, 1));
+        assert_eq!((rate.corpus, rate.worst), (Some(0.5), Some(0.5)));
+        assert_eq!(Rate::of(vec![errors(silent)]).corpus, None);
     }
 }

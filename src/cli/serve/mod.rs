@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
-use mini_omni::{Manifest, Runtime};
+use mini_omni::{Manifest, Omni, Runtime};
 use tokio::net::{TcpListener, TcpSocket};
 
-use super::compute::{self, Compute, WindowArg, window};
+use super::compute::{Compute, WindowArg, window};
 use super::terminal::print;
 use crate::serve::{Format, Limits, Model, Settings, Shared, run};
 

@@ -102,7 +102,7 @@ impl Talk {
         self.claim(&manifest)?;
         let recording = self.recording()?;
         let runtime = self.compute.runtime()?;
-        let scheduler = scheduler(load(model_dir, &runtime)?)?;
+        let scheduler = scheduler(Omni::load(model_dir, &runtime)?)?;
         let codec_rate = manifest.codec.sample_rate;
         let (inputs, coming) = channel();
         let stop = inputs.clone();

@@ -5,10 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use mini_omni::eval::quoted;
 
 use super::Found;
+use super::file::lines;
 use super::row::Row;
-use super::table::lines;
 
 const TRANSCRIPTS: &str = ".trans.txt";
 /// LibriSpeech is flac; other sets of its layout are not always.
@@ -20,7 +21,7 @@ pub fn rows(folder: &Path) -> Result<Vec<Found>> {
     collect(folder, &mut transcripts)?;
     if transcripts.is_empty() {
         let folder = folder.display();
-        bail!("{folder} has no *{TRANSCRIPTS} in it, as a set of LibriSpeech's layout has");
+        bail!("{folder} is a folder without *{TRANSCRIPTS}, which LibriSpeech's layout has");
     }
     transcripts.sort();
     let mut rows = Vec::new();
@@ -50,7 +51,8 @@ fn rows_of(path: &Path) -> Result<Vec<Found>> {
         let line = line?;
         let Some((id, text)) = line.trim().split_once(char::is_whitespace) else {
             return Err(format!(
-                "{place}: a line is a name and what is said, and this is {line:?}"
+                "{place}: a line is a name and what is said, and this is {}",
+                quoted(&line)
             ));
         };
         Ok(Row {

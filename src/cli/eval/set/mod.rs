@@ -1,19 +1,24 @@
 //! A labelled set: what is asked, and what is to be said.
 //!
-//! A folder is of LibriSpeech's layout, a file is a table. All rows are looked at before the first
-//! question, and a wrong one is named by its file and line: a run of hours should not end in a typing
-//! error.
+//! A folder is of LibriSpeech's layout, a file is a table. All rows, and the beginnings of all sounds, are
+//! looked at before the first question, and a wrong one is named by its file and line: a run of hours
+//! should not end in a typing error.
 
+mod fields;
+mod file;
 mod librispeech;
+mod quotes;
 mod row;
 mod table;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use mini_omni::Task;
-use mini_omni::eval::Expected;
+use mini_omni::audio::Limit;
+use mini_omni::eval::{Expected, quoted};
+use mini_omni::model::sha256_hex;
 use serde::{Deserialize, Serialize};
 
 use row::Row;
@@ -29,13 +34,34 @@ pub struct Item {
     pub place: String,
     pub asked: Asked,
     pub label: Label,
-    /// The label as answers are held against it; none of a transcription.
-    pub expected: Option<Expected>,
 }
 
 pub enum Asked {
     Sound(PathBuf),
     Text(String),
+}
+
+/// What was asked, to be told from what is asked under the same name later.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fingerprint {
+    Text(String),
+    /// Of the sound file.
+    Sha256(String),
+}
+
+impl Asked {
+    /// Reads the whole sound.
+    pub fn fingerprint(&self) -> Result<Fingerprint> {
+        Ok(match self {
+            Asked::Text(text) => Fingerprint::Text(text.clone()),
+            Asked::Sound(path) => {
+                let hash = sha256_hex(path);
+                let unreadable = || format!("cannot read {}", path.display());
+                Fingerprint::Sha256(hash.with_context(unreadable)?)
+            }
+        })
+    }
 }
 
 /// What is to be said, as the set has it.
@@ -49,6 +75,19 @@ pub enum Label {
         answers: Vec<String>,
         pattern: Option<String>,
     },
+}
+
+impl Label {
+    /// The label as answers are held against it; none of a transcription. Not kept with it: a large set's
+    /// patterns take much memory.
+    pub fn expected(&self) -> mini_omni::Result<Option<Expected>> {
+        match self {
+            Label::Text(_) => Ok(None),
+            Label::Answer { answers, pattern } => {
+                Expected::new(answers, pattern.as_deref()).map(Some)
+            }
+        }
+    }
 }
 
 /// A row, or what is wrong with it in a sentence that names its place.
@@ -70,17 +109,30 @@ pub fn read(path: &Path, task: Option<Task>) -> Result<(Task, Vec<Item>)> {
         }
     }
     faults.extend(doubles(&items));
-    match (faults.is_empty(), items.is_empty()) {
-        (true, false) => Ok((task, items)),
-        (true, true) => bail!("{} holds no row to evaluate by", path.display()),
-        _ => Err(refusal(&faults)),
+    refuse(&faults)?;
+    match items.is_empty() {
+        true => bail!("{} holds no row to evaluate by", path.display()),
+        false => Ok((task, items)),
     }
+}
+
+/// Reads the beginning of each sound, and refuses what is none.
+pub fn check_sounds(items: &[Item]) -> Result<()> {
+    let fault = |item: &Item| match &item.asked {
+        Asked::Text(_) => None,
+        Asked::Sound(path) => {
+            let fault = Limit::First(0.0).read(path).err()?;
+            Some(format!("{}: {fault}", item.place))
+        }
+    };
+    refuse(&items.iter().filter_map(fault).collect::<Vec<_>>())
 }
 
 fn rows(path: &Path) -> Result<Vec<Found>> {
     if path.is_dir() {
         return librispeech::rows(path);
     }
+    file::check(path).map_err(|fault| anyhow!(fault))?;
     let extension = path
         .extension()
         .and_then(|e| e.to_str())
@@ -102,14 +154,18 @@ fn doubles(items: &[Item]) -> Vec<String> {
     let double = |item: &Item| {
         let first = places.insert(item.id.clone(), item.place.clone())?;
         Some(format!(
-            "{}: {first} has the id {:?}, too; give each row its own",
-            item.place, item.id
+            "{}: {first} has the id {}, too; give each row its own",
+            item.place,
+            quoted(&item.id)
         ))
     };
     items.iter().filter_map(double).collect()
 }
 
-fn refusal(faults: &[String]) -> anyhow::Error {
+fn refuse(faults: &[String]) -> Result<()> {
+    if faults.is_empty() {
+        return Ok(());
+    }
     let mut text = faults[..faults.len().min(NAMED)].join("\n");
     if faults.len() > NAMED {
         text += &format!(
@@ -117,5 +173,5 @@ fn refusal(faults: &[String]) -> anyhow::Error {
             faults.len() - NAMED
         );
     }
-    anyhow!(text)
+    Err(anyhow!(text))
 }

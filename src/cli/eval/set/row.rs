@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use mini_omni::eval::Expected;
+use mini_omni::eval::{Rule, quoted};
 use mini_omni::{Source, Task};
 
-use super::{Asked, Item, Label};
+use super::{Asked, Item, Label, file};
 
 /// A row; what it does not have is `None` or empty.
 #[derive(Default)]
@@ -42,8 +42,8 @@ impl Row {
             Asked::Sound(path) => path.display().to_string(),
             Asked::Text(text) => text.clone(),
         };
-        let (label, expected) = match task {
-            Task::A1T1 => (Label::Text(self.transcript()?), None),
+        let label = match task {
+            Task::A1T1 => Label::Text(self.transcript()?),
             _ => self.answer(task)?,
         };
         Ok(Item {
@@ -51,7 +51,6 @@ impl Row {
             place: self.place,
             asked,
             label,
-            expected,
         })
     }
 
@@ -60,10 +59,8 @@ impl Row {
         match task.source() {
             Source::Audio => {
                 let path = self.audio.clone().ok_or_else(|| lacks("audio"))?;
-                match path.is_file() {
-                    true => Ok(Asked::Sound(path)),
-                    false => Err(format!("there is no file {}", path.display())),
-                }
+                file::check(&path)?;
+                Ok(Asked::Sound(path))
             }
             Source::Text => {
                 let text = self.question.clone();
@@ -72,23 +69,34 @@ impl Row {
         }
     }
 
+    /// Without words there is nothing to measure by.
     fn transcript(&self) -> Result<String, String> {
         let text = self.text.clone();
-        text.ok_or_else(|| "the row has no text, and a1t1 needs one: what is spoken".into())
+        let text = text.ok_or("the row has no text, and a1t1 needs one: what is spoken")?;
+        let is_empty = |rule: Rule| rule.words(&text).is_empty();
+        match [Rule::Whisper, Rule::Original].into_iter().any(is_empty) {
+            true => Err(format!(
+                "the text {} has no words to count errors by; leave the row out",
+                quoted(&text)
+            )),
+            false => Ok(text),
+        }
     }
 
-    fn answer(&self, task: Task) -> Result<(Label, Option<Expected>), String> {
+    fn answer(&self, task: Task) -> Result<Label, String> {
         if self.answers.is_empty() && self.pattern.is_none() {
             let name = task.name();
             return Err(format!(
                 "the row has no answer or pattern, and {name} needs one"
             ));
         }
-        let expected = Expected::new(&self.answers, self.pattern.as_deref());
         let label = Label::Answer {
             answers: self.answers.clone(),
             pattern: self.pattern.clone(),
         };
-        Ok((label, Some(expected.map_err(|fault| fault.to_string())?)))
+        match label.expected() {
+            Ok(_) => Ok(label),
+            Err(fault) => Err(fault.to_string()),
+        }
     }
 }

@@ -1,128 +1,110 @@
 //! A table of rows: JSON, one object a line, or fields with commas or tabs between and a line of names.
 //!
-//! Names are the same in both: `id`, `audio` (from the table's folder), `question`, `text`, `answer`,
-//! `pattern`. Others mean nothing here. Several answers are a list in JSON, and have `|` between in a field.
+//! Several answers are a list in JSON, and have `|` between in a field.
 
-use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result};
-use serde::Deserialize;
+use anyhow::{Context, Result, bail};
+use mini_omni::eval::quoted;
+use serde_json::Value;
 
 use super::Found;
-use super::row::Row;
+use super::fields::{Fields, NAMES, check_names};
+use super::file::{lines, place, read};
+use super::quotes::misplaced;
 
-const BYTE_ORDER_MARK: &[u8] = "\u{FEFF}".as_bytes();
 /// Between the answers of one field.
 const OR: char = '|';
-
-/// A row as it is written.
-#[derive(Deserialize)]
-struct Written {
-    id: Option<String>,
-    audio: Option<String>,
-    question: Option<String>,
-    text: Option<String>,
-    answer: Option<Answers>,
-    pattern: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Answers {
-    One(String),
-    Several(Vec<String>),
-}
-
-/// The lines of a text that are not empty, each with its place, or a sentence if it is no text.
-pub fn lines(path: &Path) -> Result<Vec<(String, Result<String, String>)>> {
-    let bytes = read(path)?;
-    let line = |(i, line): (usize, &[u8])| {
-        let place = place(path, i as u64 + 1);
-        let text = String::from_utf8(line.to_vec());
-        let text = text.map_err(|_| format!("{place}: the line is not in UTF-8"));
-        (place, text)
-    };
-    let lines = bytes.split(|&byte| byte == b'\n').enumerate();
-    let filled = lines.filter(|(_, line)| !line.trim_ascii().is_empty());
-    Ok(filled.map(line).collect())
-}
 
 /// A JSON object a line.
 pub fn json_lines(path: &Path) -> Result<Vec<Found>> {
     let row = |(place, line): (String, Result<String, String>)| {
-        let written: Written = serde_json::from_str(&line?)
-            .map_err(|fault| format!("{place}: the line is no JSON object of a row: {fault}"))?;
-        Ok(written.row(path, place, |one| vec![one]))
+        let fields: Fields = serde_json::from_str(&line?)
+            .map_err(|fault| format!("{place}: the line is no JSON object: {}", why(&fault)))?;
+        let row = fields.row(path, place.clone(), |one| vec![one]);
+        row.map_err(|fault| format!("{place}: {fault}"))
     };
     Ok(lines(path)?.into_iter().map(row).collect())
+}
+
+/// The fault without its line, which counts from the row.
+fn why(fault: &serde_json::Error) -> String {
+    let said = fault.to_string();
+    let what = said.split(" at line ").next().unwrap_or_default();
+    match fault.column() {
+        0 => what.into(),
+        column => format!("{what} at column {column}"),
+    }
 }
 
 /// Fields with a separator between.
 pub fn separated(path: &Path, separator: u8) -> Result<Vec<Found>> {
     let bytes = read(path)?;
+    if let Some((line, fault)) = misplaced(&bytes, separator) {
+        bail!("{}: {fault}", place(path, line));
+    }
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(separator)
         .trim(csv::Trim::All)
         .from_reader(&bytes[..]);
     let unreadable = || format!("cannot read {}", path.display());
     let names = reader.headers().with_context(unreadable)?.clone();
+    if let Err(fault) = header(&names, separator) {
+        bail!("{}: {fault}", place(path, 1));
+    }
+    let place = |position: Option<&csv::Position>| place(path, line(&bytes, position));
     let row = |record: csv::Result<csv::StringRecord>| {
-        let record = record.map_err(|fault| fault_of(path, &fault))?;
-        let place = place(path, record.position().map_or(0, csv::Position::line));
-        let written: Written = record
-            .deserialize(Some(&names))
-            .map_err(|fault| format!("{place}: {fault}"))?;
-        Ok(written.row(path, place, |one| one.split(OR).map(String::from).collect()))
+        let record =
+            record.map_err(|fault| format!("{}: {}", place(fault.position()), sentence(&fault)))?;
+        let place = place(record.position());
+        let pairs = names.iter().zip(&record);
+        let pairs = pairs.map(|(name, field)| (name.into(), Value::from(field)));
+        let row = Fields(pairs.collect()).row(path, place.clone(), apart);
+        row.map_err(|fault| format!("{place}: {fault}"))
     };
     Ok(reader.records().map(row).collect())
 }
 
-fn fault_of(path: &Path, fault: &csv::Error) -> String {
-    let line = fault.position().map_or(0, csv::Position::line);
-    let place = place(path, line);
+fn apart(answers: String) -> Vec<String> {
+    answers.split(OR).map(String::from).collect()
+}
+
+/// Refuses a first line that names nothing; most often its separator is another.
+fn header(names: &csv::StringRecord, separator: u8) -> Result<(), String> {
+    check_names(names.iter())?;
+    if names.is_empty() || names.iter().any(|name| NAMES.contains(&name)) {
+        return Ok(());
+    }
+    let by = match separator {
+        b'\t' => "tabs (.csv has commas)",
+        _ => "commas (.tsv has tabs)",
+    };
+    let line = quoted(&Vec::from_iter(names).join(&char::from(separator).to_string()));
+    let all = NAMES.join(", ");
+    Err(format!(
+        "the first line has none of the names {all}, with {by} between, but {line}"
+    ))
+}
+
+/// Where a row begins. The reader counts from the empty lines before it, which it leaves out.
+fn line(bytes: &[u8], position: Option<&csv::Position>) -> u64 {
+    let Some(position) = position else {
+        return 0;
+    };
+    let start = usize::try_from(position.byte()).unwrap_or(usize::MAX);
+    let rest = bytes.get(start..).unwrap_or_default();
+    let ends = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
+    position.line() + ends.filter(|byte| **byte == b'\n').count() as u64
+}
+
+fn sentence(fault: &csv::Error) -> String {
     match fault.kind() {
         csv::ErrorKind::UnequalLengths {
             expected_len, len, ..
         } => {
-            format!("{place}: the row has {len} fields, and the first line names {expected_len}")
+            format!("the row has {len} fields, and the first line names {expected_len}")
         }
-        csv::ErrorKind::Utf8 { .. } => format!("{place}: the row is not in UTF-8"),
-        _ => format!("{place}: {fault}"),
-    }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>> {
-    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(match bytes.strip_prefix(BYTE_ORDER_MARK) {
-        Some(rest) => rest.to_vec(),
-        None => bytes,
-    })
-}
-
-fn place(path: &Path, line: u64) -> String {
-    format!("{}:{line}", path.display())
-}
-
-impl Written {
-    /// The row of a table; `several` takes a single answer apart.
-    fn row(self, table: &Path, place: String, several: impl Fn(String) -> Vec<String>) -> Row {
-        let filled = |field: Option<String>| field.filter(|text| !text.trim().is_empty());
-        let folder = table.parent().unwrap_or(Path::new("."));
-        let audio = filled(self.audio);
-        let answers = match self.answer {
-            Some(Answers::One(one)) if !one.trim().is_empty() => several(one),
-            Some(Answers::Several(all)) => all,
-            _ => Vec::new(),
-        };
-        Row {
-            place,
-            id: filled(self.id).or(audio.clone()),
-            audio: audio.map(|audio| folder.join(audio)),
-            question: filled(self.question),
-            text: filled(self.text),
-            answers,
-            pattern: filled(self.pattern),
-        }
+        csv::ErrorKind::Utf8 { .. } => "the row is not in UTF-8".into(),
+        _ => fault.to_string(),
     }
 }
