@@ -8,10 +8,14 @@ use std::sync::{Mutex, MutexGuard, OnceLock};
 use common::*;
 use mini_omni::{Omni, Options, Provider, Question, Runtime, Task, Trace, audio};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 /// Right answers to written questions in per cent, known ones and held-out ones: what was measured
 /// when the model was committed, less three.
 const LEAST_RIGHT: [(bool, usize); 2] = [(false, 97), (true, 91)];
+
+/// The same of questions as people word them, and of those near and far beyond what it knows.
+const LEAST_RIGHT_WORDED: [(&str, usize); 3] = [("natural", 79), ("near", 87), ("far", 95)];
 
 const QUESTION: &str = "What is the capital of France?";
 const ANSWER: &str = "The capital of France is Paris.";
@@ -19,6 +23,13 @@ const ANSWER: &str = "The capital of France is Paris.";
 #[derive(Deserialize)]
 struct Asked {
     held_out: bool,
+    question: String,
+    answer: String,
+}
+
+#[derive(Deserialize)]
+struct Worded {
+    list: String,
     question: String,
     answer: String,
 }
@@ -42,30 +53,48 @@ fn spoken() -> Question {
     Question::Audio(audio::read(&bundled_question()).expect("a question"))
 }
 
+/// Rows of a list beside the tests.
+fn rows<T: DeserializeOwned>(name: &str) -> Vec<T> {
+    let path = root().join("tests/fixtures/bundled").join(name);
+    let lines = fs::read_to_string(path).expect("questions beside the tests");
+    let rows = lines.lines().map(serde_json::from_str);
+    rows.collect::<Result<_, _>>()
+        .expect("questions and their answers")
+}
+
+/// Of these questions and their answers, those that are answered so in per cent.
+fn right<'a>(asked: impl Iterator<Item = (&'a String, &'a String)>) -> usize {
+    let (mut of, mut right) = (0, 0);
+    for (question, expected) in asked {
+        let (said, _) = answer(&Question::Text(question.clone()), Task::T1T2);
+        of += 1;
+        right += usize::from(said.text == *expected);
+        if said.text != *expected {
+            println!("{question} {} (and not: {expected})", said.text);
+        }
+    }
+    100 * right / of
+}
+
 #[test]
 fn written_questions_are_answered() {
-    let lines = fs::read_to_string(root().join("tests/fixtures/bundled/asked.jsonl"))
-        .expect("questions beside the tests");
-    let asked: Vec<Asked> = lines
-        .lines()
-        .map(|line| serde_json::from_str(line).expect("a question and its answer"))
-        .collect();
+    let asked: Vec<Asked> = rows("asked.jsonl");
     for (held_out, least) in LEAST_RIGHT {
-        let of: Vec<_> = asked
-            .iter()
-            .filter(|one| one.held_out == held_out)
-            .collect();
-        let mut right = 0;
-        for one in &of {
-            let (said, _) = answer(&Question::Text(one.question.clone()), Task::T1T2);
-            right += usize::from(said.text == one.answer);
-            if said.text != one.answer {
-                println!("{} {} (and not: {})", one.question, said.text, one.answer);
-            }
-        }
-        let share = 100 * right / of.len();
-        println!("held out {held_out}: {share} % of {} are right", of.len());
+        let of = asked.iter().filter(|one| one.held_out == held_out);
+        let share = right(of.map(|one| (&one.question, &one.answer)));
+        println!("held out {held_out}: {share} % are right");
         assert!(share >= least, "held out {held_out}: {share} %");
+    }
+}
+
+#[test]
+fn questions_as_people_word_them_are_answered_and_others_refused() {
+    let worded: Vec<Worded> = rows("worded.jsonl");
+    for (list, least) in LEAST_RIGHT_WORDED {
+        let of = worded.iter().filter(|one| one.list == list);
+        let share = right(of.map(|one| (&one.question, &one.answer)));
+        println!("{list}: {share} % are right");
+        assert!(share >= least, "{list}: {share} %");
     }
 }
 
