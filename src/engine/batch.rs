@@ -7,7 +7,7 @@
 //! *In pairs*: ONNX Runtime's quantised kernels compute rows two by two, and a row without a partner
 //! goes through another kernel, which rounds otherwise. Where what an answer says must not depend on
 //! who is beside it, an empty row completes the last pair, and a head the last pair of heads; then
-//! every row is computed alike, to the bit (measured on int4, int8 and fp32, fused profile).
+//! every row of a step is computed alike, to the bit (measured on int4, int8 and fp32, fused profile).
 
 use std::time::Instant;
 

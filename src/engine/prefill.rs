@@ -2,9 +2,9 @@
 //!
 //! The rows of a task differ in the last column alone; that column, the marks, is the first step of
 //! the answer. In pieces, a newcomer's prompt is read between the steps of running conversations;
-//! pieces are of whole pairs and none of one column, so that any cutting reads the same to the bit
-//! (`batch` says why). A conversation whose oldest turns were forgotten is read again in front of
-//! its question, each part cut as it was read the first time.
+//! pieces are of whole pairs and none of one column, so that the cutting hardly matters (`batch` says
+//! why; in 8 bits one id in hundreds was another one). A conversation whose oldest turns were
+//! forgotten is read again in front of its question, each part cut as it was read the first time.
 
 use std::collections::VecDeque;
 use std::ops::Range;

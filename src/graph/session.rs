@@ -61,7 +61,9 @@ pub(crate) fn open(
     let relinked = relinked.map_err(|e| failed(&e))?;
     let builder = builder(runtime, options).map_err(|e| failed(&e))?;
     let session = commit(builder, &path, relinked).map_err(|e| {
-        unloadable(runtime.provider(), &e.to_string()).unwrap_or_else(|| failed(&e))
+        let why = e.to_string();
+        let provider = unloadable(runtime.provider(), &why).or_else(|| without_gpu(&why));
+        provider.unwrap_or_else(|| failed(&e))
     })?;
     check(&path, "input", session.inputs(), &spec.inputs)?;
     if inside.is_empty() {
@@ -89,6 +91,17 @@ fn unloadable(provider: Provider, why: &str) -> Option<Error> {
     };
     let name = provider.name();
     let sentence = format!("ONNX Runtime cannot load its {name} provider: {what}{needs}");
+    Some(Error::new(ErrorKind::Provider, sentence))
+}
+
+/// CUDA itself failed, as where there is no GPU or its driver is too old.
+fn without_gpu(why: &str) -> Option<Error> {
+    let (_, why) = why.split_once("CUDA failure ")?;
+    let (why, _) = why.split_once(" ;").unwrap_or((why, ""));
+    let sentence = format!(
+        "CUDA failed, error {}; the cuda provider needs an NVIDIA GPU and a driver for CUDA 13 (nvidia-smi names both)",
+        names::one_line(why)
+    );
     Some(Error::new(ErrorKind::Provider, sentence))
 }
 
@@ -282,5 +295,15 @@ mod tests {
             "{other}"
         );
         assert!(unloadable(Provider::Cuda, "Invalid model").is_none());
+    }
+
+    #[test]
+    fn a_machine_without_a_gpu_is_no_fault_of_the_model() {
+        let said = "/onnxruntime/core/providers/cuda/cuda_call.cc:154 onnxruntime::CudaCall() CUDA failure 100: no CUDA-capable device is detected ; GPU=0 ; hostname=h ; file=f ; line=1 ; expr=cudaSetDevice(0); ";
+        let error = without_gpu(said).expect("a sentence");
+        assert_eq!(error.kind(), ErrorKind::Provider);
+        let named = "error 100: no CUDA-capable device is detected; the cuda provider needs";
+        assert!(error.to_string().contains(named), "{error}");
+        assert!(without_gpu("Invalid model").is_none());
     }
 }
