@@ -10,6 +10,7 @@ LONGEST = 28.0  # seconds of silence that may stand around a question
 # Shares of the clips, and in them up to how many seconds of silence before and behind: the runtime
 # cuts off most of what is longer, and long rows cost the most.
 SILENCES = ((0.9, 0.6), (0.98, 4.0), (1.0, LONGEST))
+TWO = 0.04  # share of clips that come behind another question
 LOUDEST, QUIETEST = 4.0, 0.01  # peaks; above 1 a clip is clipped
 
 
@@ -34,6 +35,21 @@ def augment(pcm: np.ndarray, rng: random.Random, rate: int) -> np.ndarray:
     peak = LOUDEST if rng.random() < 0.08 else QUIETEST ** rng.random()
     pcm = pcm * peak / max(1e-4, float(np.abs(pcm).max()))
     return np.clip(pcm, -1, 1).astype(np.float32)
+
+
+def no_speech(rng: random.Random, rate: int) -> np.ndarray:
+    """Noise or hum alone, up to three seconds."""
+    n = int(rng.uniform(0.4, 3) * rate)
+    draw = np.random.default_rng(rng.randrange(2**31))
+    return noise(n, rng, draw) if rng.random() < 0.7 else hum(n, rng, rate)
+
+
+def one_after_another(
+    first: np.ndarray, second: np.ndarray, rng: random.Random, rate: int
+) -> np.ndarray:
+    """Two clips with a pause between them."""
+    pause = np.zeros(int(rng.uniform(0.2, 1.2) * rate), np.float32)
+    return np.concatenate([first, pause, second])
 
 
 def decibels(of: float) -> float:

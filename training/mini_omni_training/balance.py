@@ -8,14 +8,14 @@ from typing import Any
 from .domain import FAR, NEAR, NOTHING
 
 # What is asked beyond the domain, and sums to practise with; all else is the domain's.
-SHARES = {NEAR: 0.12, FAR: 0.14, "drill": 0.06, NOTHING: 0.015}
+SHARES = {NEAR: 0.15, FAR: 0.15, "drill": 0.06, NOTHING: 0.02}
 FAR_KINDS = {FAR, "beyond", "outside", "reading"}
 # Kinds whose answers must be computed, and those which are many in one.
 OFTEN = dict.fromkeys(
     (
         "addition", "large_addition", "subtraction", "large_subtraction", "multiplication",
         "division", "counting", "countdown", "compare_size", "repeat", "days_ahead", "units",
-        "larger", "smaller",
+        "larger", "smaller", "reading",
     ),
     2,
 ) | {"small_talk": 5, "near/near_talk": 5, FAR: 3}  # fmt: skip

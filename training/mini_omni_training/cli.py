@@ -1,12 +1,13 @@
 """The command line: one subcommand a step, each a few lines; see the README for their order."""
 
 import argparse
+import dataclasses
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-from . import codec, evaluate, phases, prepare, recipe, restore, speech, tokenizer, whisper
+from . import codec, evaluate, phases, prepare, recipe, restore, speech, sprint, tokenizer, whisper
 from .config import Config
 from .judge import Judge
 from .layout import TASKS
@@ -22,7 +23,7 @@ def main(argv: list[str] | None = None) -> None:
     commands = parser.add_subparsers(required=True, metavar="STEP")
     for add in (
         _train, _read_aloud, _answer, _ask, _codec, _prepare, _import, _restore,
-        _phase, _average, _evaluate,
+        _phase, _sprint, _average, _evaluate,
     ):  # fmt: skip
         add(commands)
     arguments = parser.parse_args(argv)
@@ -148,6 +149,23 @@ def _phase(commands: argparse._SubParsersAction) -> None:
             phases.train(a.work, number, Config(), _read(a), plan, base)
 
         parser.set_defaults(run=run)
+
+
+def _sprint(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("sprint", help="phase 3 on a GPU, for so many seconds")
+    parser.add_argument("--base", type=Path, required=True, help="a published layout to start from")
+    parser.add_argument("--layers", type=int, help="more blocks than the base has")
+    fields = dataclasses.fields(sprint.Budget)
+    for field in fields:
+        name = "--" + field.name.replace("_", "-")
+        kind = type(field.default)
+        parser.add_argument(name, type=kind, default=field.default, help="%(default)s")
+
+    def run(a: argparse.Namespace) -> None:
+        budget = sprint.Budget(**{field.name: getattr(a, field.name) for field in fields})
+        sprint.train(a.work, a.base, a.layers, _whisper(a), budget)
+
+    parser.set_defaults(run=run)
 
 
 def _average(commands: argparse._SubParsersAction) -> None:

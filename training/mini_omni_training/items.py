@@ -46,8 +46,7 @@ class Items:
         self.starts = tokenizers.word_starts(tokenizer, config)
         self.unseen_reading = codes_store(work, "unseen")
         self.said = _by_text(codes_store(work, "reading"), codes_store(work, "answers"))
-        width = config.whisper_adapter_dim
-        self.heard = {name: features_store(work, name, width) for name in ("train", "test")}
+        self.heard = self._questions(work)
         self.test = [q for q in questions() if q.held_out]
         self.never = {plain(text) for text in unseen_texts()}
         self.train = asked = to_train_with() + _imported(work / "text.jsonl")
@@ -66,6 +65,11 @@ class Items:
         self.asked = {False: Kinds(asked), True: Kinds(spoken)}
         self.listened = {False: Kinds(heard), True: Kinds(answered)}
         self.finished = Kinds([q for q in spoken if q.kind in NAMED or q.kind == "drill"])
+
+    def _questions(self, work: Path) -> dict[str, Store]:
+        """The spoken questions to train and to test with."""
+        width = self.config.whisper_adapter_dim
+        return {name: features_store(work, name, width) for name in ("train", "test")}
 
     def draw(self, rng: random.Random, tasks: dict[str, float], columns: int) -> list[Row]:
         """Rows of similar lengths, whose padded size is at most `columns`: the first of a random

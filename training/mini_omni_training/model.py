@@ -5,6 +5,7 @@
 `state_dict()` is the published `lit_model.pth`.
 """
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,8 +39,14 @@ class Attention(nn.Module):
         self.attn = nn.Linear(config.n_embd, rows, bias=config.add_qkv_bias)
         self.proj = nn.Linear(config.n_head * config.head_size, config.n_embd, bias=False)
 
-    def forward(self, x: Tensor, turn: tuple[Tensor, Tensor], past: "Past | None") -> Tensor:
-        """x [b, s, e]; turn: cos and sin [s, head_size] -> [b, s, e]."""
+    def forward(
+        self,
+        x: Tensor,
+        turn: tuple[Tensor, Tensor],
+        past: "Past | None",
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """x [b, s, e]; turn: cos and sin [s, head_size]; mask: see `Omni.blocks` -> [b, s, e]."""
         groups, size = self.config.n_query_groups, self.config.head_size
         per_group = self.config.n_head // groups
         qkv = self.attn(x).unflatten(-1, (groups, per_group + 2, size)).permute(0, 2, 3, 1, 4)
@@ -48,7 +55,7 @@ class Attention(nn.Module):
         if past is not None:
             k, v = past.extend(self, k, v)
         k, v = (t.repeat_interleave(per_group, dim=1) for t in (k, v))
-        out = _attend(q.flatten(1, 2), k, v)
+        out = _attend(q.flatten(1, 2), k, v, mask)
         return self.proj(out.transpose(1, 2).flatten(2))
 
     @torch.no_grad()
@@ -92,8 +99,14 @@ class Block(nn.Module):
         self.norm_2 = nn.RMSNorm(config.n_embd, eps=config.norm_eps)
         self.mlp = SwiGlu(config.n_embd, config.intermediate_size, config.n_embd)
 
-    def forward(self, x: Tensor, turn: tuple[Tensor, Tensor], past: Past | None) -> Tensor:
-        x = x + self.attn(self.norm_1(x), turn, past)
+    def forward(
+        self,
+        x: Tensor,
+        turn: tuple[Tensor, Tensor],
+        past: Past | None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        x = x + self.attn(self.norm_1(x), turn, past, mask)
         return x + self.mlp(self.norm_2(x))
 
 
@@ -169,14 +182,16 @@ class Omni(nn.Module):
         features: Tensor | None = None,
         heard: Tensor | None = None,
         past: Past | None = None,
+        mask: Tensor | None = None,
     ) -> list[Tensor]:
-        """-> each block's output [b, s, e]; the last one's normed."""
+        """-> each block's output [b, s, e]; the last one's normed. `mask` [b, 1, s, s] is added to
+        the scores: who sees whom, where that is not all that came before."""
         x = self.embed(ids, features, heard)
         first = past.length if past is not None else 0
         turn = self._turn(first, ids.shape[-1], x.device)
         outputs = []
         for block in self.transformer["h"]:
-            x = block(x, turn, past)
+            x = block(x, turn, past, mask)
             outputs.append(x)
         if past is not None:
             past.length += ids.shape[-1]
@@ -200,10 +215,12 @@ class Omni(nn.Module):
         return angles.cos(), angles.sin()
 
     def save(self, folder: Path) -> None:
-        """Writes the published layout: lit_model.pth and model_config.yaml."""
+        """Writes the published layout: lit_model.pth, through a temporary name so that a kill
+        leaves the old one whole, and model_config.yaml."""
         folder.mkdir(parents=True, exist_ok=True)
         state = {name: tensor.cpu() for name, tensor in self.state_dict().items()}
-        torch.save(state, folder / "lit_model.pth")
+        torch.save(state, folder / "lit_model.tmp")
+        os.replace(folder / "lit_model.tmp", folder / "lit_model.pth")
         self.config.save(folder / "model_config.yaml")
 
     @classmethod
@@ -245,9 +262,11 @@ def average(checkpoints: dict[Path, float]) -> Omni:
     return mean
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Causal attention, [b, heads, s, size]; rows are short, so that on a CPU the plain form is
-    several times faster to train than torch's fused one."""
+def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """Causal attention, [b, heads, s, size], or by a mask; rows are short, so that on a CPU the
+    plain form is several times faster to train than torch's fused one."""
+    if mask is not None:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask.to(q.dtype))
     scores = (q @ k.transpose(-1, -2)).float() * q.shape[-1] ** -0.5
     before = k.shape[2] - q.shape[2]
     later = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).triu(before + 1)

@@ -13,7 +13,7 @@ import torch
 from tqdm import tqdm
 
 from . import codec as codecs
-from .augment import augment, hum, noise
+from .augment import TWO, augment, no_speech, one_after_another
 from .clips import SAMPLE_RATE, Clips, parts
 from .domain import HEARD_NOTHING, NOTHING
 from .readers import open_orca, voice_assistant
@@ -22,7 +22,7 @@ from .store import codes_store, features_store
 from .voices import resample
 from .whisper import Encoder
 
-NOISE, TWO = 0.015, 0.04  # shares of clips without speech, and behind another question
+NOISE = 0.015  # share of clips without speech
 
 
 def encode_speech(work: Path, name: str) -> None:
@@ -62,15 +62,12 @@ def _as_it_comes(
     nothing but noise."""
     chance = rng.random()
     if chance < NOISE:
-        n = int(rng.uniform(0.4, 3) * 16_000)
-        draw = np.random.default_rng(rng.randrange(2**31))
-        pcm = noise(n, rng, draw) if rng.random() < 0.7 else hum(n, rng, 16_000)
+        pcm = no_speech(rng, 16_000)
         meta = meta | {"text": "", "kind": NOTHING, "answer": HEARD_NOTHING}
     elif chance < NOISE + TWO:
         other = rng.randrange(len(clips))
         first = resample(clips[other], SAMPLE_RATE, 16_000)
-        pause = np.zeros(int(rng.uniform(0.2, 1.2) * 16_000), np.float32)
-        pcm = np.concatenate([first, pause, pcm])
+        pcm = one_after_another(first, pcm, rng, 16_000)
         meta = meta | {"text": f"{clips.meta[other]['text']} {meta['text']}"}
     return augment(pcm, rng, 16_000), meta
 

@@ -37,7 +37,7 @@ def magnitude(pcm: Tensor, n_fft: int, hop: int) -> Tensor:
 def whisper_mel(pcm: Tensor, n_mels: int = 80) -> Tensor:
     """16 kHz pcm [b, n], already padded -> Whisper's log-mel [b, n_mels, n / 160]."""
     power = magnitude(pcm, 400, 160)[..., :-1] ** 2
-    log = (mel_filters(16_000, 400, n_mels) @ power).clamp(min=1e-10).log10()
+    log = (mel_filters(16_000, 400, n_mels).to(pcm.device) @ power).clamp(min=1e-10).log10()
     log = torch.maximum(log, log.amax(dim=(1, 2), keepdim=True) - 8)
     return (log + 4) / 4
 

@@ -122,6 +122,11 @@ def convert(source: Path, target: Path) -> None:
     torch.save({"dims": dims, "model_state_dict": state}, target)
 
 
+def kept_positions(samples: int) -> int:
+    """Positions of the encoder's output that count, of so many samples at 16 kHz."""
+    return int(samples / 16000 * 1000 / 20) + 1  # the original's float expression
+
+
 class Encoder(nn.Module):
     """Whisper's encoder from an OpenAI file; frozen."""
 
@@ -135,11 +140,16 @@ class Encoder(nn.Module):
             if k.startswith("encoder.")
         }
 
+    def on(self, device: torch.device) -> "Encoder":
+        """Moves the weights."""
+        self.weights = {name: weight.to(device) for name, weight in self.weights.items()}
+        return self
+
     @torch.inference_mode()
     def hear(self, pcm: np.ndarray, short: bool = False) -> Tensor:
         """16 kHz pcm [n] -> features [n // 320 + 1, width], exactly as the runtime hears it in the
         full window, or in the short one (the clip and a second, a tenth of the work)."""
-        kept = int(len(pcm) / 16000 * 1000 / 20) + 1  # the original's float expression
+        kept = kept_positions(len(pcm))
         padded = F.pad(torch.from_numpy(pcm[:SAMPLES]), (0, max(0, SAMPLES - len(pcm))))
         mel = whisper_mel(padded[None], self.dims["n_mels"])
         if short:

@@ -11,7 +11,7 @@ from mini_omni_training.cli import main
 WIDTH = 384  # as Whisper tiny's
 
 
-def _whisper(path: Path) -> None:
+def random_whisper(path: Path) -> None:
     """An encoder of one random layer, in OpenAI's file."""
     shapes = {
         "conv1.weight": (WIDTH, 80, 3), "conv1.bias": (WIDTH,),
@@ -39,7 +39,7 @@ def _whisper(path: Path) -> None:
 
 
 def test_the_list_of_commands_leads_to_a_model(tmp_path: Path):
-    _whisper(tmp_path / "whisper" / "tiny.pt")
+    random_whisper(tmp_path / "whisper" / "tiny.pt")
     main(["--work", str(tmp_path), "train", "--toy"])
     manifest = json.loads((tmp_path / "model" / "manifest.json").read_text())
     assert manifest["decoder"]["n_layer"] == recipe.TOY.layers
