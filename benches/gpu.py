@@ -21,7 +21,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PARITY = ROOT / "export" / "tests" / "parity"
 QUESTION = ROOT / "tests" / "fixtures" / "audio" / "output1.wav"  # 1.9 s
-SPOKEN = ROOT / "tests" / "fixtures" / "audio" / "capital.wav"
 TINY = ROOT / "tests" / "fixtures" / "tiny"
 SEED = 1
 EXPORTS = {
@@ -186,7 +185,6 @@ def measurements(provider: str) -> dict[str, Callable[[Bench], Said]]:
         recorded = {"fp16, CUDA graphs": answering("fp16", "--cuda-graphs")}
     return {
         "tiny model, fp32, against the processor": same_ids(TINY / "portable", QUESTION),
-        "bundled model, against the processor": same_ids(ROOT / "onnx" / "mini-omni-small", SPOKEN),
         "fp16": answering("fp16"),
         **recorded,
         "torch fp16": torch,

@@ -20,8 +20,8 @@ ONNXRUNTIME=1.31.1
 ARCHITECTURE="${ARCHITECTURE:-90}" # 90: H100 and H200; kernels of others do not travel
 # What the measurements need of the source tree.
 SOURCES=(benches/gpu.py export/mini_omni_export export/tests/reference export/tests/random_checkpoint.py
-	export/tests/parity/torch_run.py export/tests/parity/write_full.py onnx/mini-omni-small
-	tests/fixtures/tiny/portable tests/fixtures/tiny/checkpoint tests/fixtures/audio/output1.wav tests/fixtures/audio/capital.wav)
+	export/tests/parity/torch_run.py export/tests/parity/write_full.py
+	tests/fixtures/tiny/portable tests/fixtures/tiny/checkpoint tests/fixtures/audio/output1.wav)
 NVIDIA=(nvidia-cublas nvidia-cuda-runtime nvidia-cuda-nvrtc nvidia-cufft nvidia-curand nvidia-cudnn-cu13)
 
 pack() {
