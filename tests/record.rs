@@ -275,12 +275,15 @@ fn edit_array(goldens: &Path, name: &str, edit: fn(&mut [u8])) {
     fs::write(index, json.to_string()).expect("written");
 }
 
+/// A change to an array's bytes.
+type Edit = fn(&mut [u8]);
+
 #[test]
 fn arrays_that_cannot_be_an_answer_are_refused_in_a_sentence() {
     let folder = tempfile::tempdir().expect("a folder");
     let (model, goldens) = (model(), folder.path().join("goldens"));
     record(&model, &goldens);
-    let edits: [(&str, fn(&mut [u8]), &str); 7] = [
+    let edits: [(&str, Edit, &str); 7] = [
         (
             "sound",
             |sound| sound[..4].copy_from_slice(&f32::NAN.to_le_bytes()),
