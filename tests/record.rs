@@ -276,14 +276,14 @@ fn edit_array(goldens: &Path, name: &str, edit: fn(&mut [u8])) {
 }
 
 /// A change to an array's bytes.
-type Edit = fn(&mut [u8]);
+type ArrayEdit = fn(&mut [u8]);
 
 #[test]
 fn arrays_that_cannot_be_an_answer_are_refused_in_a_sentence() {
     let folder = tempfile::tempdir().expect("a folder");
     let (model, goldens) = (model(), folder.path().join("goldens"));
     record(&model, &goldens);
-    let edits: [(&str, Edit, &str); 7] = [
+    let edits: [(&str, ArrayEdit, &str); 7] = [
         (
             "sound",
             |sound| sound[..4].copy_from_slice(&f32::NAN.to_le_bytes()),
