@@ -127,7 +127,7 @@ mod tests {
         let mut folder = Folder::open(&place).expect("a place");
         folder.put("a", b"one").expect("kept");
         folder.put("b", b"two!").expect("kept");
-        assert_eq!(names(&around.path().join("new")), [String::new(); 0]);
+        assert!(names(&around.path().join("new")).is_empty());
         folder.finish().expect("written");
         assert_eq!(names(&around.path().join("new")), ["goldens"]);
         assert_eq!(names(&place), ["a", "b"]);
