@@ -50,21 +50,21 @@ pub(crate) fn open(
 ) -> Result<Session> {
     let path = folder.join(&spec.file);
     let failed = |e: &dyn std::fmt::Display| {
-        let sentence = format!(
-            "ONNX Runtime cannot open {}: {}; verify the model folder, or export it again",
-            path.display(),
-            names::one_line(&e.to_string())
-        );
-        Error::new(ErrorKind::Model, sentence)
+        let why = e.to_string();
+        let sentence = || {
+            format!(
+                "ONNX Runtime cannot open {}: {}; verify the model folder, or export it again",
+                path.display(),
+                names::one_line(&why)
+            )
+        };
+        let provider = unloadable(runtime.provider(), &why).or_else(|| without_gpu(&why));
+        provider.unwrap_or_else(|| Error::new(ErrorKind::Model, sentence()))
     };
     let relinked = links::relinked(&path).and_then(|graph| opened_up(graph, &path, inside));
     let relinked = relinked.map_err(|e| failed(&e))?;
     let builder = builder(runtime, options).map_err(|e| failed(&e))?;
-    let session = commit(builder, &path, relinked).map_err(|e| {
-        let why = e.to_string();
-        let provider = unloadable(runtime.provider(), &why).or_else(|| without_gpu(&why));
-        provider.unwrap_or_else(|| failed(&e))
-    })?;
+    let session = commit(builder, &path, relinked).map_err(|e| failed(&e))?;
     check(&path, "input", session.inputs(), &spec.inputs)?;
     if inside.is_empty() {
         check(&path, "output", session.outputs(), &spec.outputs)?;
@@ -85,7 +85,7 @@ fn unloadable(provider: Provider, why: &str) -> Option<Error> {
     };
     let needs = match provider {
         Provider::Cuda => {
-            "; NVIDIA's libraries for CUDA 13 (the CUDA runtime, cuBLAS, cuFFT, cuDNN) must be on the library path, LD_LIBRARY_PATH"
+            "; NVIDIA's libraries for CUDA 13 (the CUDA runtime, cuBLAS, cuRAND, cuFFT, cuDNN) must be on the library path, LD_LIBRARY_PATH"
         }
         _ => "",
     };
