@@ -100,9 +100,10 @@ impl StepDrift {
             if let Some(known) = known[stream] {
                 energy.add(known, logits);
             }
-            let who = not_finite_of(known[stream], logits);
+            let drift = StreamDrift::of(stream, said, known[stream], logits);
+            let who = drift.without_id();
             not_finite = not_finite.or(who.map(|who| format!("stream {stream} of the {who}")));
-            streams.push(StreamDrift::of(stream, said, known[stream], logits));
+            streams.push(drift);
         }
         StepDrift {
             streams,
@@ -168,14 +169,14 @@ impl StreamDrift {
     pub fn agrees(&self) -> bool {
         self.reference == self.candidate && self.candidate != NO_ID
     }
-}
 
-/// Whose logits are not all finite numbers.
-fn not_finite_of(reference: Option<&[f32]>, candidate: &[f32]) -> Option<&'static str> {
-    match (reference.is_none_or(all_finite), all_finite(candidate)) {
-        (true, true) => None,
-        (true, false) => Some("candidate"),
-        (false, _) => Some("reference"),
+    /// Which side says no id, the reference first.
+    fn without_id(&self) -> Option<&'static str> {
+        let sides = [("reference", self.reference), ("candidate", self.candidate)];
+        sides
+            .into_iter()
+            .find(|(_, id)| *id == NO_ID)
+            .map(|(side, _)| side)
     }
 }
 
