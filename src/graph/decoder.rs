@@ -18,12 +18,11 @@ use super::call::{Call, Ids, Limits, Logits};
 use super::features::Placing;
 use super::inside::Inside;
 use super::kv_cache::KvCache;
-use super::likeliest::{Likeliest, NOT_FINITE};
+use super::likeliest::{Likeliest, argmaxima};
 use super::mover::{Mover, taken_out};
 use super::place::{Place, What};
 use super::runtime::Runtime;
 use super::session::{self, SessionOptions, zeros};
-use crate::decoding::sampling::{all_finite, argmax};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::contract::kv_names;
 use crate::model::manifest::{CacheDtype, DecoderDims, KvLayout, Manifest, SpecialIds};
@@ -365,19 +364,6 @@ fn run<'b>(
         Some(options) => session.run_binding_with_options(binding, options),
         None => session.run_binding(binding),
     }
-}
-
-/// The likeliest id of each of the heads' streams.
-fn argmaxima(logits: &[f32], limits: &[i64], streams: usize) -> Vec<i64> {
-    let n = (logits.len() / (limits.len() * streams).max(1)).max(1);
-    let limits = limits
-        .iter()
-        .flat_map(|&limit| std::iter::repeat_n(limit, streams));
-    let choose = |(logits, limit): (&[f32], i64)| match all_finite(logits) {
-        true => argmax(&logits[..limit as usize]) as i64,
-        false => NOT_FINITE,
-    };
-    logits.chunks_exact(n).zip(limits).map(choose).collect()
 }
 
 /// [rows, seq]: positions count from each row's own length.

@@ -9,6 +9,7 @@ use super::place::{Input, Place, What};
 use super::runtime::Runtime;
 use super::session;
 use super::sketch::Sketch;
+use crate::decoding::sampling::{all_finite, argmax};
 
 /// In place of an id where logits are not finite numbers.
 pub(crate) const NOT_FINITE: i64 = -1;
@@ -81,6 +82,19 @@ impl Likeliest {
     }
 }
 
+/// On the host: the likeliest id of each of the heads' streams.
+pub(super) fn argmaxima(logits: &[f32], limits: &[i64], streams: usize) -> Vec<i64> {
+    let n = (logits.len() / (limits.len() * streams).max(1)).max(1);
+    let limits = limits
+        .iter()
+        .flat_map(|&limit| std::iter::repeat_n(limit, streams));
+    let choose = |(logits, limit): (&[f32], i64)| match all_finite(logits) {
+        true => argmax(&logits[..limit as usize]) as i64,
+        false => NOT_FINITE,
+    };
+    logits.chunks_exact(n).zip(limits).map(choose).collect()
+}
+
 fn sketch(runtime: &Runtime) -> ort::Result<Session> {
     let mut graph = Sketch::new()?;
     graph.constant("zero", &[0i64])?;
@@ -124,7 +138,6 @@ fn chosen(graph: &mut Sketch, head: &str, rank: usize) -> ort::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decoding::sampling::argmax;
     use crate::graph::Provider;
 
     /// The ids of [heads, streams, vocabulary].
