@@ -62,8 +62,8 @@ fn rows<T: DeserializeOwned>(name: &str) -> Vec<T> {
         .expect("questions and their answers")
 }
 
-/// Of these questions and their answers, those that are answered so in per cent.
-fn right<'a>(asked: impl Iterator<Item = (&'a String, &'a String)>) -> usize {
+/// Holds the share of these questions that get their answers, in per cent; `what` they are.
+fn at_least<'a>(what: &str, least: usize, asked: impl Iterator<Item = (&'a String, &'a String)>) {
     let (mut of, mut right) = (0, 0);
     for (question, expected) in asked {
         let (said, _) = answer(&Question::Text(question.clone()), Task::T1T2);
@@ -73,7 +73,9 @@ fn right<'a>(asked: impl Iterator<Item = (&'a String, &'a String)>) -> usize {
             println!("{question} {} (and not: {expected})", said.text);
         }
     }
-    100 * right / of
+    let share = 100 * right / of;
+    println!("{what}: {share} % of {of} are right");
+    assert!(share >= least, "{what}: {share} %");
 }
 
 #[test]
@@ -81,9 +83,8 @@ fn written_questions_are_answered() {
     let asked: Vec<Asked> = rows("asked.jsonl");
     for (held_out, least) in LEAST_RIGHT {
         let of = asked.iter().filter(|one| one.held_out == held_out);
-        let share = right(of.map(|one| (&one.question, &one.answer)));
-        println!("held out {held_out}: {share} % are right");
-        assert!(share >= least, "held out {held_out}: {share} %");
+        let of = of.map(|one| (&one.question, &one.answer));
+        at_least(&format!("held out {held_out}"), least, of);
     }
 }
 
@@ -92,9 +93,7 @@ fn questions_as_people_word_them_are_answered_and_others_refused() {
     let worded: Vec<Worded> = rows("worded.jsonl");
     for (list, least) in LEAST_RIGHT_WORDED {
         let of = worded.iter().filter(|one| one.list == list);
-        let share = right(of.map(|one| (&one.question, &one.answer)));
-        println!("{list}: {share} % are right");
-        assert!(share >= least, "{list}: {share} %");
+        at_least(list, least, of.map(|one| (&one.question, &one.answer)));
     }
 }
 
