@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from test_recipe import random_whisper
+from toys import speak
 
 from mini_omni_training import tokenizer
 from mini_omni_training.clips import Clips
@@ -24,7 +25,6 @@ from mini_omni_training.packed_losses import losses, who_sees_whom
 from mini_omni_training.packs import Sound, lines_of, pack, tensors
 from mini_omni_training.phases import losses as plain_losses
 from mini_omni_training.sprint import MIXES, mix_at
-from mini_omni_training.store import codes_store
 from mini_omni_training.whisper import Encoder
 
 CONFIG = Config(
@@ -153,11 +153,7 @@ def toy_work(work: Path) -> None:
     Omni(config).save(work / "base")
     draw = np.random.default_rng(1)
     asked = [q for q in questions() if not q.held_out and q.kind == "capitals"][:6]
-    for name in ("reading", "unseen"):
-        store = codes_store(work, name)
-        for q in asked:
-            words = list(range(len(q.answer.split())))
-            store.append(draw.integers(0, 32, (9, 7)), text=q.answer, words=words)
+    speak(work, asked, draw)
     for name in ("train", "test"):
         clips = Clips(work / "questions" / name, writable=True)
         for q in asked[:2]:

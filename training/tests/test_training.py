@@ -15,6 +15,7 @@ from mini_omni_export.checkpoint import Tensors
 from mini_omni_export.codec_encoder import build_codec_encoder
 from mini_omni_export.config import read_codec_config
 from mini_omni_export.graph import Graph
+from toys import speak
 
 from mini_omni_training import (
     codec,
@@ -54,11 +55,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer.train(work / "tokenizer.json", TOY, sentences=50)
     draw = np.random.default_rng(1)
     asked = [q for q in questions() if not q.held_out][:6]
-    for name in ("reading", "unseen"):
-        store = codes_store(work, name)
-        for q in asked:
-            words = list(range(len(q.answer.split())))
-            store.append(draw.integers(0, 32, (9, 7)), text=q.answer, words=words)
+    speak(work, asked, draw)
     for name in ("train", "test"):
         store = features_store(work, name, TOY.whisper_adapter_dim)
         for q in asked:
