@@ -50,6 +50,13 @@ pub enum Input {
     End(Ending),
 }
 
+/// A question that waits for the end of the answer before it.
+struct Waiting {
+    plan: Plan,
+    /// Whether it was cancelled meanwhile.
+    cancelled: bool,
+}
+
 /// One conversation.
 pub struct Worker {
     shared: Arc<Shared>,
@@ -65,7 +72,7 @@ pub struct Worker {
     /// Whether a wake is under way.
     woken: Arc<AtomicBool>,
     /// Asked while the answer before it was being cancelled.
-    waiting: Option<Plan>,
+    waiting: Option<Waiting>,
     beside: BTreeMap<u64, Beside>,
     /// Of the answers under way: players as clients without a buffer have them.
     players: HashMap<Key, Player>,
@@ -236,9 +243,14 @@ impl Worker {
     /// What waited and can go on now.
     fn advance(&mut self) {
         if !self.dialogue.is_answering()
-            && let Some(plan) = self.waiting.take()
+            && !self.session.is_to_answer()
+            && let Some(waiting) = self.waiting.take()
         {
-            self.ask(plan);
+            self.ask(waiting.plan);
+            if waiting.cancelled {
+                // A plan without a question has failed already.
+                let _ = self.cancel(None);
+            }
         }
         let free = !self.dialogue.is_answering() && self.transcribing.is_none();
         if free && Instant::now() >= self.transcribe_from {
