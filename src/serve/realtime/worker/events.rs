@@ -99,13 +99,13 @@ impl Worker {
             self.ask_beside(plan);
             return Ok(());
         }
-        let answering = self.dialogue.is_answering();
-        if !answering && !self.session.is_to_answer() {
+        if !self.is_answering() {
             self.ask(plan);
             return Ok(());
         }
-        let cancelled = false;
-        if answering && self.dialogue.is_cutting() && self.waiting.is_none() {
+        let ending = self.dialogue.is_answering() && self.dialogue.is_cutting();
+        if ending && self.waiting.is_none() {
+            let cancelled = false;
             self.waiting = Some(Waiting { plan, cancelled });
             return Ok(());
         }

@@ -240,10 +240,14 @@ impl Worker {
         self.dialogue.audio(key, samples);
     }
 
+    /// Whether an answer of the conversation is under way, or a turn's will be told soon.
+    fn is_answering(&self) -> bool {
+        self.dialogue.is_answering() || self.session.is_to_answer()
+    }
+
     /// What waited and can go on now.
     fn advance(&mut self) {
-        if !self.dialogue.is_answering()
-            && !self.session.is_to_answer()
+        if !self.is_answering()
             && let Some(waiting) = self.waiting.take()
         {
             self.ask(waiting.plan);
@@ -252,7 +256,7 @@ impl Worker {
                 let _ = self.cancel(None);
             }
         }
-        let free = !self.dialogue.is_answering() && self.transcribing.is_none();
+        let free = !self.is_answering() && self.transcribing.is_none();
         if free && Instant::now() >= self.transcribe_from {
             self.transcribe();
         }

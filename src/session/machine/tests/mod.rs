@@ -15,7 +15,9 @@ fn a_turn_is_answered_when_it_is_over() {
     let mut play = Play::new();
     play.start().end();
     assert_eq!(play.told(), "start1 stop1");
+    assert!(play.machine.is_to_answer(), "nobody knows of it yet");
     play.text("Hi.").audio(1).done();
+    assert!(!play.machine.is_to_answer());
     let told = format!("answer1to1 \"Hi.\" sound{FRAME} latency done1");
     assert_eq!((play.told(), play.ordered()), (told, "ask1".into()));
 }
