@@ -253,9 +253,9 @@ fn a_turn_that_was_cut_short_is_asked_and_remembered_whole() {
     });
     let recorded = recorded();
     talk.hear(recorded.samples(), 480);
-    talk.silence(240);
+    talk.silence(300);
     talk.until_ended(1);
-    talk.hear(&recorded.samples()[2400..], 480); // 0.4 s lie between the voices
+    talk.hear(&recorded.samples()[3200..], 480); // 0.4 s lie between the voices
     talk.silence(400);
     talk.until_ended(2);
     let interrupted = |event: &Event| matches!(event, Event::Interrupted { .. });
