@@ -53,10 +53,10 @@ impl Machine {
         }
     }
 
-    /// The sound that is asked where `speech` is what was said in the turn under way.
-    fn asked(&self, turn: Speech, speech: &Range<u64>, moment: &Moment) -> Option<Question> {
+    /// The sound that is asked where `speech` is what was said in the turn that is `under_way`.
+    fn asked(&self, under_way: Speech, speech: &Range<u64>, moment: &Moment) -> Option<Question> {
         let fits = |from: &u64| speech.end.saturating_sub(*from) <= self.rules.longest;
-        let start = turn.from.filter(fits).unwrap_or(speech.start);
+        let start = under_way.from.filter(fits).unwrap_or(speech.start);
         pcm(&(start..speech.end), moment).map(Question::Audio)
     }
 
@@ -67,18 +67,18 @@ impl Machine {
 
     /// The turn may be over: its answer is prepared, unheard.
     pub(super) fn pause(&mut self, speech: Range<u64>, moment: &Moment) {
-        let (Some(turn), true) = (self.speech, self.rules.answer) else {
+        let (Some(under_way), true) = (self.speech, self.rules.answer) else {
             return;
         };
         if self.is_engaged(moment.now) {
             return;
         }
-        let Some(question) = self.asked(turn, &speech, moment) else {
+        let Some(question) = self.asked(under_way, &speech, moment) else {
             return;
         };
         self.speculation.begun += 1;
         let mut run = self.new_run(question, self.rules.reply.clone(), moment.now);
-        run.turn = Some(turn.turn);
+        run.turn = Some(under_way.turn);
         run.held = Some(speech);
         run.times.speculative = true;
         self.ask_scheduler(run);
@@ -97,19 +97,19 @@ impl Machine {
     }
 
     pub(super) fn end(&mut self, speech: Range<u64>, silent_since: u64, moment: &Moment) {
-        let Some(turn) = self.speech.take() else {
+        let Some(under_way) = self.speech.take() else {
             return;
         };
-        let Speech { turn: id, .. } = turn;
+        let turn = under_way.turn;
         // What was prepared stands: only silence has followed it.
         let prepared = self.prepared().and_then(|run| run.held.clone());
         let speech = prepared.clone().unwrap_or(speech);
         let said = pcm(&speech, moment);
-        let (Some(question), Some(asked)) = (said, self.asked(turn, &speech, moment)) else {
+        let (Some(question), Some(asked)) = (said, self.asked(under_way, &speech, moment)) else {
             return;
         };
         self.events.push_back(Event::SpeechStopped {
-            turn: id,
+            turn,
             at: ms(speech.end),
             question,
         });
@@ -126,7 +126,7 @@ impl Machine {
                 self.end_answer(Over::Interrupted, moment.now);
                 let reply = self.rules.reply.clone();
                 let mut run = self.new_run(asked, reply, moment.now);
-                run.turn = Some(id);
+                run.turn = Some(turn);
                 run.times.turn_end = turn_end;
                 self.ask_scheduler(run);
             }
