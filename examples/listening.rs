@@ -68,22 +68,28 @@ fn strung_together(runtime: &Runtime, clips: &[Vec<f32>]) -> Result<()> {
     }
     sound.extend(vec![0.0; 3 * RATE]);
     sound.iter_mut().for_each(|x| *x += room.next());
-    for meaning in [None, Some(2_000)] {
+    for (meaning, goes_on) in [(None, None), (Some(2_000), None), (Some(2_000), Some(500))] {
         let rules = ListenerRules {
             meaning,
+            goes_on,
             ..ListenerRules::default()
         };
         let mut listener = Listener::new(runtime, rules)?;
-        let mut turns = Vec::new();
+        // Questions, which are turns with those that they go on with.
+        let (mut turns, mut begun, mut went_on) = (Vec::new(), 0, 0);
         for piece in sound.chunks(PIECE) {
             let judged = listener.wait()?;
             for heard in judged.into_iter().chain(listener.hear(piece, None)?) {
-                if let Heard::End {
-                    speech,
-                    silent_since,
-                } = heard
-                {
-                    turns.push((speech, silent_since, listener.position()));
+                match heard {
+                    Heard::Start { at, from } => {
+                        begun = from;
+                        went_on += usize::from(from < at);
+                        turns.retain(|(turn, _): &(std::ops::Range<u64>, _)| turn.start < from);
+                    }
+                    Heard::End { speech, .. } => {
+                        turns.push((begun..speech.end, listener.position()));
+                    }
+                    _ => {}
                 }
             }
         }
@@ -101,13 +107,13 @@ fn strung_together(runtime: &Runtime, clips: &[Vec<f32>]) -> Result<()> {
         let together = turns.iter().filter(|turn| spans_of(&turn.0) > 1).count();
         let mut late: Vec<f64> = turns
             .iter()
-            .filter_map(|(turn, _, told)| {
+            .filter_map(|(turn, told)| {
                 let last = spans.iter().rfind(|span| inside(span, turn))?;
                 (*told as usize >= last.end).then(|| (*told as usize - last.end) as f64 / 16.0)
             })
             .collect();
         println!(
-            "{} clips, meaning {meaning:?}: {} turns, {cut} clips cut, {together} turns run together, {lost} lost; told {} ms behind the voice",
+            "{} clips, meaning {meaning:?}, goes on {goes_on:?}: {} questions, {went_on} turns went on, {cut} clips cut, {together} run together, {lost} lost; told {} ms behind the voice",
             clips.len(),
             turns.len(),
             quantiles(&mut late)

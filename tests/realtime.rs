@@ -236,6 +236,9 @@ fn each_of_two_turns_that_come_at_once_has_its_response() {
     let mut client = Client::new(&server);
     let turn = turn(&bundled_question());
     client.append(&[&turn[..], &turn[..]].concat());
+    client.until("input_audio_buffer.committed");
+    // The turn is answered by itself; another response is none of its business.
+    client.send(json!({"type": "response.create"}));
     client.until("response.done");
     client.until("response.done");
     let done = client.all("response.done");
@@ -272,6 +275,20 @@ fn an_answer_is_cancelled_and_the_next_one_waits_for_its_end() {
     client.send(json!({"type": "response.cancel"}));
     let error = client.until("error");
     assert_eq!(error["error"]["code"], "response_cancel_not_active");
+}
+
+#[test]
+fn a_response_that_waits_for_the_end_of_another_is_cancelled_like_any() {
+    let server = Server::start(&model(), &[]);
+    let mut client = Client::in_mid_answer(&server);
+    client.send(json!({"type": "response.cancel"}));
+    client.send(json!({"type": "response.create", "response": {"metadata": {"try": "2"}}}));
+    client.send(json!({"type": "response.cancel"}));
+    client.until("response.done");
+    let done = client.until("response.done");
+    assert_eq!(done["response"]["metadata"]["try"], "2");
+    assert_eq!(done["response"]["status"], "cancelled");
+    assert!(client.all("error").is_empty());
 }
 
 #[test]

@@ -245,6 +245,39 @@ fn an_answer_that_was_prepared_for_a_turn_that_goes_on_leaves_no_trace() {
 }
 
 #[test]
+fn a_turn_that_was_cut_short_is_asked_and_remembered_whole() {
+    let scheduler = scheduler(2);
+    let mut talk = Talk::new(&scheduler, |settings| {
+        settings.turns = 2;
+        settings.turn_end = TurnEnd::Pause(200.0);
+    });
+    let recorded = recorded();
+    talk.hear(recorded.samples(), 480);
+    talk.silence(300);
+    talk.until_ended(1);
+    talk.hear(&recorded.samples()[3200..], 480); // 0.4 s lie between the voices
+    talk.silence(400);
+    talk.until_ended(2);
+    let interrupted = |event: &Event| matches!(event, Event::Interrupted { .. });
+    assert!(talk.told.iter().any(interrupted), "the answer between them");
+    let lengths: Vec<_> = questions(&talk.told).iter().map(|q| q.seconds()).collect();
+    assert!(
+        lengths.len() == 2 && lengths[1] < 2.5,
+        "each turn has its own sound: {lengths:?}"
+    );
+    let [(_, AnswerEnd::Done(first)), (_, AnswerEnd::Done(both))] = ends(&talk.told)[..] else {
+        panic!("two answers");
+    };
+    let columns = first.prompt_length;
+    assert!(both.prompt_length > columns * 3 / 2, "both were asked");
+    let remembered = talk.session.remembered();
+    assert!(
+        (both.prompt_length..both.prompt_length + columns).contains(&remembered),
+        "{remembered}: the first is no part of it"
+    );
+}
+
+#[test]
 fn a_conversation_remembers_the_turns_it_is_to_remember() {
     let scheduler = scheduler(2);
     let mut talk = Talk::new(&scheduler, |settings| settings.turns = 2);

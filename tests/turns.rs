@@ -285,7 +285,7 @@ fn a_person_interrupts_an_answer_over_its_echo() {
             "{told:?}"
         );
         let turn = told.iter().find_map(|(_, heard)| match heard {
-            Heard::Interruption { at } => Some(*at),
+            Heard::Interruption { at, .. } => Some(*at),
             _ => None,
         });
         assert!(

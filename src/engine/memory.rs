@@ -140,25 +140,27 @@ mod tests {
 
     const STREAMS: usize = 8;
 
-    /// Turns of so many columns each, two of them the question's.
-    fn memory(columns: &[usize]) -> Memory {
-        let turns = columns.iter().map(|&columns| {
-            let mut reading = Reading::new(Vec::new(), vec![vec![0; 2]; STREAMS], None);
-            (2..columns).for_each(|_| reading.push(&[0; STREAMS]));
-            Kept {
-                turn: Arc::new(reading.turn),
-                columns,
+    impl Memory {
+        /// Turns of so many columns each, two of them the question's.
+        pub(crate) fn of_columns(columns: &[usize]) -> Memory {
+            let turns = columns.iter().map(|&columns| {
+                let mut reading = Reading::new(Vec::new(), vec![vec![0; 2]; STREAMS], None);
+                (2..columns).for_each(|_| reading.push(&[0; STREAMS]));
+                Kept {
+                    turn: Arc::new(reading.turn),
+                    columns,
+                }
+            });
+            Memory {
+                row: None,
+                turns: turns.collect(),
             }
-        });
-        Memory {
-            row: None,
-            turns: turns.collect(),
         }
     }
 
     #[test]
     fn a_memory_is_cut_anywhere_and_forgets_the_turns_behind() {
-        let all = memory(&[10, 7, 5]);
+        let all = Memory::of_columns(&[10, 7, 5]);
         assert_eq!((all.position(), all.turns()), (22, 3));
         for (at, turns) in [(30, 3), (22, 3), (18, 3), (17, 2), (11, 2), (10, 1), (0, 0)] {
             let mut cut = all.clone();
@@ -170,7 +172,7 @@ mod tests {
 
     #[test]
     fn the_oldest_turns_go_first() {
-        let mut memory = memory(&[10, 7, 5]);
+        let mut memory = Memory::of_columns(&[10, 7, 5]);
         memory.keep_turns(3);
         assert_eq!(memory.position(), 22);
         memory.keep_turns(2);

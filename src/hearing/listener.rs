@@ -31,6 +31,8 @@ pub enum Heard {
     Start {
         /// Its first sample.
         at: u64,
+        /// Where its question begins: here, or with the turn before, if it goes on with that.
+        from: u64,
     },
     /// It has paused: the turn may be over.
     Pause {
@@ -54,6 +56,8 @@ pub enum Heard {
     Interruption {
         /// Its first sample.
         at: u64,
+        /// As of `Start`.
+        from: u64,
     },
 }
 
@@ -70,6 +74,8 @@ pub struct ListenerRules {
     pub meaning: Option<usize>,
     /// Pause behind which [`Heard::Pause`] is told, ms.
     pub speculate: Option<usize>,
+    /// Speech that begins sooner than this behind the voice of the turn before goes on with it, ms.
+    pub goes_on: Option<usize>,
     /// Speech into an answer shorter than this is no interruption, ms.
     pub least_interruption: usize,
 }
@@ -82,6 +88,7 @@ impl Default for ListenerRules {
             pause: Some(500),
             meaning: None,
             speculate: Some(160),
+            goes_on: Some(500),
             least_interruption: 350,
         }
     }

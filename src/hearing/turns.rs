@@ -54,6 +54,10 @@ pub(super) struct Turns {
     seen: u64,
     /// What comes before belongs to no further turn.
     end: u64,
+    /// Where the question of the latest turn begins: with it, or with a turn that it goes on with.
+    from: u64,
+    /// First frame behind the voice of the turn that was over last, until something else begins.
+    over_since: Option<u64>,
     /// The latest frames of speech, with those less than [`WORDS_APART`] before them.
     words: Range<u64>,
     /// The turn that may be complete, until that was asked.
@@ -102,6 +106,8 @@ impl Turns {
             state: State::Silence,
             seen: 0,
             end: 0,
+            from: 0,
+            over_since: None,
             words: 0..0,
             wants: None,
         }
@@ -115,6 +121,7 @@ impl Turns {
     pub fn restart(&mut self, at: u64) {
         self.state = State::Silence;
         self.end = at;
+        self.over_since = None;
         self.words = self.seen..self.seen;
         self.wants = None;
     }
@@ -199,9 +206,8 @@ impl Turns {
         if self.seen - since < LEAST_SPEECH {
             return None;
         }
-        let start = self.start();
-        self.state = State::Speech { start };
-        Some(Heard::Start { at: start })
+        let (at, from) = self.begin();
+        Some(Heard::Start { at, from })
     }
 
     /// Whether a sound into an answer is over, or has become an interruption.
@@ -215,9 +221,21 @@ impl Turns {
         if quiet > 0 || voice.is_none_or(|since| self.seen - since < least) {
             return None;
         }
-        let at = self.start();
-        self.state = State::Speech { start: at };
-        Some(Heard::Interruption { at })
+        let (at, from) = self.begin();
+        Some(Heard::Interruption { at, from })
+    }
+
+    /// A turn of the latest words begins; where, and where its question does.
+    fn begin(&mut self) -> (u64, u64) {
+        let start = self.start();
+        let soon = |ms| {
+            let since = self.over_since?;
+            (self.words.start < since + frames(ms)).then_some(self.from)
+        };
+        self.from = self.rules.goes_on.and_then(soon).unwrap_or(start);
+        self.over_since = None;
+        self.state = State::Speech { start };
+        (start, self.from)
     }
 
     /// A pause grows by a frame. Whether the turn is over, may be, or goes on.
@@ -228,7 +246,7 @@ impl Turns {
         }
         let lasts = self.seen - pause.since;
         if self.rules.meaning.is_some() && ASKED_AT.contains(&lasts) {
-            self.wants = Some(pause.start..position(self.seen));
+            self.wants = Some(self.from..position(self.seen));
         }
         if let Some(end) = self.end_of(pause) {
             return Some(end);
@@ -257,6 +275,8 @@ impl Turns {
         let speech = self.speech(pause);
         self.state = State::Silence;
         self.end = speech.end;
+        self.over_since = Some(pause.since);
+        self.words = self.seen..self.seen;
         Some(Heard::End {
             speech,
             silent_since: position(pause.since),

@@ -19,19 +19,19 @@ pub struct Patient<S> {
     patience: Duration,
     /// Runs while something waits to be taken.
     waiting: Option<Pin<Box<Sleep>>>,
-    /// Told when it gives up.
-    gave_up: Arc<dyn Fn() + Send + Sync>,
+    /// Told once, when it gives up.
+    gave_up: Option<Arc<dyn Fn() + Send + Sync>>,
 }
 
 impl<S> Patient<S> {
     /// Waits so long for a reader; `gave_up` is called at the end of it.
     pub fn new(socket: S, patience: Duration, gave_up: impl Fn() + Send + Sync + 'static) -> Self {
-        let gave_up = Arc::new(gave_up);
+        let gave_up: Arc<dyn Fn() + Send + Sync> = Arc::new(gave_up);
         Patient {
             socket,
             patience,
             waiting: None,
-            gave_up,
+            gave_up: Some(gave_up),
         }
     }
 
@@ -50,7 +50,9 @@ impl<S> Patient<S> {
             .waiting
             .get_or_insert_with(|| Box::pin(sleep(patience)));
         ready!(waiting.as_mut().poll(context));
-        (self.gave_up)();
+        if let Some(gave_up) = self.gave_up.take() {
+            gave_up();
+        }
         let sentence = "the client takes nothing of what is written for it";
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, sentence)))
     }
@@ -119,6 +121,8 @@ mod tests {
         });
         let error = near.write_all(&[0; 9]).await.expect_err("too slow");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        // What is said at the end is not taken, either.
+        near.write_all(&[0]).await.expect_err("still too slow");
         assert_eq!(given_up.load(Relaxed), 1);
     }
 

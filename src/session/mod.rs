@@ -31,6 +31,7 @@ use crate::engine::{Answer, Memory};
 use crate::error::{Error, Result};
 use crate::graph::Runtime;
 use crate::hearing::{Heard, Listener, SAMPLE_RATE};
+use crate::model::manifest::Manifest;
 use crate::scheduler::{Request, Scheduler};
 use crate::trace::Trace;
 use echo::Echo;
@@ -97,7 +98,7 @@ impl Session {
             asked: None,
             turn_start: None,
             since: 0,
-            longest: manifest.mel.max_seconds as u64 * u64::from(SAMPLE_RATE),
+            longest: longest(manifest),
             settings,
             scheduler,
         })
@@ -146,7 +147,7 @@ impl Session {
 
     fn decide(&mut self, heard: Heard, now: Instant) {
         match &heard {
-            Heard::Start { at } | Heard::Interruption { at } => self.turn_start = Some(*at),
+            Heard::Start { at, .. } | Heard::Interruption { at, .. } => self.turn_start = Some(*at),
             Heard::End { speech, .. } => {
                 self.turn_start = None;
                 self.since = speech.end.min(self.listener.position());
@@ -254,6 +255,11 @@ impl Session {
         self.machine.is_idle()
     }
 
+    /// Whether a turn is over whose answer was not told yet. There may be none, if nothing was said.
+    pub fn is_to_answer(&self) -> bool {
+        self.machine.is_to_answer()
+    }
+
     /// How often an answer was prepared before its turn was certain, and what became of it.
     pub fn speculation(&self) -> Speculation {
         self.machine.speculation()
@@ -325,6 +331,7 @@ impl Session {
                     self.answer(run).inspect(|answer| answer.cancel());
                 }
                 Order::Cut { answer, samples } => self.past.cut(answer, samples),
+                Order::Forget(answer) => self.past.forget(answer),
             }
         }
     }
@@ -368,5 +375,11 @@ fn rules(settings: &Settings, scheduler: &Scheduler) -> Rules {
         reply: settings.reply.clone(),
         codec_rate: manifest.codec.sample_rate,
         streams: manifest.ids.streams(),
+        longest: longest(manifest),
     }
+}
+
+/// Samples of the longest question at 16 kHz.
+fn longest(manifest: &Manifest) -> u64 {
+    manifest.mel.max_seconds as u64 * u64::from(SAMPLE_RATE)
 }

@@ -17,6 +17,16 @@ struct Dims {
     feature_ms: usize,
 }
 
+/// An answer, and where it is in the memory.
+#[derive(Debug, Clone, Copy)]
+struct Last {
+    answer: AnswerId,
+    /// Position that its question was read behind.
+    asked_at: usize,
+    /// Position of its first step's ids.
+    start: usize,
+}
+
 /// The memory of a conversation.
 pub(super) struct Past {
     dims: Dims,
@@ -25,8 +35,10 @@ pub(super) struct Past {
     memory: Option<Memory>,
     /// Positions that the question under way was read behind.
     asked_at: usize,
-    /// The last answer in the memory, and the position of its first step's ids.
-    last: Option<(AnswerId, usize)>,
+    /// The last answer in the memory.
+    last: Option<Last>,
+    /// An answer that is to be no part of the memory.
+    forgotten: Option<AnswerId>,
     /// How much was heard of the last answer, or of one that has not ended, if not all.
     cuts: Vec<(AnswerId, u64)>,
 }
@@ -44,6 +56,7 @@ impl Past {
             memory: None,
             asked_at: 0,
             last: None,
+            forgotten: None,
             cuts: Vec::new(),
         }
     }
@@ -84,13 +97,23 @@ impl Past {
             return;
         }
         self.memory = Some(memory);
-        self.last = Some((answer, self.asked_at + prompt_length));
+        self.last = Some(Last {
+            answer,
+            asked_at: self.asked_at,
+            start: self.asked_at + prompt_length,
+        });
+        self.forget_unheard();
+    }
+
+    /// Neither `answer` nor its question was said.
+    pub fn forget(&mut self, answer: AnswerId) {
+        self.forgotten = Some(answer);
         self.forget_unheard();
     }
 
     /// Of `answer` so many samples were heard.
     pub fn cut(&mut self, answer: AnswerId, samples: u64) {
-        let last = self.last.map_or(AnswerId(0), |(last, _)| last);
+        let last = self.last.map_or(AnswerId(0), |last| last.answer);
         self.cuts.retain(|&(of, _)| of >= last && of != answer);
         self.cuts.push((answer, samples));
         self.forget_unheard();
@@ -102,11 +125,14 @@ impl Past {
     }
 
     fn forget_unheard(&mut self) {
-        if let Some((answer, start)) = self.last
-            && let Some(&(_, samples)) = self.cuts.iter().find(|(of, _)| *of == answer)
-            && let Some(memory) = &mut self.memory
-        {
-            memory.truncate(self.dims.heard(start, samples));
+        let (Some(last), Some(memory)) = (self.last, &mut self.memory) else {
+            return;
+        };
+        let cut = self.cuts.iter().find(|(of, _)| *of == last.answer);
+        match cut {
+            _ if self.forgotten == Some(last.answer) => memory.truncate(last.asked_at),
+            Some(&(_, samples)) => memory.truncate(self.dims.heard(last.start, samples)),
+            None => {}
         }
     }
 }
@@ -161,6 +187,30 @@ mod tests {
         assert_eq!(DIMS.heard(100, 2048), 108);
         assert_eq!(DIMS.heard(100, 2049), 109);
         assert_eq!(DIMS.heard(100, 0), 99, "neither the answer nor its mark");
+    }
+
+    #[test]
+    fn an_answer_that_is_forgotten_leaves_what_was_before_its_question() {
+        let mut past = Past {
+            dims: DIMS,
+            turns: 3,
+            memory: None,
+            asked_at: 0,
+            last: None,
+            forgotten: None,
+            cuts: Vec::new(),
+        };
+        past.remember(AnswerId(1), (Ended::Eoa, 4), Memory::of_columns(&[10]));
+        past.asked_at = 10;
+        past.forget(AnswerId(2)); // perhaps before it has ended
+        past.remember(AnswerId(2), (Ended::Eoa, 4), Memory::of_columns(&[10, 20]));
+        assert_eq!(past.position(), 10);
+        past.cut(AnswerId(2), 1);
+        assert_eq!(past.position(), 10, "whatever was heard of it");
+        past.remember(AnswerId(3), (Ended::Eoa, 4), Memory::of_columns(&[10, 30]));
+        assert_eq!(past.position(), 40);
+        past.forget(AnswerId(3));
+        assert_eq!(past.position(), 10, "or behind its end");
     }
 
     #[test]

@@ -28,6 +28,11 @@ pub struct Settings {
     /// Pause behind which an answer is prepared, unheard, in case the turn is over; `None`: never. Sooner,
     /// from 96 ms on, where the last answer would have come late.
     pub speculate: Option<Millis>,
+    /// Speech that begins sooner than this behind the voice of a turn goes on with it, even if that
+    /// turn is over: the model is asked both as one question. The answer between them ends, and neither
+    /// it nor its question is remembered. `None`: never. It matters where turns end sooner, as by
+    /// meaning. Not where speech must not interrupt an answer.
+    pub goes_on: Option<Millis>,
     /// Whether a turn is answered by itself.
     pub answer: bool,
     /// Whether speech ends an answer that it is spoken into.
@@ -91,6 +96,7 @@ impl Settings {
             pause,
             meaning,
             speculate: self.speculate.map(|pause| whole(begins.unwrap_or(pause))),
+            goes_on: self.goes_on.map(whole),
             least_interruption: whole(self.least_interruption),
         }
     }
@@ -137,6 +143,7 @@ impl Default for Settings {
             pre_roll: 300.0,
             threshold: 0.5,
             speculate: Some(160.0),
+            goes_on: Some(500.0),
             answer: true,
             interrupt: true,
             least_interruption: 350.0,

@@ -31,6 +31,8 @@ const PAUSE: usize = 36_000;
 pub struct Client {
     pub socket: WebSocket<TcpStream>,
     pub told: Vec<Value>,
+    /// The conversation's response under way.
+    active: Option<Value>,
 }
 
 impl Client {
@@ -65,6 +67,7 @@ impl Client {
         Client {
             socket,
             told: Vec::new(),
+            active: None,
         }
     }
 
@@ -90,13 +93,29 @@ impl Client {
             match self.socket.read() {
                 Ok(Message::Text(text)) => {
                     let event: Value = serde_json::from_str(&text).expect("JSON");
-                    self.told.push(event.clone());
+                    self.keep(event.clone());
                     return Some(event);
                 }
                 Ok(Message::Close(_)) | Err(_) => return None,
                 Ok(_) => {}
             }
         }
+    }
+
+    /// Keeps an event. One response of the conversation at a time is under way.
+    fn keep(&mut self, event: Value) {
+        let response = &event["response"];
+        if response["conversation_id"].is_string() {
+            let id = Some(response["id"].clone());
+            match event["type"].as_str() {
+                Some("response.created") => {
+                    assert_eq!(std::mem::replace(&mut self.active, id), None)
+                }
+                Some("response.done") => assert_eq!(self.active.take(), id),
+                _ => {}
+            }
+        }
+        self.told.push(event);
     }
 
     /// Reads to the next event of that name.
@@ -115,9 +134,7 @@ impl Client {
     pub fn until_closed(&mut self) -> u16 {
         loop {
             match self.socket.read() {
-                Ok(Message::Text(text)) => {
-                    self.told.push(serde_json::from_str(&text).expect("JSON"))
-                }
+                Ok(Message::Text(text)) => self.keep(serde_json::from_str(&text).expect("JSON")),
                 Ok(Message::Close(frame)) => return frame.map_or(0, |frame| frame.code.into()),
                 Ok(_) => {}
                 Err(error) => panic!("closed without a reason: {error}"),

@@ -62,6 +62,10 @@ pub struct Talk {
     /// The pause that ends your turn, milliseconds; with --turn-end meaning: the longest one
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(100..=10_000))]
     pause: Option<u32>,
+    /// Speech that begins sooner than this after you fell silent goes on with your turn, even if it was
+    /// taken to be over: both are asked as one question. 0: never
+    #[arg(long, value_name = "MS", default_value_t = 500, value_parser = clap::value_parser!(u32).range(..=10_000))]
+    goes_on: u32,
     /// Turns that the model remembers. Published weights were trained on single turns
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     turns: u32,
@@ -71,7 +75,7 @@ pub struct Talk {
     /// Begin no answer before your turn is certain to be over: less work, later answers
     #[arg(long)]
     no_speculation: bool,
-    /// Let answers be spoken to their end, whatever you say meanwhile
+    /// Speech does not stop an answer: it goes on until your next turn is over
     #[arg(long)]
     no_interruption: bool,
     /// How much the encoder hears; merged by default where the model has a plan for it, else full
@@ -149,6 +153,7 @@ impl Talk {
         if self.no_speculation {
             settings.speculate = None;
         }
+        settings.goes_on = (self.goes_on > 0).then_some(self.goes_on.into());
         settings.interrupt = !self.no_interruption;
         settings.turns = self.turns as usize;
         settings.reply.batch = self.batch;

@@ -8,6 +8,7 @@ const RULES: ListenerRules = ListenerRules {
     pause: Some(500),
     meaning: None,
     speculate: Some(160),
+    goes_on: Some(500),
     least_interruption: 350,
 };
 
@@ -67,7 +68,13 @@ fn a_turn_begins_with_its_pre_roll_and_ends_behind_its_pause() {
     assert_eq!(
         heard,
         [
-            (24, Heard::Start { at: start }),
+            (
+                24,
+                Heard::Start {
+                    at: start,
+                    from: start
+                }
+            ),
             (37, Heard::Pause { speech: paused }),
             (
                 48,
@@ -83,11 +90,11 @@ fn a_turn_begins_with_its_pre_roll_and_ends_behind_its_pause() {
 #[test]
 fn speech_at_the_first_sample_loses_nothing_and_turns_never_overlap() {
     let heard = hear(&RULES, &script(&[("s", 5), (".", 16), ("s", 5)]), &[]);
-    assert_eq!(heard[0].1, Heard::Start { at: 0 });
+    assert_eq!(heard[0].1, Heard::Start { at: 0, from: 0 });
     let Heard::End { speech, .. } = &heard[2].1 else {
         panic!("{heard:?}")
     };
-    let Heard::Start { at } = heard[3].1 else {
+    let Heard::Start { at, .. } = heard[3].1 else {
         panic!("{heard:?}")
     };
     assert!(at >= speech.end);
@@ -101,11 +108,11 @@ fn a_first_word_that_is_too_short_to_begin_a_turn_is_in_it() {
         &[],
     );
     let at = position(20) - 4800;
-    assert_eq!(heard, [(34, Heard::Start { at })]);
+    assert_eq!(heard, [(34, Heard::Start { at, from: at })]);
     let murmur = script(&[(",", 20), ("S", 3), (",", 7), ("S", 1), ("s", 14)]);
     let heard = hear(&RULES, &murmur, &[]);
     assert_eq!(kinds(&heard), "oxoI");
-    assert_eq!(heard[3].1, Heard::Interruption { at });
+    assert_eq!(heard[3].1, Heard::Interruption { at, from: at });
 }
 
 #[test]
@@ -219,7 +226,8 @@ fn a_murmur_into_an_answer_holds_it_and_a_sentence_interrupts_it() {
         (
             31,
             Heard::Interruption {
-                at: position(20) - 4800
+                at: position(20) - 4800,
+                from: position(20) - 4800
             }
         )
     );
@@ -235,7 +243,7 @@ fn a_hiss_holds_an_answer_at_once_and_does_not_count_as_speech() {
     let speech = script(&[(",", 9), ("H", 5), ("S", 12)]);
     let heard = hear(&RULES, &speech, &[]);
     let at = position(14) - 4800;
-    assert_eq!(heard[1], (25, Heard::Interruption { at }));
+    assert_eq!(heard[1], (25, Heard::Interruption { at, from: at }));
 }
 
 #[test]
@@ -258,5 +266,41 @@ fn what_comes_before_a_restart_is_in_no_turn() {
         onset: false,
     };
     let start = (0..5).filter_map(|_| turns.push(frame)).last();
-    assert_eq!(start, Some(Heard::Start { at: 700 }));
+    assert_eq!(start, Some(Heard::Start { at: 700, from: 700 }));
+}
+
+#[test]
+fn speech_soon_behind_a_turn_goes_on_with_its_question() {
+    let rules = ListenerRules {
+        meaning: Some(2_000),
+        ..RULES
+    };
+    let begins = |heard: &[(usize, Heard)]| -> Vec<(u64, u64)> {
+        let begun = |heard: &Heard| match *heard {
+            Heard::Start { at, from } | Heard::Interruption { at, from } => Some((at, from)),
+            _ => None,
+        };
+        heard.iter().filter_map(|(_, heard)| begun(heard)).collect()
+    };
+    // Complete behind 8 frames; a whole pause has 16. The answer may sound by then.
+    for (quiet, speech) in [(".", "s"), (",", "S")] {
+        for (pause, goes_on) in [(15, true), (16, false)] {
+            let sound = [("s", 10), (".", 10), (quiet, pause - 10), (speech, 13)];
+            let [first, second] = begins(&hear(&rules, &script(&sound), &[true, true]))[..] else {
+                panic!("two turns")
+            };
+            assert!(second.0 > first.0);
+            assert_eq!(second.1 == first.1, goes_on, "{pause}: {second:?}");
+        }
+    }
+    // A third goes on with the second, and so with the first; not where it is not wanted.
+    let thrice = script(&[("s", 10), (".", 10), ("s", 10), (".", 10), ("s", 10)]);
+    let heard = hear(&rules, &thrice, &[true, true, true]);
+    assert!(begins(&heard).iter().all(|(_, from)| *from == 0) && begins(&heard).len() == 3);
+    let never = ListenerRules {
+        goes_on: None,
+        ..rules
+    };
+    let heard = hear(&never, &thrice, &[true, true, true]);
+    assert!(begins(&heard).iter().all(|(at, from)| at == from));
 }

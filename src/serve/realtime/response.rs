@@ -260,11 +260,11 @@ impl Response {
     /// How it ended, in the protocol's words.
     pub fn outcome(&self, end: &End) -> (Status, Option<Reason>, Option<FailedWith>) {
         match end {
-            End::Failed(error) => (Status::Failed, None, Some(failed_with(error))),
+            End::Failed(error) => (Status::Failed, None, Some(error.clone().into())),
             End::Cut(_, reason) => (Status::Cancelled, Some(self.cut.unwrap_or(*reason)), None),
             End::Done(record) => match record.ended {
                 Ended::Limit => (Status::Incomplete, Some(Reason::MaxOutputTokens), None),
-                Ended::NoSpeech => (Status::Failed, None, Some(failed_with(&no_speech()))),
+                Ended::NoSpeech => (Status::Failed, None, Some(no_speech().into())),
                 _ => (Status::Completed, None, None),
             },
         }
@@ -304,14 +304,6 @@ impl Response {
 
 fn no_speech() -> ErrorBody {
     ErrorBody::invalid("no_speech", "there is no speech in the question")
-}
-
-fn failed_with(error: &ErrorBody) -> FailedWith {
-    FailedWith {
-        kind: error.kind,
-        code: error.code,
-        message: error.message.clone(),
-    }
 }
 
 /// An error of the library in the protocol's words.

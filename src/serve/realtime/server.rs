@@ -77,7 +77,7 @@ pub enum ServerEvent {
     TranscriptionFailed {
         item_id: String,
         content_index: u32,
-        error: ErrorBody,
+        error: FailedWith,
     },
     #[serde(rename = "response.created")]
     ResponseCreated { response: ResponseObject },
@@ -260,13 +260,23 @@ pub enum Reason {
     MaxOutputTokens,
 }
 
-/// The error that ended an answer.
+/// The error that ended an answer, or a transcription.
 #[derive(Debug, Clone, Serialize)]
 pub struct FailedWith {
     #[serde(rename = "type")]
     pub kind: &'static str,
     pub code: &'static str,
     pub message: String,
+}
+
+impl From<ErrorBody> for FailedWith {
+    fn from(error: ErrorBody) -> FailedWith {
+        FailedWith {
+            kind: error.kind,
+            code: error.code,
+            message: error.message,
+        }
+    }
 }
 
 /// What an answer took.

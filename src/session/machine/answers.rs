@@ -64,6 +64,7 @@ impl Machine {
         if let Some(answer) = answer {
             self.tell_end(answer, run.over, end);
         }
+        self.tell_never();
         if let Some(next) = self.next.take() {
             self.ask_scheduler(next);
         }
@@ -120,8 +121,10 @@ impl Machine {
         let answer = AnswerId(self.answers);
         run.answer = Some(answer);
         let (spoken, rate) = (run.reply.spoken, self.rules.codec_rate);
-        self.told = Some(Told::new(answer, run.times, spoken, rate));
         let turn = run.turn;
+        let mut told = Told::new(answer, run.times, spoken, rate);
+        told.turn = turn;
+        self.told = Some(told);
         self.events.push_back(Event::AnswerStarted { answer, turn });
         answer
     }
@@ -193,10 +196,22 @@ impl Machine {
         let Some(mut run) = self.next.take_if(|run| run.held.is_none()) else {
             return;
         };
-        let answer = self.tell(&mut run);
-        let task = run.reply.options.task.name();
-        let never_begun = Box::new(Trace::new(task, 0, self.rules.streams));
-        self.tell_end(answer, Some(over), Ok(never_begun));
+        run.over = Some(over);
+        let known = run.answer.is_some();
+        self.never.push(run);
+        if known {
+            self.tell_never();
+        }
+    }
+
+    /// Tells the answers that never begin, one after another.
+    pub(super) fn tell_never(&mut self) {
+        for mut run in std::mem::take(&mut self.never) {
+            let answer = self.tell(&mut run);
+            let task = run.reply.options.task.name();
+            let nothing = Box::new(Trace::new(task, 0, self.rules.streams));
+            self.tell_end(answer, run.over, Ok(nothing));
+        }
     }
 
     /// What was said of an answer and not yet taken is not taken any more.

@@ -12,7 +12,8 @@ impl Machine {
     /// The turn under way, or a new one, is over: its name. It is not answered by itself.
     pub fn commit(&mut self) -> TurnId {
         self.discard();
-        self.speech.take().unwrap_or_else(|| self.new_turn())
+        let turn = self.speech.take().map(|speech| speech.turn);
+        turn.unwrap_or_else(|| self.new_turn())
     }
 
     /// The turn under way is forgotten.
@@ -24,6 +25,7 @@ impl Machine {
     pub fn ask(&mut self, question: Question, reply: Reply, now: Instant) -> AnswerId {
         self.discard();
         self.end_answer(Over::Cancelled, now);
+        self.tell_never();
         let mut run = self.new_run(question, reply, now);
         let answer = self.tell(&mut run);
         self.ask_scheduler(run);

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::run::{Over, Run};
-use super::{Machine, Moment, Order};
+use super::{Machine, Moment, Order, Speech};
 use crate::ask::Question;
 use crate::audio::Pcm;
 use crate::hearing::{Heard, SAMPLE_RATE};
@@ -13,7 +13,9 @@ use crate::session::event::{Event, TurnId};
 impl Machine {
     pub fn heard(&mut self, heard: Heard, moment: &Moment) {
         match heard {
-            Heard::Start { at } | Heard::Interruption { at } => self.begin(at, moment.now),
+            Heard::Start { at, from } | Heard::Interruption { at, from } => {
+                self.begin(at, from, moment.now);
+            }
             Heard::Pause { speech } => self.pause(speech, moment),
             Heard::Resume => self.discard(),
             Heard::End {
@@ -25,15 +27,37 @@ impl Machine {
         }
     }
 
-    pub(super) fn begin(&mut self, at: u64, now: Instant) {
+    /// A turn begins at `at`. Its question begins at `from`, earlier where it goes on with the turn
+    /// before, whose answer makes room then.
+    pub(super) fn begin(&mut self, at: u64, from: u64, now: Instant) {
         self.discard();
+        let goes_on = self.rules.interrupt && from < at;
         if self.rules.interrupt {
             self.end_answer(Over::Interrupted, now);
         }
+        if goes_on {
+            self.forget();
+        }
         let turn = self.new_turn();
-        self.speech = Some(turn);
+        let from = goes_on.then_some(from);
+        self.speech = Some(Speech { turn, from });
         let at = ms(at);
         self.events.push_back(Event::SpeechStarted { turn, at });
+    }
+
+    /// The last turn is asked again, with more: the model forgets that it was.
+    fn forget(&mut self) {
+        let last = Some(TurnId(self.turns));
+        if let Some(told) = self.told.as_ref().filter(|told| told.turn == last) {
+            self.orders.push_back(Order::Forget(told.id));
+        }
+    }
+
+    /// The sound that is asked where `speech` is what was said in the turn that is `under_way`.
+    fn asked(&self, under_way: Speech, speech: &Range<u64>, moment: &Moment) -> Option<Question> {
+        let fits = |from: &u64| speech.end.saturating_sub(*from) <= self.rules.longest;
+        let start = under_way.from.filter(fits).unwrap_or(speech.start);
+        pcm(&(start..speech.end), moment).map(Question::Audio)
     }
 
     pub(super) fn new_turn(&mut self) -> TurnId {
@@ -43,18 +67,18 @@ impl Machine {
 
     /// The turn may be over: its answer is prepared, unheard.
     pub(super) fn pause(&mut self, speech: Range<u64>, moment: &Moment) {
-        let (Some(turn), true) = (self.speech, self.rules.answer) else {
+        let (Some(under_way), true) = (self.speech, self.rules.answer) else {
             return;
         };
         if self.is_engaged(moment.now) {
             return;
         }
-        let Some(question) = question(&speech, moment) else {
+        let Some(question) = self.asked(under_way, &speech, moment) else {
             return;
         };
         self.speculation.begun += 1;
         let mut run = self.new_run(question, self.rules.reply.clone(), moment.now);
-        run.turn = Some(turn);
+        run.turn = Some(under_way.turn);
         run.held = Some(speech);
         run.times.speculative = true;
         self.ask_scheduler(run);
@@ -73,19 +97,21 @@ impl Machine {
     }
 
     pub(super) fn end(&mut self, speech: Range<u64>, silent_since: u64, moment: &Moment) {
-        let Some(turn) = self.speech.take() else {
+        let Some(under_way) = self.speech.take() else {
             return;
         };
+        let turn = under_way.turn;
         // What was prepared stands: only silence has followed it.
         let prepared = self.prepared().and_then(|run| run.held.clone());
         let speech = prepared.clone().unwrap_or(speech);
-        let Some(pcm) = pcm(&speech, moment) else {
+        let said = pcm(&speech, moment);
+        let (Some(question), Some(asked)) = (said, self.asked(under_way, &speech, moment)) else {
             return;
         };
         self.events.push_back(Event::SpeechStopped {
             turn,
             at: ms(speech.end),
-            question: pcm.clone(),
+            question,
         });
         if !self.rules.answer {
             return self.discard();
@@ -99,7 +125,7 @@ impl Machine {
             None => {
                 self.end_answer(Over::Interrupted, moment.now);
                 let reply = self.rules.reply.clone();
-                let mut run = self.new_run(Question::Audio(pcm), reply, moment.now);
+                let mut run = self.new_run(asked, reply, moment.now);
                 run.turn = Some(turn);
                 run.times.turn_end = turn_end;
                 self.ask_scheduler(run);
@@ -152,10 +178,6 @@ impl Machine {
 /// Samples at 16 kHz in milliseconds.
 fn ms(samples: u64) -> f64 {
     samples as f64 * 1000.0 / f64::from(SAMPLE_RATE)
-}
-
-fn question(span: &Range<u64>, moment: &Moment) -> Option<Question> {
-    pcm(span, moment).map(Question::Audio)
 }
 
 /// The sound of a span; `None` where there is none.

@@ -36,6 +36,8 @@ pub(super) struct Rules {
     pub codec_rate: u32,
     /// Streams of ids of an answer.
     pub streams: usize,
+    /// Samples of the longest question, at 16 kHz.
+    pub longest: u64,
 }
 
 /// What the scheduler, or what the conversation remembers, is to do.
@@ -54,6 +56,8 @@ pub(super) enum Order {
     Cancel(RunId),
     /// Forget what follows these samples of the answer.
     Cut { answer: AnswerId, samples: u64 },
+    /// Forget the answer and its question.
+    Forget(AnswerId),
 }
 
 /// When something was heard, and where its sound is.
@@ -65,6 +69,14 @@ pub(super) struct Moment<'a> {
     pub sound: &'a dyn Fn(Range<u64>) -> Vec<f32>,
 }
 
+/// A turn under way.
+#[derive(Debug, Clone, Copy)]
+struct Speech {
+    turn: TurnId,
+    /// Where its question begins, if it goes on with the turn before.
+    from: Option<u64>,
+}
+
 /// The state of a conversation.
 pub(super) struct Machine {
     rules: Rules,
@@ -72,11 +84,13 @@ pub(super) struct Machine {
     answers: u64,
     runs: u64,
     /// The turn under way.
-    speech: Option<TurnId>,
+    speech: Option<Speech>,
     /// What the scheduler was asked and has not ended.
     run: Option<Run>,
     /// What it is asked next.
     next: Option<Run>,
+    /// What it is not asked any more. Each is told once the answer before it has ended.
+    never: Vec<Run>,
     /// The last answer that the owner knows of.
     told: Option<Told>,
     /// Whether the player was told to stand still.
@@ -96,6 +110,7 @@ impl Machine {
             speech: None,
             run: None,
             next: None,
+            never: Vec::new(),
             told: None,
             holding: false,
             events: VecDeque::new(),
@@ -115,8 +130,14 @@ impl Machine {
 
     /// Whether nobody speaks, nothing is asked and all has been told.
     pub fn is_idle(&self) -> bool {
-        let asked = self.run.is_some() || self.next.is_some();
+        let asked = self.run.is_some() || self.next.is_some() || !self.never.is_empty();
         self.speech.is_none() && !asked && self.events.is_empty()
+    }
+
+    /// Whether an answer to a turn is on its way that the owner does not know of.
+    pub fn is_to_answer(&self) -> bool {
+        let untold = |run: &Run| run.is_released() && run.answer.is_none();
+        self.run.iter().chain(&self.next).any(untold)
     }
 
     pub fn next_order(&mut self) -> Option<Order> {

@@ -3,13 +3,15 @@
 use std::time::Instant;
 
 use crate::ask::{Millis, millis};
-use crate::session::event::{AnswerId, Latency};
+use crate::session::event::{AnswerId, Latency, TurnId};
 use crate::session::playback::Playback;
 
 /// The last answer that was told.
 #[derive(Debug)]
 pub(super) struct Told {
     pub id: AnswerId,
+    /// What it answers, if it began by itself.
+    pub turn: Option<TurnId>,
     pub times: Times,
     pub playback: Playback,
     /// Whether its end was told.
@@ -43,6 +45,7 @@ impl Told {
     pub fn new(id: AnswerId, times: Times, spoken: bool, rate: u32) -> Told {
         Told {
             id,
+            turn: None,
             times,
             playback: Playback::new(rate),
             ended: false,

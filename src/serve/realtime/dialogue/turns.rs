@@ -99,7 +99,7 @@ impl Dialogue {
         self.events.push(ServerEvent::TranscriptionFailed {
             item_id,
             content_index: 0,
-            error,
+            error: error.into(),
         });
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde_json::{Map, Value};
 
-use super::Worker;
+use super::{Waiting, Worker};
 use crate::serve::realtime::client::{ClientEvent, Received, Refusal, ResponseParams, refusal};
 use crate::serve::realtime::dialogue::{Key, Plan};
 use crate::serve::realtime::response::error_body;
@@ -65,7 +65,8 @@ impl Worker {
 
     fn append(&mut self, audio: &str) -> Result<(), Refusal> {
         let format = self.dialogue.session().audio.input.format;
-        let samples = sound::decode(audio, format)?;
+        let samples =
+            sound::decode(audio, format).map_err(|refusal| Box::new(refusal.param("audio")))?;
         self.session.hear(&samples, Instant::now()).map_err(refused)
     }
 
@@ -98,12 +99,14 @@ impl Worker {
             self.ask_beside(plan);
             return Ok(());
         }
-        if !self.dialogue.is_answering() {
+        if !self.is_answering() {
             self.ask(plan);
             return Ok(());
         }
-        if self.dialogue.is_cutting() && self.waiting.is_none() {
-            self.waiting = Some(plan);
+        let ending = self.dialogue.is_answering() && self.dialogue.is_cutting();
+        if ending && self.waiting.is_none() {
+            let cancelled = false;
+            self.waiting = Some(Waiting { plan, cancelled });
             return Ok(());
         }
         Err(refusal(
@@ -121,7 +124,11 @@ impl Worker {
         self.dialogue.started(Key::Session(answer), plan.outline);
     }
 
-    fn cancel(&mut self, response_id: Option<&str>) -> Result<(), Refusal> {
+    pub(super) fn cancel(&mut self, response_id: Option<&str>) -> Result<(), Refusal> {
+        if let (Some(waiting), None) = (&mut self.waiting, response_id) {
+            waiting.cancelled = true;
+            return Ok(());
+        }
         match self.dialogue.cancel(response_id)? {
             Key::Session(answer) => self.session.cancel(answer, Instant::now()),
             Key::Beside(key) => {

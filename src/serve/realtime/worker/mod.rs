@@ -50,6 +50,13 @@ pub enum Input {
     End(Ending),
 }
 
+/// A question that waits for the end of the answer before it.
+struct Waiting {
+    plan: Plan,
+    /// Whether it was cancelled meanwhile.
+    cancelled: bool,
+}
+
 /// One conversation.
 pub struct Worker {
     shared: Arc<Shared>,
@@ -65,7 +72,7 @@ pub struct Worker {
     /// Whether a wake is under way.
     woken: Arc<AtomicBool>,
     /// Asked while the answer before it was being cancelled.
-    waiting: Option<Plan>,
+    waiting: Option<Waiting>,
     beside: BTreeMap<u64, Beside>,
     /// Of the answers under way: players as clients without a buffer have them.
     players: HashMap<Key, Player>,
@@ -233,14 +240,23 @@ impl Worker {
         self.dialogue.audio(key, samples);
     }
 
+    /// Whether an answer of the conversation is under way, or a turn's will be told soon.
+    fn is_answering(&self) -> bool {
+        self.dialogue.is_answering() || self.session.is_to_answer()
+    }
+
     /// What waited and can go on now.
     fn advance(&mut self) {
-        if !self.dialogue.is_answering()
-            && let Some(plan) = self.waiting.take()
+        if !self.is_answering()
+            && let Some(waiting) = self.waiting.take()
         {
-            self.ask(plan);
+            self.ask(waiting.plan);
+            if waiting.cancelled {
+                // A plan without a question has failed already.
+                let _ = self.cancel(None);
+            }
         }
-        let free = !self.dialogue.is_answering() && self.transcribing.is_none();
+        let free = !self.is_answering() && self.transcribing.is_none();
         if free && Instant::now() >= self.transcribe_from {
             self.transcribe();
         }

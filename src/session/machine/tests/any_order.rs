@@ -80,7 +80,7 @@ impl Asked {
                         self.discarded.push(run);
                     }
                 }
-                Order::Cut { .. } => {}
+                Order::Cut { .. } | Order::Forget(_) => {}
             }
         }
     }
@@ -129,8 +129,9 @@ fn any_input(play: &mut Play, asked: &mut Asked, pick: u32) {
     };
     let machine = &mut play.machine;
     let last = asked.runs.last().copied();
+    let from = u64::from(pick / 256 % 2 * 9); // with the turn before, or without it
     match pick / 16 % 16 {
-        0 => machine.heard(Heard::Start { at: 0 }, &moment),
+        0 => machine.heard(Heard::Start { at: 9, from }, &moment),
         1 | 2 => machine.heard(Heard::Pause { speech: 0..99 }, &moment),
         3 => machine.heard(Heard::Resume, &moment),
         4 | 5 => machine.heard(
@@ -142,7 +143,7 @@ fn any_input(play: &mut Play, asked: &mut Asked, pick: u32) {
         ),
         6 => machine.heard(Heard::Overlap, &moment),
         7 => machine.heard(Heard::OverlapOver, &moment),
-        8 => machine.heard(Heard::Interruption { at: 0 }, &moment),
+        8 => machine.heard(Heard::Interruption { at: 9, from }, &moment),
         9 => {
             machine.ask(Question::Text("?".into()), Reply::default(), now);
         }

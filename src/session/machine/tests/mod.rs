@@ -15,7 +15,9 @@ fn a_turn_is_answered_when_it_is_over() {
     let mut play = Play::new();
     play.start().end();
     assert_eq!(play.told(), "start1 stop1");
+    assert!(play.machine.is_to_answer(), "nobody knows of it yet");
     play.text("Hi.").audio(1).done();
+    assert!(!play.machine.is_to_answer());
     let told = format!("answer1to1 \"Hi.\" sound{FRAME} latency done1");
     assert_eq!((play.told(), play.ordered()), (told, "ask1".into()));
 }
@@ -136,7 +138,7 @@ fn a_murmur_holds_the_answer_and_speech_ends_it_where_it_was_heard() {
     play.after(100)
         .hear(Heard::Overlap)
         .after(300)
-        .hear(Heard::Interruption { at: 9600 });
+        .interrupt(9600);
     let heard = 200 * RATE / 1000;
     assert_eq!(play.told(), format!("hold cut1:{heard}:\"\" start2"));
     assert_eq!(play.ordered(), format!("ask1 cut1:{heard} cancel1"));
@@ -153,7 +155,7 @@ fn an_answer_that_is_written_and_still_sounds_is_cut_without_another_end() {
     let mut play = Play::new();
     play.start().end().text("One two").audio(10).done();
     play.told();
-    play.after(850).hear(Heard::Interruption { at: 9600 });
+    play.after(850).interrupt(9600);
     let heard = 850 * RATE / 1000;
     assert_eq!(play.told(), format!("cut1:{heard}:\"One\" start2"));
 }
@@ -175,7 +177,7 @@ fn what_was_not_taken_of_an_answer_is_dropped_with_it() {
     let run = play.asked();
     play.machine.event(run, ask::Event::Text("never".into()));
     play.machine.event(run, ask::Event::Audio(vec![0.0; FRAME]));
-    play.after(10).hear(Heard::Interruption { at: 160 });
+    play.after(10).interrupt(160);
     assert_eq!(play.told(), "cut1:240:\"\" start2");
 }
 
@@ -192,15 +194,17 @@ fn a_turn_whose_answer_has_not_begun_when_the_next_one_comes_has_an_end_too() {
     assert_eq!(play.told(), "stop2 interrupted1 answer2to2 \"Two.\" done2");
     // Neither is one lost that waits for the end of the one before.
     play.start().end().start().end().start();
-    let told = "start3 stop3 answer3to3 start4 stop4 answer4to4 interrupted4 start5";
-    assert_eq!(play.told(), told);
+    assert_eq!(play.told(), "start3 stop3 answer3to3 start4 stop4 start5");
+    // One after another: each ends before the next one begins.
+    play.ends(Ok(trace(Ended::Cancelled)));
+    assert_eq!(play.told(), "interrupted3 answer4to4 interrupted4");
 }
 
 #[test]
 fn to_cancel_an_answer_leaves_the_next_turns_alone() {
     let mut play = Play::new();
     play.start().end().audio(10);
-    play.after(100).hear(Heard::Interruption { at: 160 }).end();
+    play.after(100).interrupt(160).end();
     play.told();
     play.machine.cancel(AnswerId(1));
     play.machine
@@ -214,9 +218,7 @@ fn where_speech_must_not_interrupt_the_next_turn_does() {
     let mut play = Play::with(|rules| rules.interrupt = false);
     play.start().end().audio(10).done();
     play.told();
-    play.after(100)
-        .hear(Heard::Overlap)
-        .hear(Heard::Interruption { at: 160 });
+    play.after(100).hear(Heard::Overlap).interrupt(160);
     play.pause();
     assert_eq!(
         play.told(),
@@ -235,7 +237,7 @@ fn a_player_that_reports_says_what_was_heard() {
     play.told();
     play.after(200);
     play.machine.played(AnswerId(1), 1000, play.now());
-    play.after(50).hear(Heard::Interruption { at: 160 });
+    play.after(50).interrupt(160);
     assert!(play.told().starts_with("cut1:1000:"));
 }
 
@@ -289,4 +291,73 @@ fn a_turn_that_is_ended_by_hand_is_not_answered_by_itself() {
     assert_eq!(play.machine.commit(), TurnId(2), "speech or not");
     play.end();
     assert_eq!(play.told(), "start1");
+}
+
+/// The length of each question that was asked, in samples.
+fn lengths(play: &Play) -> Vec<usize> {
+    let length = |order: &Order| match order {
+        Order::Ask {
+            question: Question::Audio(pcm),
+            ..
+        } => Some(pcm.samples().len()),
+        _ => None,
+    };
+    play.orders.iter().filter_map(length).collect()
+}
+
+#[test]
+fn a_turn_that_goes_on_is_asked_with_the_one_before_and_its_answer_forgotten() {
+    let mut play = Play::new();
+    play.start().end().text("One").audio(10).done();
+    play.after(200).told();
+    play.goes_on(3200).end();
+    assert_eq!(lengths(&play), [3200, 6400], "both pieces are asked");
+    let said = play.told.iter().find_map(|event| match event {
+        Event::SpeechStopped { question, .. } => Some(question.samples().len()),
+        _ => None,
+    });
+    assert_eq!(said, Some(3200), "what was said since the last turn");
+    assert_eq!(play.told(), "cut1:4800:\"\" start2 stop2");
+    assert_eq!(play.ordered(), "ask1 cut1:4800 forget1 ask2");
+}
+
+#[test]
+fn a_turn_that_goes_on_is_prepared_whole() {
+    let mut play = Play::new();
+    play.start().end();
+    play.goes_on(3200);
+    play.ends(Ok(trace(Ended::Cancelled)));
+    play.hear(Heard::Pause { speech: 3200..4800 }).end();
+    assert_eq!(lengths(&play), [3200, 4800]);
+    let told = "start1 stop1 answer1to1 start2 interrupted1 stop2";
+    assert_eq!(play.told(), told);
+    let ordered = "ask1 cut1:0 cancel1 forget1 hold2 release2";
+    assert_eq!(play.ordered(), ordered);
+}
+
+#[test]
+fn what_answers_another_turn_is_not_forgotten() {
+    let mut play = Play::new();
+    play.start().end().audio(1).done();
+    play.after(5000).start().end();
+    play.ends(Ok(trace(Ended::NoSpeech)));
+    play.goes_on(3200).end();
+    assert_eq!(
+        play.ordered(),
+        "ask1 ask2 ask3",
+        "the last turn has no answer"
+    );
+}
+
+#[test]
+fn a_turn_goes_on_neither_beyond_the_longest_question_nor_where_none_is_interrupted() {
+    for change in [
+        |rules: &mut Rules| rules.longest = 6399,
+        |rules: &mut Rules| rules.interrupt = false,
+    ] {
+        let mut play = Play::with(change);
+        play.start().end().audio(1).done();
+        play.after(200).goes_on(3200).end();
+        assert_eq!(lengths(&play), [3200, 3200]);
+    }
 }

@@ -21,6 +21,8 @@ pub struct Play {
     pub machine: Machine,
     pub start: Instant,
     pub ms: u64,
+    /// Where the turn under way began.
+    pub speech: u64,
     pub told: Vec<Event>,
     pub orders: Vec<Order>,
     /// The last question that the scheduler was asked.
@@ -39,12 +41,14 @@ impl Play {
             reply: Reply::default(),
             codec_rate: RATE,
             streams: 8,
+            longest: 30 * 16_000,
         };
         change(&mut rules);
         Play {
             machine: Machine::new(rules),
             start: Instant::now(),
             ms: 0,
+            speech: 0,
             told: Vec::new(),
             orders: Vec::new(),
             asked: None,
@@ -67,7 +71,19 @@ impl Play {
     }
 
     pub fn start(&mut self) -> &mut Play {
-        self.hear(Heard::Start { at: self.ms * 16 })
+        let at = self.ms * 16;
+        self.hear(Heard::Start { at, from: at })
+    }
+
+    /// Somebody speaks into the answer.
+    pub fn interrupt(&mut self, at: u64) -> &mut Play {
+        self.hear(Heard::Interruption { at, from: at })
+    }
+
+    /// A turn that begins at `at` and goes on with the one before.
+    pub fn goes_on(&mut self, at: u64) -> &mut Play {
+        self.speech = at;
+        self.hear(Heard::Start { at, from: 0 })
     }
 
     pub fn pause(&mut self) -> &mut Play {
@@ -77,7 +93,7 @@ impl Play {
     pub fn end(&mut self) -> &mut Play {
         let silent_since = (self.ms * 16).saturating_sub(8000);
         self.hear(Heard::End {
-            speech: 0..3200,
+            speech: self.speech..self.speech + 3200,
             silent_since,
         })
     }
@@ -144,6 +160,7 @@ impl Play {
             Order::Release(run) => format!("release{}", run.0),
             Order::Cancel(run) => format!("cancel{}", run.0),
             Order::Cut { answer, samples } => format!("cut{}:{samples}", answer.0),
+            Order::Forget(answer) => format!("forget{}", answer.0),
         };
         let orders = std::mem::take(&mut self.orders);
         orders.into_iter().map(short).collect::<Vec<_>>().join(" ")
