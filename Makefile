@@ -38,8 +38,9 @@ X86     := x86_64-unknown-linux-gnu
 ARM     := aarch64-unknown-linux-gnu
 TARGETS ?= $(X86) $(ARM)
 GLIBC   := 2.28
-# For archives alone: what is built with it, llama.cpp too, leaves out the builder's own instructions.
-dist machines: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
+# For archives alone: what is built with it, llama.cpp too, leaves out the builder's own instructions, and what was built
+# without it is built again.
+dist target/%/release/mini-omni: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 
 .PHONY: help demo test clients page-test soak parity bench ladder recipe train eval lint doc shuttle sanitize fuzz fmt onnxruntime release dist machines clean always
 

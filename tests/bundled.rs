@@ -78,6 +78,14 @@ fn at_least<'a>(what: &str, least: usize, asked: impl Iterator<Item = (&'a Strin
     assert!(share >= least, "{what}: {share} %");
 }
 
+/// The level in dBFS of what is louder than -45 dBFS, by hundredths of a second.
+fn level_while_speaking(pcm: &[f32]) -> f32 {
+    let power = |x: &[f32]| x.iter().map(|x| x * x).sum::<f32>() / x.len() as f32;
+    let loud = pcm.chunks(240).map(power);
+    let loud: Vec<f32> = loud.filter(|x| 10.0 * x.log10() > -45.0).collect();
+    10.0 * (loud.iter().sum::<f32>() / loud.len() as f32).log10()
+}
+
 #[test]
 fn written_questions_are_answered() {
     let asked: Vec<Asked> = rows("asked.jsonl");
@@ -108,8 +116,10 @@ fn a_spoken_question_is_understood_and_answered_aloud() {
     // Two to four syllables a second.
     let seconds = pcm.len() as f32 / 24_000.0;
     assert!((1.0..4.0).contains(&seconds), "{seconds} s");
-    let loud = pcm.iter().map(|x| x * x).sum::<f32>() / pcm.len() as f32;
-    assert!(loud.sqrt() > 0.01, "silence");
+    let level = level_while_speaking(&pcm);
+    assert!((-23.0..-17.0).contains(&level), "{level} dBFS");
+    let ends = [pcm[0], pcm[pcm.len() - 1]];
+    assert!(ends.iter().all(|x| x.abs() < 0.02), "a tick: {ends:?}");
 }
 
 #[test]

@@ -100,7 +100,7 @@ def _embed(build: _Build, text_table: Table, audio_table: Table) -> str:
     ids = graph.slice("ids", 0, AUDIO_STREAMS, axis=1)
     ids = graph.node("Add", ids, graph.const(offsets))
     rows = audio_table.gather(ids)
-    audio = graph.node("ReduceSum", rows, graph.const([1]), keepdims=0)
+    audio = _added(graph, rows)
     text_ids = graph.node("Gather", "ids", graph.const(AUDIO_STREAMS), axis=1)
     text = text_table.gather(text_ids)
     keep = graph.node("Sub", graph.floats(1.0), "audio_feature_mask")
@@ -109,6 +109,18 @@ def _embed(build: _Build, text_table: Table, audio_table: Table) -> str:
         "Add", graph.node("Mul", audio, keep), graph.node("Mul", "audio_features", weight)
     )
     return graph.node("Mul", graph.node("Add", audio, text), graph.floats(1 / STREAMS))
+
+
+def _added(graph: Graph, rows: str) -> str:
+    """The sum over axis 1, stream by stream. ReduceSum's order depends on the shape, so that a
+    column might round otherwise beside others than alone."""
+    first, *others = graph.node(
+        "Split", rows, outputs=AUDIO_STREAMS, axis=1, num_outputs=AUDIO_STREAMS
+    )
+    total = first
+    for other in others:
+        total = graph.node("Add", total, other)
+    return graph.node("Squeeze", total, graph.const([1]))
 
 
 def _last(build: _Build, x: str) -> str:

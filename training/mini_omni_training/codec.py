@@ -18,6 +18,7 @@ from .snac import HOPS, MELS, ConvUnit, Level, Snac, SnacConfig, from_frames
 from .spectra import codec_mel, spectral_loss
 
 FRAME = 2048
+LOUDER = 2.0  # than the answering voice, which speaks at -26 dBFS: answers shall at about -20
 
 
 class MelDecoder(nn.Module):
@@ -150,7 +151,7 @@ def stage_b(codec: Codec, batches: Batches, folder: Path, schedule: Schedule) ->
             latents = codec.snac.quantizer.decode(codec.snac.encode(pcm))
         said = codec.snac.decoder(latents)[:, 0]
         inner = slice(512, -512)
-        return spectral_loss(said[:, inner], pcm[:, inner]), {}
+        return spectral_loss(said[:, inner], LOUDER * pcm[:, inner]), {}
 
     Trainer(folder, codec, schedule).run(step)
 

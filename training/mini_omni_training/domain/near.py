@@ -12,12 +12,23 @@ THINGS = (
     "kangaroo cup king planet doctor dishwasher pillow volcano teacher virus tomato ghost "
     "wallet lizard pirate robot carpet engine violin dinosaur pumpkin monkey penguin crab "
     "snail goat chicken dragon wizard whistle rocket ladder blanket candle mirror basket "
-    "potato pepper"
+    "potato pepper sofa kettle fridge button envelope curtain ticket uncle plumber butcher "
+    "shadow rumor secret thunderstorm holiday puzzle headache promise sentence question"
+).split()
+INVENTED = (
+    "blorp zorble wimple trindle grommock plaffer quibbit drangle florpet snerd klumpf jibber "
+    "vorple dringlet mibbet crundle"
 ).split()
 IDEAS = (
     "love happiness infinity justice music nothing everything Christmas yesterday money "
     "freedom time history science lunch homework peace"
 ).split()
+NAMES = "Monday Friday Sunday July yellow green breakfast winter Portugal".split()
+OWN = (
+    "my age,my weight,my phone number,my brother's cat,the price of my shoes,my neighbor's house,"
+    "what I had before,the number I think of,my last bill,my boss's salary,your favorite number,"
+    "whatever is in my bag"
+).split(",")
 COUNTRIES = (
     "Brazil Argentina Australia Mexico Mongolia Nigeria Morocco Thailand Vietnam Ukraine Romania "
     "Bulgaria Croatia Serbia Iceland Switzerland Holland Indonesia Malaysia Pakistan Bangladesh "
@@ -53,14 +64,17 @@ GADGETS = ("dishwasher,washing machine,oven,sun,toaster,computer,door,window,wat
            "printer,kettle,moon,dog,vacuum cleaner,fridge").split(",")  # fmt: skip
 SPANS = (
     "minus five minutes,nine centuries,three years,a hundred days,ten weeks,a banana,"
-    "half a million hours,two months,forever,no minutes,the weekend,a while"
+    "half a million hours,two months,forever,no minutes,the weekend,a while,ten bananas,six horses,"
+    "three elephants,the whole film,as long as it takes,five kilometers,blue,two generations"
 ).split(",")
 TIMES = (
     "yesterday,the day before,noon on the moon,thirty o'clock,twenty six,minus three,"
-    "last week,a quarter past banana,fifty five,never"
+    "last week,a quarter past banana,fifty five,never,eighty past twelve,ninety in the night,"
+    "six o'clock last month,the time my friend comes"
 ).split(",")
 LOUDNESS = ("purple,minus four,a thousand,fifty,seventy seven,banana,one million,loud,the moon,"
-            "two hundred,zero point five,yes").split(",")  # fmt: skip
+            "two hundred,zero point five,yes,a tomato,green,the moon and back,my brother,"
+            "Friday").split(",")  # fmt: skip
 SAID = (
     "banana,computer,something,nothing,my name,a joke,the alphabet,good night,mountain,"
     "what he said,it,pizza,that again,a secret,goodbye,lemon,elephant"
@@ -71,7 +85,7 @@ WHOLES = ("a gallon,a yard,a ton,a lifetime,a cup,a cookbook,my pocket,a library
           "a century,three stones,two bananas,a piano,a football team").split(",")  # fmt: skip
 LARGE = [number(n) for n in (120, 150, 222, 345, 408, 500, 613, 750, 999, 1000, 1500, 2024, 7300)]
 ODD = LARGE + ["a million", "two billion", "one half", "two point five", "minus seven", "infinity"]
-ALL = [article(t) for t in THINGS] + IDEAS
+ALL = [article(t) for t in THINGS + INVENTED] + IDEAS + OWN
 
 
 def _pairs(what: str, firsts: list[str], seconds: list[str], step: int = 1) -> Iterator:
@@ -89,11 +103,11 @@ def near() -> Iterator[tuple[str, Words]]:
     """What is asked, and of which words."""
     low = [number(n) for n in (1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 20, 31, 44, 60)]
     for sign in ("plus", "minus", "times", "divided"):
-        yield from _pairs(sign, low, ALL, 13)
-        yield from _pairs(sign, ALL, low, 13)
+        yield from _pairs(sign, low, ALL + NAMES, 13)
+        yield from _pairs(sign, ALL + NAMES, low, 13)
         yield from _pairs(sign, ODD, LARGE, 5)
     for which in ("larger", "smaller"):
-        yield from _pairs(which, low, ALL, 11)
+        yield from _pairs(which, low, ALL + NAMES, 11)
         yield from _pairs(which, IDEAS, ALL, 17)
     for what in ("bigger_thing", "smaller_thing"):
         yield from _pairs(what, ALL, ALL, 61)
@@ -106,14 +120,17 @@ def near() -> Iterator[tuple[str, Words]]:
     for n in (40, 100, 365, 1000):
         for day in [*tables.DAYS, "yesterday", "Christmas", "my birthday", *tables.MONTHS]:
             yield "days_ahead", {"a": day, "n": number(n)}
-    yield from _pairs("counting", low, [*LARGE, "a million", "banana", "Monday", "forever"], 3)
+    yield from _pairs("counting", low, [*LARGE, "a million", *THINGS[::5], "Monday", "forever"], 4)
     for end in [*LARGE, "a million", "banana", "Monday", "infinity"]:
         yield "count_to", {"b": end}
     yield from _pairs("countdown", LARGE + ["a million", "Friday"], [*low, "banana"], 5)
     yield from _each("even_or_odd", ALL + ["two and a half", "one half", "a third"])
     yield from _each("doubles", ALL + tables.DAYS)
     yield from _each("half", ALL + tables.MONTHS + [number(n) for n in (3, 7, 9, 15, 21, 250, 600)])
-    places = "thirteenth fifteenth eighteenth twentieth thirtieth fortieth hundredth last"
+    places = (
+        "thirteenth fifteenth eighteenth twentieth thirtieth fortieth fiftieth seventieth "
+        "hundredth last"
+    )
     yield from _each("ordinal_letters", places.split() + ["best", "nicest", "middle", "missing"])
     yield from _each("opposites", OPPOSITE + IDEAS[1:] + [article(t) for t in THINGS[:20]])
     yield from _each("month_days", tables.DAYS + IDEAS + ["last month", "next year", "my holiday"])
