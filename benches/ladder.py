@@ -37,8 +37,10 @@ def main() -> int:
     kept = Kept(args.models / "measured", settings(args, hears), args.resume)
     with tempfile.TemporaryDirectory() as at:
         write_sets(Path(at))
-        asking = Asking(kept, args.models.resolve(), Path(at), hears, args.judged)
-        results = measured(asking, all_rungs(), args.rounds)
+        rungs = all_rungs()
+        asking = Asking(kept, args.models.resolve(), Path(at), hears, args.judged,
+                        rungs[0].kernels)
+        results = measured(asking, rungs, args.rounds)
     write(args.out, results)
     fallen = [one for one in results["gates"] if not one["holds"]]
     for one in fallen:

