@@ -37,8 +37,8 @@ MEANINGS = """\
   resident set of that process.
 - **Same ids**: `mini-omni compare` with fp32 in the full window, teacher-forced, {compared}
   questions, half of them spoken; **same answers**: to the last id, running freely.
-- Right answers are counted over questions that the model was not trained on, of four sets, by
-  `mini-omni eval`. In brackets the interval of 95 %.
+- Right answers are counted over four sets of questions, each a column, by `mini-omni eval`; no
+  written one was trained on. In brackets the interval of 95 %.
   - **Written right**: `--task t1t2`, the {written} held-out questions of the domain in its own
     words (`training/mini_omni_training/domain`).
   - **Natural right**: the same task, {natural} questions of the domain as a person typed them, in
@@ -46,8 +46,8 @@ MEANINGS = """\
   - **Beyond**: the same task, {beyond} questions that the domain does not answer, near to it and
     far (`lists/near.tsv`, `lists/far.txt`); right is to say so.
   - **Heard and right**: `--task a1t2`, the {spoken} questions of
-    `tests/fixtures/bundled/spoken.jsonl` in a voice that the model never heard. A part of these was
-    trained on in other voices.
+    `tests/fixtures/bundled/spoken.jsonl` in a voice that the model never heard; it was
+    trained on a part of these in other voices.
 - **WER**: the spoken questions written down, `--task a1t1`, Whisper's rule.
 """
 GATES = """\

@@ -80,7 +80,7 @@ def worth_of(asking: Asking, rung: Rung) -> dict:
     figures = {name: said["figures"]["answers"] for name, said in answered.items()}
     figures["right"] = {name: said["right"] for name, said in answered.items()}
     same = asking.kept.part("compared with fp32", rung.name, lambda: compared(asking, rung))
-    return figures | {"words": heard["whisper"]} | judged(asking, rung) | same
+    return figures | {"words": heard["whisper"]["words"]} | judged(asking, rung) | same
 
 
 def judged(asking: Asking, rung: Rung) -> dict:

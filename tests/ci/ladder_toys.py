@@ -86,5 +86,5 @@ class Program:
         share = {"right": len(rows) - wrong, "of": len(rows), "interval": INTERVAL,
                  "share": 1 - wrong / len(rows)}  # fmt: skip
         judged = share | {"of": 60} if "--judge" in given else None
-        return {"answers": share, "transcription": {"whisper": RATE},
+        return {"answers": share, "transcription": {"whisper": {"words": RATE}},
                 "answers_heard": judged, "voice": RATE}, 0.0  # fmt: skip
