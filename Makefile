@@ -76,8 +76,8 @@ page-test: release ## the page of serve in a headless Chromium, a sound file as 
 bench: release $(BENCH_VENV)/.done ## beside torch and llama.cpp in one run: tables and a picture (8 GB of disk)
 	$(BENCH_VENV)/bin/python benches/beside.py --out $(RESULTS)
 
-ladder: release $(EVAL_VENV)/.done ## the bundled model by precision, window and kernels: what each costs and is worth
-	$(EVAL_VENV)/bin/python benches/ladder.py --out $(RESULTS)
+ladder: release $(EVAL_VENV)/.done ## the bundled model by precision, window and kernels: what each costs and is worth; RESUME=1 after a kill
+	$(EVAL_VENV)/bin/python benches/ladder.py --out $(RESULTS) $(if $(RESUME),--resume)
 
 recipe: $(PARITY_VENV)/.done ## toy runs of the training recipe (torch)
 	$(PARITY_VENV)/bin/python -m pytest -q training/tests

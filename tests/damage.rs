@@ -90,7 +90,7 @@ fn two_swapped_rows_of_one_block_are_its_matmul() {
         &report,
         "prompt-logits",
         "decoder.onnx",
-        "MatMul_35",
+        "MatMul_42",
         "MatMul",
     );
     assert_eq!(report["located"]["weights"], json!([weight]));
@@ -122,7 +122,7 @@ fn another_base_of_the_rotation_is_the_first_attention() {
         });
     }
     let report = model.compare(&STEPS);
-    let (place, operator) = ("CachedAttention_25", "CachedAttention");
+    let (place, operator) = ("CachedAttention_32", "CachedAttention");
     assert_at(&report, "prompt-logits", "decoder.onnx", place, operator);
     assert_eq!(
         report["located"]["weights"],
@@ -138,7 +138,7 @@ fn a_damaged_head_is_its_branch() {
         w[..half].fill(0.0);
     });
     let report = model.compare(&STEPS);
-    assert_at(&report, "prompt-logits", "decoder.onnx", "If_66", "If");
+    assert_at(&report, "prompt-logits", "decoder.onnx", "If_73", "If");
 }
 
 #[test]

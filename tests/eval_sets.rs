@@ -157,6 +157,29 @@ fn a_wrong_row_is_named_by_its_file_and_line() {
 }
 
 #[test]
+fn what_is_not_in_utf_8_is_named_by_its_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, content, what) in [
+        (
+            "head.csv",
+            &b"question,answer,\xfcber\nWho?,x,y\n"[..],
+            "1: the row",
+        ),
+        ("row.csv", b"question,answer\n\nWho?,\xfc\n", "3: the row"),
+        (
+            "row.jsonl",
+            b"\n{\"question\": \"\xfc\", \"answer\": \"x\"}\n",
+            "2: the line",
+        ),
+    ] {
+        let set = folder.path().join(name);
+        fs::write(&set, content).expect("a set");
+        let what = format!("{name}:{what} is not in UTF-8");
+        assert_refused(&eval(&model(), &set, &[]), &what);
+    }
+}
+
+#[test]
 fn a_label_without_words_measures_nothing_and_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let set = folder.path().join("set.csv");

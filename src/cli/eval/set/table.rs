@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use mini_omni::eval::quoted;
 use serde_json::Value;
 
@@ -47,8 +47,10 @@ pub fn separated(path: &Path, separator: u8) -> Result<Vec<Found>> {
         .delimiter(separator)
         .trim(csv::Trim::All)
         .from_reader(&bytes[..]);
-    let unreadable = || format!("cannot read {}", path.display());
-    let names = reader.headers().with_context(unreadable)?.clone();
+    let names = match reader.headers() {
+        Ok(names) => names.clone(),
+        Err(fault) => bail!("{}: {}", place(path, 1), sentence(&fault)),
+    };
     if let Err(fault) = header(&names, separator) {
         bail!("{}: {fault}", place(path, 1));
     }
