@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 const LEAST_RIGHT: [(bool, usize); 2] = [(false, 97), (true, 94)];
 
 /// The same of questions as people word them, and of those near and far beyond what it knows.
-const LEAST_RIGHT_WORDED: [(&str, usize); 3] = [("natural", 80), ("near", 87), ("far", 95)];
+const LEAST_RIGHT_WORDED: [(&str, usize); 3] = [("natural", 86), ("near", 74), ("far", 95)];
 
 const QUESTION: &str = "What is the capital of France?";
 const ANSWER: &str = "The capital of France is Paris.";
