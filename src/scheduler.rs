@@ -5,8 +5,7 @@
 //! enough to play), and codec threads serve the answer whose player would
 //! run dry first. What an answer says does not depend on who else is answered: in the fused profile
 //! to the bit, since rows are computed in pairs; in the portable one as far as rounding goes.
-//! [`Omni::stream`] computes a lone row alone, which is faster, and without this crate's kernels may
-//! round otherwise.
+//! [`Omni::stream`] computes a lone row alone, which is faster, and may round otherwise.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};

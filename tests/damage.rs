@@ -190,7 +190,7 @@ fn halved_scales_of_one_quantised_tensor_are_its_product() {
         scales.iter_mut().for_each(|scale| *scale /= 2.0);
     });
     let report = model.compare(&[text(&bundled_question()), "--max-steps", "4", "--locate"]);
-    let (place, operator) = ("MatMulNBits_41", "MatMulNBits");
+    let (place, operator) = ("MatMulNBits_48", "MatMulNBits");
     assert_at(&report, "prompt-logits", "decoder.onnx", place, operator);
     let weights = report["located"]["weights"].as_array().expect("weights");
     assert!(weights.contains(&json!(weight)), "{weights:?}");
