@@ -2,13 +2,11 @@
 
 mod common;
 
-use std::fs;
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use common::*;
 use mini_omni::{Omni, Options, Provider, Question, Runtime, Task, Trace, audio};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
 /// Right answers to written questions in per cent, known ones and held-out ones: what was measured
 /// when the model was committed, less three.
@@ -51,15 +49,6 @@ fn answer(question: &Question, task: Task) -> (Trace, Vec<f32>) {
 
 fn spoken() -> Question {
     Question::Audio(audio::read(&bundled_question()).expect("a question"))
-}
-
-/// Rows of a list beside the tests.
-fn rows<T: DeserializeOwned>(name: &str) -> Vec<T> {
-    let path = root().join("tests/fixtures/bundled").join(name);
-    let lines = fs::read_to_string(path).expect("questions beside the tests");
-    let rows = lines.lines().map(serde_json::from_str);
-    rows.collect::<Result<_, _>>()
-        .expect("questions and their answers")
 }
 
 /// Holds the share of these questions that get their answers, in per cent; `what` they are.

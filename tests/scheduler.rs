@@ -358,10 +358,8 @@ fn a_conversation_goes_on_from_where_it_was() {
 /// words, and in one id of fifty at most.
 #[test]
 fn the_bundled_model_says_alone_what_it_says_among_others() {
-    let lines = std::fs::read_to_string(root().join("tests/fixtures/bundled/asked.jsonl"));
-    let lines = lines.expect("questions beside the tests");
-    let asked = lines.lines().step_by(8).map(|line| {
-        let row: serde_json::Value = serde_json::from_str(line).expect("a question");
+    let rows: Vec<serde_json::Value> = rows("asked.jsonl");
+    let asked = rows.iter().step_by(8).map(|row| {
         let question = row["question"].as_str().expect("its text").to_owned();
         (Question::Text(question), Options::for_task(Task::T1A2))
     });

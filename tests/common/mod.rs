@@ -5,8 +5,11 @@
 pub mod eval;
 pub mod onnx;
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+
+use serde::de::DeserializeOwned;
 
 pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -25,6 +28,15 @@ pub fn bundled() -> PathBuf {
 /// A question of the bundled model's domain, in a voice it was never trained on.
 pub fn bundled_question() -> PathBuf {
     root().join("tests/fixtures/audio/capital.wav")
+}
+
+/// Rows of a list of the bundled model's questions.
+pub fn rows<T: DeserializeOwned>(name: &str) -> Vec<T> {
+    let path = root().join("tests/fixtures/bundled").join(name);
+    let lines = fs::read_to_string(path).expect("questions beside the tests");
+    let rows = lines.lines().map(serde_json::from_str);
+    rows.collect::<Result<_, _>>()
+        .expect("questions and their answers")
 }
 
 /// A real spoken question.
@@ -75,9 +87,9 @@ pub fn write_wav(path: &Path, sample_rate: u32, samples: &[f32]) {
 
 /// A copy of a model folder that a test may damage.
 pub fn copy_model(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("a folder");
-    for entry in std::fs::read_dir(from).expect("a model") {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("a model") {
         let entry = entry.expect("an entry");
-        std::fs::copy(entry.path(), to.join(entry.file_name())).expect("a copy");
+        fs::copy(entry.path(), to.join(entry.file_name())).expect("a copy");
     }
 }
