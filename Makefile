@@ -42,7 +42,7 @@ GLIBC   := 2.28
 # without it is built again.
 dist target/%/release/mini-omni: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 
-.PHONY: help demo test clients page-test soak parity bench ladder recipe train eval lint doc shuttle sanitize fuzz fmt onnxruntime release dist machines clean always
+.PHONY: help demo test clients page-test soak parity bench ladder recipe train eval lint lint-live doc shuttle sanitize fuzz fmt onnxruntime release dist machines clean always
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -95,6 +95,9 @@ lint: $(TEST_VENV)/.done ## formatting and warnings, as CI has them
 	cargo fmt --check
 	cargo clippy --release --all-targets -- -D warnings
 	$(TEST_VENV)/bin/python -m ruff check export training benches release tests/ci tests/clients tests/machines
+
+lint-live: ## the same of what talks to microphones (ALSA's headers)
+	cargo clippy --release --features live -- -D warnings
 
 doc: ## the library's documentation, without a warning
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --no-deps

@@ -1,0 +1,176 @@
+"""People who talk with a server over the Realtime socket, in real time: what they hear, and when.
+
+    python benches/talkers.py --model MODEL --talkers 8 --question question.wav
+
+Each asks at a random moment in 20 ms pieces, hears an answer of `--seconds` out, thinks, and asks
+again, three times in all. Their player starts with the first sound. Told are the times from the
+decision that a turn is over to the first sound, and the moments at which a player had nothing left
+to play. The client is PyPI's `websockets` (tests/clients/requirements.txt).
+"""
+
+import argparse
+import asyncio
+import base64
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+import urllib.request
+import wave
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from websockets.asyncio.client import connect
+
+ROOT = Path(__file__).resolve().parents[1]
+RATE = 24_000
+PIECE = 0.02  # seconds of sound in a message
+QUIET = bytes(int(RATE * PIECE) * 2)
+PATIENCE = 120  # seconds without a word from the server
+TURNS = 3
+
+
+@dataclass
+class Heard:
+    """All talkers' figures, seconds."""
+
+    first: list[float] = field(default_factory=list)  # from the decision to the first sound
+    late: list[float] = field(default_factory=list)  # how late sound came to a player that had none
+    failures: list[str] = field(default_factory=list)
+
+
+def pcm16(path: Path) -> bytes:
+    """A 16-bit wav of one channel, as the socket wants it."""
+    with wave.open(str(path)) as file:
+        rate = file.getframerate()
+        if file.getnchannels() != 1 or file.getsampwidth() != 2:
+            raise SystemExit(f"{path}: one channel of 16 bits is needed")
+        samples = np.frombuffer(file.readframes(file.getnframes()), np.int16).astype(np.float64)
+    at = np.arange(int(len(samples) * RATE / rate)) * rate / RATE
+    return np.interp(at, np.arange(len(samples)), samples).astype(np.int16).tobytes()
+
+
+async def microphone(socket, say: asyncio.Queue) -> None:
+    """Sends sound in real time without end: what is put into `say`, else silence."""
+    rest, due = b"", time.monotonic()
+    while True:
+        if not rest and not say.empty():
+            rest = say.get_nowait()
+        piece, rest = (rest[: len(QUIET)] or QUIET), rest[len(QUIET) :]
+        sound = base64.b64encode(piece.ljust(len(QUIET), b"\0")).decode()
+        await socket.send(json.dumps({"type": "input_audio_buffer.append", "audio": sound}))
+        due += PIECE
+        await asyncio.sleep(max(0, due - time.monotonic()))
+
+
+async def hear(socket, seconds: float, heard: Heard) -> None:
+    """One answer, until `seconds` of it have come; then it is cancelled, and what came is played."""
+    over = began = None
+    created, got = False, 0.0
+    while got < seconds:
+        event = json.loads(await asyncio.wait_for(socket.recv(), PATIENCE))
+        now = time.monotonic()
+        match event["type"]:
+            case "input_audio_buffer.speech_stopped":
+                over = now
+            case "error" if not event["error"]["message"].startswith("Cancellation"):  # it was over
+                raise RuntimeError(event["error"]["message"])
+            case "response.created":
+                created = True
+            case "response.output_audio.delta" if created:
+                if began is None:
+                    began = now
+                    heard.first.append(now - over)
+                elif now > began + got:
+                    heard.late.append(now - began - got)
+                    began = now - got  # it plays on from here
+                got += len(base64.b64decode(event["delta"])) / 2 / RATE
+            case "response.done" if created:
+                break
+    else:
+        await socket.send(json.dumps({"type": "response.cancel"}))
+    if began is None:
+        raise RuntimeError("an answer without sound")
+    await asyncio.sleep(max(0, began + min(got, seconds) - time.monotonic()))
+
+
+async def talk(url: str, question: bytes, seconds: float, rng: random.Random, heard: Heard) -> None:
+    """One person, three questions."""
+    async with connect(url, max_size=None) as socket:
+        turn_end = {"type": "server_vad", "interrupt_response": False}
+        session = {"type": "realtime", "audio": {"input": {"turn_detection": turn_end}}}
+        await socket.send(json.dumps({"type": "session.update", "session": session}))
+        say: asyncio.Queue = asyncio.Queue()
+        speaking = asyncio.create_task(microphone(socket, say))
+        try:
+            await asyncio.sleep(rng.uniform(0, seconds))
+            for _ in range(TURNS):
+                say.put_nowait(question)
+                await hear(socket, seconds, heard)
+                await asyncio.sleep(rng.uniform(0.5, seconds / 4))
+        except (TimeoutError, OSError, RuntimeError) as error:
+            heard.failures.append(repr(error))
+        finally:
+            speaking.cancel()
+
+
+def served(
+    binary: Path, model: Path, talkers: int, options: list[str]
+) -> tuple[subprocess.Popen, str]:
+    """A server that is ready, and its address."""
+    command = [binary, "serve", model, "--listen", "127.0.0.1:0", "--conversations", str(talkers)]
+    process = subprocess.Popen(
+        [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    address = process.stdout.readline().strip().rpartition("://")[2]
+    while process.poll() is None:
+        try:
+            if urllib.request.urlopen(f"http://{address}/readyz").status == 200:
+                return process, address
+        except OSError:
+            time.sleep(0.05)
+    raise SystemExit("the server has ended")
+
+
+async def all_at_once(address: str, arguments: argparse.Namespace, question: bytes) -> Heard:
+    """The figures of all talkers."""
+    heard, url = Heard(), f"ws://{address}/v1/realtime"
+    rngs = [random.Random(f"{arguments.seed}/{i}") for i in range(arguments.talkers)]
+    people = [talk(url, question, arguments.seconds, rng, heard) for rng in rngs]
+    await asyncio.gather(*people)
+    return heard
+
+
+def main() -> None:
+    """Prints one line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--question", type=Path, default=ROOT / "tests/fixtures/audio/capital.wav")
+    parser.add_argument("--talkers", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=15, help="of each answer")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--binary", type=Path, default=ROOT / "target/release/mini-omni")
+    arguments, options = parser.parse_known_args()
+    process, address = served(arguments.binary, arguments.model, arguments.talkers, options)
+    try:
+        heard = asyncio.run(all_at_once(address, arguments, pcm16(arguments.question)))
+    finally:
+        process.send_signal(signal.SIGTERM)
+        peak = os.wait4(process.pid, 0)[2].ru_maxrss
+    first = 1000 * np.array(heard.first or [np.nan])
+    late = 1000 * np.array(heard.late or [0.0])
+    print(
+        f"{arguments.talkers} talkers, {len(heard.first)} answers: first sound after the decision "
+        f"{np.median(first):.0f} ms (p95 {np.percentile(first, 95):.0f}), late "
+        f"{len(heard.late)} times (worst {late.max():.0f} ms), failures {len(heard.failures)}, "
+        f"peak memory {peak / 1e6:.1f} GB"
+    )
+    for failure in heard.failures:
+        print(failure)
+
+
+if __name__ == "__main__":
+    main()
