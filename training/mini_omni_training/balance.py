@@ -9,7 +9,7 @@ from .domain import FAR, NEAR, NOTHING
 
 # What is asked beyond the domain, and sums to practise with; all else is the domain's.
 SHARES = {NEAR: 0.15, FAR: 0.15, "drill": 0.06, NOTHING: 0.02}
-FAR_KINDS = {FAR, "beyond", "outside", "reading"}
+FAR_KINDS = {FAR, "beyond", "outside", "reading", "stray"}
 # Kinds whose answers must be computed, and those which are many in one.
 OFTEN = dict.fromkeys(
     (

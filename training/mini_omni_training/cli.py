@@ -138,13 +138,22 @@ def _phase(commands: argparse._SubParsersAction) -> None:
         parser.add_argument("--base", type=Path, help="a published layout to start from")
         parser.add_argument("--frozen-base", action="store_true", help="phase 1 of a real base")
         parser.add_argument("--columns", type=int, default=phases.Plan.columns)
+        parser.add_argument(
+            "--heard",
+            type=int,
+            default=0,
+            metavar="COLUMNS",
+            help="further columns of a batch that are heard and nothing more",
+        )
         parser.add_argument("--corrupt", type=float, default=phases.Plan.corrupt)
         parser.add_argument("--mix", help="other shares of the tasks: A1T2=0.5,T1T2=0.5")
         parser.add_argument("--layers", type=int, help="more blocks than the base has")
         _schedule(parser, steps=5000, lr=1.5e-3)
 
         def run(a: argparse.Namespace, number: int = number) -> None:
-            plan = phases.Plan(a.columns, a.corrupt, not a.frozen_base, _mix(a.mix), a.layers)
+            plan = phases.Plan(
+                a.columns, a.heard, a.corrupt, not a.frozen_base, _mix(a.mix), a.layers
+            )
             base = a.base or (a.work / f"phase{number - 1}" if number > 1 else None)
             phases.train(a.work, number, Config(), _read(a), plan, base)
 

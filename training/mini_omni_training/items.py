@@ -24,6 +24,7 @@ ANSWERS_SHARE = 0.35  # of what is read aloud: other tasks say answers, too
 NATURAL = 0.65  # of the questions in people's wordings, not in the domain's own
 # The part of an answer of NAMED kinds that names what it is found from.
 NAMING = re.compile(r".*? (is|are|comes|has|make|says)(?= )")
+STRAY = 0.6  # of what is transcribed is not of the domain, where such clips were made
 POOL = 160  # most rows to choose a batch of similar lengths from
 
 
@@ -59,6 +60,8 @@ class Items:
             for i, m in enumerate(self.heard["train"].meta)
             if plain(m["text"]) not in self.never
         ]
+        self.transcribed = [h.index for h in heard if not h.answer]
+        heard = [h for h in heard if h.answer]
         spoken = [q for q in asked if q.answer in self.said]
         answered = [h for h in heard if h.answer in self.said]
         # By whether the task needs to know how its answer sounds.
@@ -108,8 +111,13 @@ class Items:
         if name == "FINISH":
             return self._finish(rng, self.finished.draw(rng).answer)
         if TASKS[name].hears:
-            return self._hear(rng, name, "train", self.listened[TASKS[name].paced].draw(rng).index)
+            return self._hear(rng, name, "train", self._clip(rng, name))
         return self._ask(rng, name, self.asked[TASKS[name].paced].draw(rng))
+
+    def _clip(self, rng: random.Random, name: str) -> int:
+        if name == "A1T1" and self.transcribed and rng.random() < STRAY:
+            return rng.choice(self.transcribed)
+        return self.listened[TASKS[name].paced].draw(rng).index
 
     def unseen(self, name: str, n: int) -> list[Row]:
         """Up to n test rows of a task; none for what has no unseen speech."""

@@ -183,19 +183,22 @@ class Omni(nn.Module):
         heard: Tensor | None = None,
         past: Past | None = None,
         mask: Tensor | None = None,
+        depth: int | None = None,
     ) -> list[Tensor]:
-        """-> each block's output [b, s, e]; the last one's normed. `mask` [b, 1, s, s] is added to
-        the scores: who sees whom, where that is not all that came before."""
+        """-> each block's output [b, s, e], of the first `depth` ones; the last block's normed.
+        `mask` [b, 1, s, s] is added to the scores: who sees whom, where that is not all that came
+        before."""
         x = self.embed(ids, features, heard)
         first = past.length if past is not None else 0
         turn = self._turn(first, ids.shape[-1], x.device)
         outputs = []
-        for block in self.transformer["h"]:
+        for block in self.transformer["h"][:depth]:
             x = block(x, turn, past, mask)
             outputs.append(x)
         if past is not None:
             past.length += ids.shape[-1]
-        outputs[-1] = self.transformer["ln_f"](x)
+        if len(outputs) == len(self.transformer["h"]):
+            outputs[-1] = self.transformer["ln_f"](x)
         return outputs
 
     def text_logits(self, x: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ from .model import Omni
 
 AUDIO_WEIGHT = 2.0  # of the streams' mean loss, beside the text's
 HEARD_WEIGHT = 0.3  # of `heard_loss`, beside the text's
+ALONE_WEIGHT = 0.5  # of `heard_alone`, beside all
 HEARD_BY = 0.3  # of the blocks lie below the one in which words are known; the rest may answer
 LEVEL_WEIGHTS = (1.0, 0.7, 0.4, 0.4, 0.7, 0.4, 0.4)  # of the seven streams' losses
 
@@ -54,6 +55,7 @@ class Plan:
     """How a phase is run."""
 
     columns: int = 3000  # of a batch, padding included
+    heard: int = 0  # further columns of a batch that are heard and nothing more
     corrupt: float = 0.3  # mean share of fed-back audio ids that are replaced at random
     from_scratch: bool = True  # phase 1 trains the base too
     tasks: dict[str, float] | None = None  # other shares than the phase's own
@@ -135,6 +137,17 @@ def heard_loss(model: Omni, batch: Batch, x: Tensor) -> Tensor:
     )
 
 
+def heard_alone(model: Omni, batch: Batch) -> Tensor:
+    """`heard_loss` of a batch by the blocks up to the one in which words are known, which costs a
+    third of the whole: hearing needs more examples than answering."""
+    n = int(batch.heard.sum(1).max()) + 1
+    ids, features, heard = batch.ids[..., :n], batch.features[:, :n], batch.heard[:, :n]
+    depth = int(HEARD_BY * len(model.transformer["h"])) + 1
+    with torch.autocast(ids.device.type, torch.bfloat16):
+        x = model.blocks(ids, features, heard, depth=depth)[-1]
+    return heard_loss(model, replace(batch, heard=heard), x)
+
+
 def text_loss(logits: Tensor, wanted: Tensor, starts: Tensor) -> Tensor:
     """Mean cross-entropy of logits [n, vocabulary]; for ANY_WORD, of its being one of `starts`."""
     logs = logits.log_softmax(-1)
@@ -169,7 +182,12 @@ def train(
     def step(_: int, rng: random.Random) -> tuple[Tensor, Losses]:
         batch = collate(model.config, items.draw(rng, phase.tasks, plan.columns))
         ids = corrupt(model.config, batch, plan.corrupt)  # drawn alike on every device
-        return losses(model, batch.to(device), ids.to(device), starts)
+        loss, named = losses(model, batch.to(device), ids.to(device), starts)
+        if plan.heard and items.has("A1T1"):
+            further = collate(model.config, items.draw(rng, {"A1T1": 1.0}, plan.heard))
+            alone = heard_alone(model, further.to(device))
+            loss, named["alone"] = loss + ALONE_WEIGHT * alone, float(alone.detach())
+        return loss, named
 
     trainer = Trainer(folder, model, schedule, model.matrices())
     trainer.run(step, lambda: held_out(model, items, phase))

@@ -40,8 +40,8 @@ def encode_speech(work: Path, name: str) -> None:
 
 def hear_questions(work: Path, name: str, whisper: Path, limit: int | None = None) -> None:
     """Whisper features of question clips, augmented for training and clean for tests; frozen, so
-    computed once. Of eight clips to train with one is heard in the full window, the rest in the
-    short one: the model must answer in either, and the short one costs a tenth."""
+    computed once. Clips to train with are heard in the merged window, as `ask` hears them by
+    default; the short one's features are too different (cosine 0.96)."""
     encoder = Encoder(whisper)
     clips = Clips(work / "questions" / name)
     store = features_store(work, name, encoder.dims["n_audio_state"])
@@ -52,7 +52,7 @@ def hear_questions(work: Path, name: str, whisper: Path, limit: int | None = Non
         if name == "train":
             rng = random.Random(f"augment/{i}")
             pcm, meta = _as_it_comes(clips, pcm, meta, rng)
-        store.append(encoder.hear(pcm, short=name == "train" and i % 8 > 0).numpy(), **meta)
+        store.append(encoder.hear(pcm, merged=name == "train").numpy(), **meta)
 
 
 def _as_it_comes(

@@ -20,11 +20,12 @@ class Sizes:
     codec: tuple[int, int]  # steps of its stages
     phases: tuple[int, int, int]
     columns: int
+    heard: int  # columns, in phase 3
     layers: int  # in phase 3; six before
 
 
-FULL = Sizes(34, 0.3, 100_000, 60_000, 300, (6000, 8000), (3600, 1200, 60_000), 2000, 10)
-TOY = Sizes(0.003, 0.002, 4, 6, 1, (1, 1), (1, 1, 1), 600, 7)
+FULL = Sizes(34, 0.3, 100_000, 60_000, 300, (6000, 8000), (3600, 1200, 60_000), 2000, 1500, 10)
+TOY = Sizes(0.003, 0.002, 4, 6, 1, (1, 1), (1, 1, 1), 600, 400, 7)
 
 
 def steps(sizes: Sizes) -> list[list[str]]:
@@ -43,7 +44,7 @@ def steps(sizes: Sizes) -> list[list[str]]:
         "prepare features",
         f"phase1 --steps {sizes.phases[0]} {batch}",
         f"phase2 --steps {sizes.phases[1]} {batch}",
-        f"phase3 --steps {sizes.phases[2]} --layers {sizes.layers} {batch}",
+        f"phase3 --steps {sizes.phases[2]} --layers {sizes.layers} --heard {sizes.heard} {batch}",
     ]
     return [line.split() for line in lines]
 

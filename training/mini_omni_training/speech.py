@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from . import stray
 from .answering import AnsweringVoice
 from .balance import Kinds
 from .clips import SAMPLE_RATE, Clips
@@ -29,6 +30,7 @@ from .voices import HELD_OUT_VOICES, NATURAL, question_voices
 SEED = 1
 WORDED = 0.65  # of the questions in people's wordings, not in the domain's own
 READING = 0.05  # of the clips are of people who read something aloud
+STRAY = 0.35  # of the clips are of stray words, where there is a list of them
 LIKE_PEOPLE = 0.6  # of the clips are in voices like people's
 # A clip of Kokoro's takes a second to make.
 SELDOM = {"kokoro": 0.8}
@@ -73,6 +75,9 @@ def ask(folder: Path, n: int, held_out_clips: int = 300) -> None:
         question = _reading(i) if rng.random() < READING else asked.draw(rng)
         worded = question.worded(rng) if rng.random() < WORDED else question.question
         text = question.question if plain(worded) in never else worded
+        if stray.has_words() and rng.random() < STRAY:
+            question = stray.stray(rng, question, text)
+            text = question.question
         _add(clips, question, text, _voice(known, rng), voices, rng)
     test = Clips(folder / "test", writable=True)
     for i, (cell, question, unknown) in list(enumerate(_to_test_with(held_out_clips)))[len(test) :]:

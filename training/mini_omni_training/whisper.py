@@ -7,17 +7,23 @@ count; then per variable: string name, u8 rank, u32 dims, u8 type (0 float32, 1 
 
 import importlib.util
 import struct
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from mini_omni_export import checkpoint, window
+from mini_omni_export.config import read_whisper_config
 from torch import Tensor, nn
 
 from .spectra import whisper_mel
 
 TYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
 SAMPLES = 480_000  # 30 s at 16 kHz, what the encoder always sees
+HOP = 160  # samples of a frame of the mel; a position of the encoder has two frames
+FRAMES = SAMPLES // HOP
+SILENT = 12  # frames of silence that show what the convolutions make of it, and of the window's end
 
 
 def read_ctranslate2(path: Path) -> dict[str, np.ndarray]:
@@ -132,6 +138,7 @@ class Encoder(nn.Module):
 
     def __init__(self, path: Path) -> None:
         super().__init__()
+        self.path = path
         saved = torch.load(path, weights_only=True)
         self.dims = saved["dims"]
         self.weights = {
@@ -145,38 +152,72 @@ class Encoder(nn.Module):
         self.weights = {name: weight.to(device) for name, weight in self.weights.items()}
         return self
 
+    @cached_property
+    def plan(self) -> dict:
+        """Of the merged window, as the export finds it for these weights."""
+        saved = checkpoint.load(self.path)
+        tensors = checkpoint.Tensors(saved["model_state_dict"], self.path)
+        return window.plan(tensors, read_whisper_config(saved["dims"], self.path), trained=True)
+
     @torch.inference_mode()
-    def hear(self, pcm: np.ndarray, short: bool = False) -> Tensor:
-        """16 kHz pcm [n] -> features [n // 320 + 1, width], exactly as the runtime hears it in the
-        full window, or in the short one (the clip and a second, a tenth of the work)."""
-        kept = kept_positions(len(pcm))
-        padded = F.pad(torch.from_numpy(pcm[:SAMPLES]), (0, max(0, SAMPLES - len(pcm))))
+    def hear(self, pcm: np.ndarray, merged: bool = False) -> Tensor:
+        """16 kHz pcm [n] -> features [n // 320 + 1, width], as the runtime hears it in the full
+        window, or in the merged one: nearly the same at a sixth of the work (docs/model.md)."""
+        pcm = pcm[:SAMPLES]
+        n = min(kept_positions(len(pcm)), FRAMES // 2)
+        frames = min(FRAMES, 2 * n + SILENT) if merged else FRAMES
+        padded = F.pad(torch.from_numpy(pcm), (0, frames * HOP - len(pcm)))
         mel = whisper_mel(padded[None], self.dims["n_mels"])
-        if short:
-            frames = -(-len(pcm) // 160) + 100
-            mel = mel[..., : frames + frames % 2]
         with torch.autocast("cpu", torch.bfloat16):
-            return self.forward(mel)[0, :kept].float()
+            if not merged:
+                return self.forward(mel)[0, :n].float()
+            return self._blocks(self._in_silence(mel), window.Kept.of(self.plan, n))[0, :n].float()
 
     def forward(self, mel: Tensor) -> Tensor:
         """mel [b, n_mels, 3000] -> [b, 1500, width]."""
+        x = self._stem(mel)
+        return self._blocks(x + self.weights["positional_embedding"][: x.shape[1]], None)
+
+    def _stem(self, mel: Tensor) -> Tensor:
         w = self.weights
         x = F.gelu(F.conv1d(mel, w["conv1.weight"], w["conv1.bias"], padding=1))
         x = F.gelu(F.conv1d(x, w["conv2.weight"], w["conv2.bias"], stride=2, padding=1))
-        x = x.transpose(1, 2)
-        x = x + w["positional_embedding"][: x.shape[1]]
+        return x.transpose(1, 2)
+
+    def _in_silence(self, mel: Tensor) -> Tensor:
+        """A mel that ends in SILENT frames -> `_stem` of it with silence up to the window's end,
+        whose positions are all alike but the last; with their places."""
+        x, silence = self._stem(mel), self._stem(mel[..., -1:].expand(-1, -1, SILENT))
+        clip = x[:, : x.shape[1] - 1] if mel.shape[-1] < FRAMES else x
+        behind = FRAMES // 2 - clip.shape[1]
+        if behind:
+            inside = silence[:, SILENT // 4].unsqueeze(1).expand(-1, behind - 1, -1)
+            clip = torch.cat([clip, inside, silence[:, -1:]], dim=1)
+        return clip + self.weights["positional_embedding"]
+
+    def _blocks(self, x: Tensor, kept: window.Kept | None) -> Tensor:
+        """x [b, positions, width] -> the same; behind the first block of `kept` positions alone,
+        each of which counts as often as it says."""
+        rows = slice(None) if kept is None else torch.from_numpy(kept.positions)
+        counts = None
         for i in range(self.dims["n_audio_layer"]):
-            x = x + self._attention(f"blocks.{i}.attn", self._normed(f"blocks.{i}.attn_ln", x))
+            normed = self._normed(f"blocks.{i}.attn_ln", x)
+            heard = self._attention(f"blocks.{i}.attn", normed[:, rows], normed, counts)
+            x = x[:, rows] + heard
             x = x + self._mlp(f"blocks.{i}.mlp", self._normed(f"blocks.{i}.mlp_ln", x))
+            rows = slice(None)
+            if kept is not None:
+                counts = torch.from_numpy(kept.log_counts).to(x.device)
         return self._normed("ln_post", x)
 
-    def _attention(self, name: str, x: Tensor) -> Tensor:
+    def _attention(self, name: str, x: Tensor, among: Tensor, counts: Tensor | None) -> Tensor:
         heads = self.dims["n_audio_head"]
         q, k, v = (
-            self._linear(f"{name}.{part}", x).unflatten(-1, (heads, -1)).transpose(1, 2)
-            for part in ("query", "key", "value")
+            self._linear(f"{name}.{part}", of).unflatten(-1, (heads, -1)).transpose(1, 2)
+            for part, of in (("query", x), ("key", among), ("value", among))
         )
-        out = F.scaled_dot_product_attention(q, k, v)
+        mask = None if counts is None else counts.to(q.dtype).expand(1, 1, q.shape[2], -1)
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         return self._linear(f"{name}.out", out.transpose(1, 2).flatten(2))
 
     def _mlp(self, name: str, x: Tensor) -> Tensor:
