@@ -3,9 +3,10 @@
     python benches/talkers.py --model MODEL --talkers 8 --question question.wav
 
 Each asks at a random moment in 20 ms pieces, hears an answer of `--seconds` out, thinks, and asks
-again, three times in all. Their player starts with the first sound. Told are the times from the
-decision that a turn is over to the first sound, and the moments at which a player had nothing left
-to play. The client is PyPI's `websockets` (tests/clients/requirements.txt).
+again, three times in all. Their player starts with the first sound, or `--player-buffer` later.
+Told are the times from the decision that a turn is over to the first sound that is played, and
+the moments at which a player had nothing left to play. The client is PyPI's `websockets`
+(tests/clients/requirements.txt).
 """
 
 import argparse
@@ -66,8 +67,8 @@ async def microphone(socket, say: asyncio.Queue) -> None:
         await asyncio.sleep(max(0, due - time.monotonic()))
 
 
-async def hear(socket, seconds: float, heard: Heard) -> None:
-    """One answer, until `seconds` of it have come; then it is cancelled, and what came is played."""
+async def hear(socket, seconds: float, buffer: float, heard: Heard) -> None:
+    """One answer until `seconds` of it have come; then it is cancelled, and what came is played."""
     over = began = None
     created, got = False, 0.0
     while got < seconds:
@@ -82,8 +83,8 @@ async def hear(socket, seconds: float, heard: Heard) -> None:
                 created = True
             case "response.output_audio.delta" if created:
                 if began is None:
-                    began = now
-                    heard.first.append(now - over)
+                    began = now + buffer
+                    heard.first.append(began - over)
                 elif now > began + got:
                     heard.late.append(now - began - got)
                     began = now - got  # it plays on from here
@@ -97,8 +98,11 @@ async def hear(socket, seconds: float, heard: Heard) -> None:
     await asyncio.sleep(max(0, began + min(got, seconds) - time.monotonic()))
 
 
-async def talk(url: str, question: bytes, seconds: float, rng: random.Random, heard: Heard) -> None:
+async def talk(
+    url: str, question: bytes, arguments: argparse.Namespace, rng: random.Random, heard: Heard
+) -> None:
     """One person, three questions."""
+    seconds = arguments.seconds
     async with connect(url, max_size=None) as socket:
         turn_end = {"type": "server_vad", "interrupt_response": False}
         session = {"type": "realtime", "audio": {"input": {"turn_detection": turn_end}}}
@@ -109,7 +113,7 @@ async def talk(url: str, question: bytes, seconds: float, rng: random.Random, he
             await asyncio.sleep(rng.uniform(0, seconds))
             for _ in range(TURNS):
                 say.put_nowait(question)
-                await hear(socket, seconds, heard)
+                await hear(socket, seconds, arguments.player_buffer / 1000, heard)
                 await asyncio.sleep(rng.uniform(0.5, seconds / 4))
         except (TimeoutError, OSError, RuntimeError) as error:
             heard.failures.append(repr(error))
@@ -139,7 +143,7 @@ async def all_at_once(address: str, arguments: argparse.Namespace, question: byt
     """The figures of all talkers."""
     heard, url = Heard(), f"ws://{address}/v1/realtime"
     rngs = [random.Random(f"{arguments.seed}/{i}") for i in range(arguments.talkers)]
-    people = [talk(url, question, arguments.seconds, rng, heard) for rng in rngs]
+    people = [talk(url, question, arguments, rng, heard) for rng in rngs]
     await asyncio.gather(*people)
     return heard
 
@@ -151,6 +155,7 @@ def main() -> None:
     parser.add_argument("--question", type=Path, default=ROOT / "tests/fixtures/audio/capital.wav")
     parser.add_argument("--talkers", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=15, help="of each answer")
+    parser.add_argument("--player-buffer", type=float, default=0, metavar="MS")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--binary", type=Path, default=ROOT / "target/release/mini-omni")
     arguments, options = parser.parse_known_args()
