@@ -2,6 +2,7 @@
 
 mod hostile;
 mod model;
+mod mutations;
 mod numbers;
 
 use std::path::Path;
