@@ -3,10 +3,10 @@
     python benches/talkers.py --model MODEL --talkers 8 --question question.wav
 
 Each asks at a random moment in 20 ms pieces, hears an answer of `--seconds` out, thinks, and asks
-again, three times in all. Their player starts with the first sound, or `--player-buffer` later.
-Told are the times from the decision that a turn is over to the first sound that is played, and
-the moments at which a player had nothing left to play. The client is PyPI's `websockets`
-(tests/clients/requirements.txt).
+again, three times in all. Their player starts with the first sound, or `--player-buffer` later. The
+last line tells how long the first sound took from the decision that the turn is over, and how often
+a player had nothing left to play. Other options go to `mini-omni serve`. The client is PyPI's
+`websockets` (tests/clients/requirements.txt).
 """
 
 import argparse
@@ -17,17 +17,18 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import time
-import urllib.request
-import wave
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from websockets.asyncio.client import connect
+from websockets.exceptions import WebSocketException
 
-ROOT = Path(__file__).resolve().parents[1]
-RATE = 24_000
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "clients"))
+from serving import RATE, ROOT, Server, pcm16
+
 PIECE = 0.02  # seconds of sound in a message
 QUIET = bytes(int(RATE * PIECE) * 2)
 PATIENCE = 120  # seconds without a word from the server
@@ -41,17 +42,6 @@ class Heard:
     first: list[float] = field(default_factory=list)  # from the decision to the first sound
     late: list[float] = field(default_factory=list)  # how late sound came to a player that had none
     failures: list[str] = field(default_factory=list)
-
-
-def pcm16(path: Path) -> bytes:
-    """A 16-bit wav of one channel, as the socket wants it."""
-    with wave.open(str(path)) as file:
-        rate = file.getframerate()
-        if file.getnchannels() != 1 or file.getsampwidth() != 2:
-            raise SystemExit(f"{path}: one channel of 16 bits is needed")
-        samples = np.frombuffer(file.readframes(file.getnframes()), np.int16).astype(np.float64)
-    at = np.arange(int(len(samples) * RATE / rate)) * rate / RATE
-    return np.interp(at, np.arange(len(samples)), samples).astype(np.int16).tobytes()
 
 
 async def microphone(socket, say: asyncio.Queue) -> None:
@@ -115,33 +105,15 @@ async def talk(
                 say.put_nowait(question)
                 await hear(socket, seconds, arguments.player_buffer / 1000, heard)
                 await asyncio.sleep(rng.uniform(0.5, seconds / 4))
-        except (TimeoutError, OSError, RuntimeError) as error:
+        except (TimeoutError, OSError, RuntimeError, WebSocketException) as error:
             heard.failures.append(repr(error))
         finally:
             speaking.cancel()
 
 
-def served(
-    binary: Path, model: Path, talkers: int, options: list[str]
-) -> tuple[subprocess.Popen, str]:
-    """A server that is ready, and its address."""
-    command = [binary, "serve", model, "--listen", "127.0.0.1:0", "--conversations", str(talkers)]
-    process = subprocess.Popen(
-        [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    address = process.stdout.readline().strip().rpartition("://")[2]
-    while process.poll() is None:
-        try:
-            if urllib.request.urlopen(f"http://{address}/readyz").status == 200:
-                return process, address
-        except OSError:
-            time.sleep(0.05)
-    raise SystemExit("the server has ended")
-
-
-async def all_at_once(address: str, arguments: argparse.Namespace, question: bytes) -> Heard:
+async def all_at_once(url: str, arguments: argparse.Namespace, question: bytes) -> Heard:
     """The figures of all talkers."""
-    heard, url = Heard(), f"ws://{address}/v1/realtime"
+    heard = Heard()
     rngs = [random.Random(f"{arguments.seed}/{i}") for i in range(arguments.talkers)]
     people = [talk(url, question, arguments, rng, heard) for rng in rngs]
     await asyncio.gather(*people)
@@ -159,12 +131,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--binary", type=Path, default=ROOT / "target/release/mini-omni")
     arguments, options = parser.parse_known_args()
-    process, address = served(arguments.binary, arguments.model, arguments.talkers, options)
+    question = pcm16(arguments.question)
+    server = Server(
+        arguments.model.resolve(), "--conversations", str(arguments.talkers), *options,
+        key=None, binary=arguments.binary, log=subprocess.DEVNULL,
+    )  # fmt: skip
     try:
-        heard = asyncio.run(all_at_once(address, arguments, pcm16(arguments.question)))
+        heard = asyncio.run(all_at_once(server.realtime, arguments, question))
     finally:
-        process.send_signal(signal.SIGTERM)
-        peak = os.wait4(process.pid, 0)[2].ru_maxrss
+        server.process.send_signal(signal.SIGTERM)
+        peak = os.wait4(server.process.pid, 0)[2].ru_maxrss
     first = 1000 * np.array(heard.first or [np.nan])
     late = 1000 * np.array(heard.late or [0.0])
     print(

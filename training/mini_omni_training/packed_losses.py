@@ -7,7 +7,7 @@ from torch import Tensor
 from .config import AUDIO_STREAMS
 from .layout import ANY_WORD, TASKS
 from .model import Omni
-from .phases import AUDIO_WEIGHT, HEARD_BY, HEARD_WEIGHT, LEVEL_WEIGHTS
+from .phases import AUDIO_WEIGHT, HEARD_WEIGHT, LEVEL_WEIGHTS, words_known_in
 from .sounds import Table
 
 
@@ -34,7 +34,7 @@ def losses(
         parts[f"{kind}_each"] = by_task.index_add(0, tasks, loss.detach())
     loss = sums["text"] + AUDIO_WEIGHT * sums["audio"]
     if len(batch["ctc_at"]):
-        heard = heard_loss(model, batch, blocks[int(HEARD_BY * len(blocks))].flatten(0, 1))
+        heard = heard_loss(model, batch, blocks[words_known_in(model)].flatten(0, 1))
         parts["heard"] = heard.detach()
         share = sum(share for name, share in mix.items() if TASKS[name].hears)
         loss = loss + HEARD_WEIGHT * share * heard

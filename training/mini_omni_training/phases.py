@@ -99,7 +99,7 @@ def losses(model: Omni, batch: Batch, ids: Tensor, starts: Tensor) -> tuple[Tens
         text = text_loss(text_logits.float(), wanted, starts)
     named = {"text": float(text.detach())}
     if batch.heard is not None:
-        heard = heard_loss(model, batch, blocks[int(HEARD_BY * len(blocks))])
+        heard = heard_loss(model, batch, blocks[words_known_in(model)])
         named["heard"] = float(heard.detach())
         text = text + HEARD_WEIGHT * heard
     if audio_logits is None:
@@ -113,6 +113,11 @@ def losses(model: Omni, batch: Batch, ids: Tensor, starts: Tensor) -> tuple[Tens
     levels = {"level0": each[0], "level1": each[[1, 4]].mean(), "level2": each[[2, 3, 5, 6]].mean()}
     named |= {k: float(v.detach()) for k, v in levels.items()}
     return text + AUDIO_WEIGHT * audio, named
+
+
+def words_known_in(model: Omni) -> int:
+    """The block in which the words of what is heard are known."""
+    return int(HEARD_BY * len(model.transformer["h"]))
 
 
 def heard_loss(model: Omni, batch: Batch, x: Tensor) -> Tensor:
@@ -142,7 +147,7 @@ def heard_alone(model: Omni, batch: Batch) -> Tensor:
     third of the whole: hearing needs more examples than answering."""
     n = int(batch.heard.sum(1).max()) + 1
     ids, features, heard = batch.ids[..., :n], batch.features[:, :n], batch.heard[:, :n]
-    depth = int(HEARD_BY * len(model.transformer["h"])) + 1
+    depth = words_known_in(model) + 1
     with torch.autocast(ids.device.type, torch.bfloat16):
         x = model.blocks(ids, features, heard, depth=depth)[-1]
     return heard_loss(model, replace(batch, heard=heard), x)

@@ -18,17 +18,18 @@ from .judge import in_words
 
 MOST = 7000  # words
 FLATNESS = 0.45  # the power of a word's frequency that it is drawn by
-# What nobody should be taken to have said.
+# Slurs, and words that make one: a device had better not write them down by mistake.
 UNWANTED = re.compile(
     "fuck|shit|bitch|nigg|cunt|dick|cock|pussy|porn|sex|rap(e|ist)|slut|whore|fag|nazi|hitler|kill"
     "|murder|suicid|nude|naked|bastard|damn|terror|bomb|jew|muslim|racis|slave|gay|lesbian|anal"
 )
-WORD = re.compile("[a-z]{4,12}|a|i|[a-z]{2,3}")
+WORD = re.compile("[a-z]{2,12}|a|i")
 SHORT = 1e-5  # how frequent a word of up to three letters must be; most others are abbreviations
 NUMBERS = {word for n in range(101) for word in number(n).split()}
 KIND = "stray"
 
 
+@cache
 def has_words() -> bool:
     """Whether this machine has the list of words."""
     return importlib.util.find_spec("wordfreq") is not None

@@ -198,17 +198,20 @@ class Encoder(nn.Module):
     def _blocks(self, x: Tensor, kept: window.Kept | None) -> Tensor:
         """x [b, positions, width] -> the same; behind the first block of `kept` positions alone,
         each of which counts as often as it says."""
-        rows = slice(None) if kept is None else torch.from_numpy(kept.positions)
+        every = rows = slice(None)
         counts = None
-        for i in range(self.dims["n_audio_layer"]):
-            normed = self._normed(f"blocks.{i}.attn_ln", x)
-            heard = self._attention(f"blocks.{i}.attn", normed[:, rows], normed, counts)
-            x = x[:, rows] + heard
-            x = x + self._mlp(f"blocks.{i}.mlp", self._normed(f"blocks.{i}.mlp_ln", x))
-            rows = slice(None)
-            if kept is not None:
-                counts = torch.from_numpy(kept.log_counts).to(x.device)
+        if kept is not None:
+            rows = torch.from_numpy(kept.positions)
+            counts = torch.from_numpy(kept.log_counts)
+        x = self._block("blocks.0", x, rows, None)
+        for i in range(1, self.dims["n_audio_layer"]):
+            x = self._block(f"blocks.{i}", x, every, counts)
         return self._normed("ln_post", x)
+
+    def _block(self, name: str, x: Tensor, rows: Tensor | slice, counts: Tensor | None) -> Tensor:
+        normed = self._normed(f"{name}.attn_ln", x)
+        x = x[:, rows] + self._attention(f"{name}.attn", normed[:, rows], normed, counts)
+        return x + self._mlp(f"{name}.mlp", self._normed(f"{name}.mlp_ln", x))
 
     def _attention(self, name: str, x: Tensor, among: Tensor, counts: Tensor | None) -> Tensor:
         heads = self.dims["n_audio_head"]

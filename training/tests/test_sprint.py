@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_recipe import random_whisper
-from toys import speak
+from toys import random_whisper, speak
 
 from mini_omni_training import tokenizer
 from mini_omni_training.clips import Clips

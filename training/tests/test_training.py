@@ -15,7 +15,7 @@ from mini_omni_export.checkpoint import Tensors
 from mini_omni_export.codec_encoder import build_codec_encoder
 from mini_omni_export.config import read_codec_config
 from mini_omni_export.graph import Graph
-from toys import speak
+from toys import TOY, speak
 
 from mini_omni_training import (
     codec,
@@ -29,7 +29,6 @@ from mini_omni_training import (
 )
 from mini_omni_training.answering import AnsweringVoice
 from mini_omni_training.clips import Clips
-from mini_omni_training.config import Config
 from mini_omni_training.domain import OUTSIDE_UNSEEN, RULES, beyond, drills, questions
 from mini_omni_training.domain.words import plural
 from mini_omni_training.generate import Forced, generate, generate_many
@@ -42,10 +41,6 @@ from mini_omni_training.store import codes_store, features_store
 from mini_omni_training.voices import session_of
 
 BUNDLED = Path(__file__).parents[2] / "onnx" / "mini-omni-small"
-TOY = Config(
-    n_layer=2, n_embd=32, n_head=2, n_query_groups=1, head_size=16, intermediate_size=48,
-    text_vocab_size=384, audio_vocab_size=96, whisper_adapter_dim=24,
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
