@@ -12,6 +12,7 @@ and transposed convolutions are products of rows.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,7 +20,7 @@ import numpy as np
 from .checkpoint import Tensors
 from .config import CodecConfig
 from .errors import ExportError
-from .functions import SNAKE, SNAKE_CONV
+from .functions import LINEAR8, NOISE8, RESIDUAL_UNIT8, SNAKE, SNAKE_CONV, UPSAMPLE8
 from .graph import END, Graph
 
 SNAKE_EPS = 1e-9
@@ -89,19 +90,15 @@ class _Codec:
         """The activation."""
         return self.graph.call(SNAKE, x, *self.ends(name))
 
-    def snake_conv(self, x: str, name: str, dilation: int) -> str:
-        """A residual unit's first three layers."""
-        graph, conv = self.graph, f"{name}.1"
-        weight = weight_norm(self.tensors, conv)
-        if not self.config.depthwise:
-            h = self.conv(self.snake(f"{name}.0", x), conv, dilation, 1)
-            return self.snake(f"{name}.2", h)
-        taps = np.ascontiguousarray(weight[:, 0].T)
-        return graph.call(
-            SNAKE_CONV, x, *self.ends(f"{name}.0"), graph.weight(taps, f"{conv}.weight"),
-            graph.weight(self.tensors(f"{conv}.bias"), f"{conv}.bias"), *self.ends(f"{name}.2"),
-            dilations=[dilation], group=len(weight),
-        )
+    def snake_conv(self, name: str) -> list[str]:
+        """Weights of a residual unit's first three layers, the convolution a depthwise one."""
+        conv = f"{name}.1"
+        taps = np.ascontiguousarray(weight_norm(self.tensors, conv)[:, 0].T)
+        return [
+            *self.ends(f"{name}.0"), self.graph.weight(taps, f"{conv}.weight"),
+            self.graph.weight(self.tensors(f"{conv}.bias"), f"{conv}.bias"),
+            *self.ends(f"{name}.2"),
+        ]
 
 
 @dataclass
@@ -178,22 +175,51 @@ def _decoder_block(codec: _Codec, x: _Signal, block: int, stride: int) -> tuple[
     if config.noise:
         noise.append({"per_frame": x.rate, "delay": x.delay})
         drawn = graph.input(f"noise_{block}", "float32", [1, 1, f"frames_x{x.rate}"])
-        gain = codec.linear(x.value, f"{name}.2.linear", bias=False)
-        drawn = graph.node("Mul", graph.reshape(drawn, [1, -1, 1]), gain)
-        x, at = _Signal(graph.node("Add", x.value, drawn), x.channels, x.rate, x.delay), 3
+        x, at = _noise(codec, x, f"{name}.2.linear", drawn), 3
     for i, dilation in enumerate(RESIDUAL_DILATIONS):
         x = _residual(codec, x, f"{name}.{at + i}.block", dilation)
     return x, noise
 
 
+def _noise(codec: _Codec, x: _Signal, name: str, drawn: str) -> _Signal:
+    """x and a product of it, times the draws [1, 1, n]."""
+    graph, weight = codec.graph, weight_norm(codec.tensors, name)[:, :, 0]
+    if packed := graph.packed8(weight, name):
+        value = graph.call(NOISE8, x.value, drawn, *packed, calls=(LINEAR8,))
+    else:
+        gain = graph.linear(x.value, weight, name)
+        drawn = graph.node("Mul", graph.reshape(drawn, [1, -1, 1]), gain)
+        value = graph.node("Add", x.value, drawn)
+    return _Signal(value, x.channels, x.rate, x.delay)
+
+
 def _residual(codec: _Codec, x: _Signal, name: str, dilation: int) -> _Signal:
     """x + conv1(snake(conv7(snake(x)))), x as late as the convolution makes its branch."""
     graph, reach = codec.graph, (KERNEL - 1) * dilation
+    late = _Signal(x.value, x.channels, x.rate, x.delay + reach // 2)
+    attributes = {"dilations": [dilation], "group": x.channels}
+    weights = codec.snake_conv(name) if codec.config.depthwise else []
+    weight = weight_norm(codec.tensors, f"{name}.3")[:, :, 0]
+    bias = codec.tensors(f"{name}.3.bias")
+    if weights and (packed := graph.packed8(weight, f"{name}.3", bias)):
+        past, keep = _memory(codec, x, reach)
+        late.value, present = graph.call(
+            RESIDUAL_UNIT8, past, x.value, "frames_before", "clip_frames", *weights, *packed,
+            calls=(SNAKE, SNAKE_CONV, LINEAR8), outputs=2,
+            rate=x.rate, delay=late.delay, **attributes,
+        )  # fmt: skip
+        keep(present)
+        return late
     buffered = _remember(codec, x, reach)
-    h = codec.linear(codec.snake_conv(buffered, name, dilation), f"{name}.3")
+    if weights:
+        h = graph.call(SNAKE_CONV, buffered, *weights, calls=(SNAKE,), **attributes)
+    else:
+        h = codec.conv(codec.snake(f"{name}.0", buffered), f"{name}.1", dilation, 1)
+        h = codec.snake(f"{name}.2", h)
+    h = graph.linear(h, weight, f"{name}.3", bias)
     straight = graph.slice(buffered, reach // 2, -(reach // 2), axis=1)
-    value = graph.node("Add", straight, h)
-    return _masked(codec, _Signal(value, x.channels, x.rate, x.delay + reach // 2))
+    late.value = graph.node("Add", straight, h)
+    return _masked(codec, late)
 
 
 def _conv(codec: _Codec, x: _Signal, name: str, channels: int, groups: int = 1) -> _Signal:
@@ -209,28 +235,41 @@ def _upsample(codec: _Codec, x: _Signal, name: str, stride: int) -> _Signal:
     graph, channels = codec.graph, x.channels // 2
     weight = weight_norm(codec.tensors, name)  # [in, out, 2 x stride]
     weight = np.ascontiguousarray(weight.transpose(2, 1, 0)).reshape(-1, x.channels)
+    padding = (stride + 1) // 2
+    up = _Signal("", channels, x.rate * stride, x.delay * stride + padding)
+    if packed := graph.packed8(weight, name):
+        past, keep = _memory(codec, x, 1)
+        bias = graph.weight(codec.tensors(f"{name}.bias"), f"{name}.bias")
+        up.value, present = graph.call(
+            UPSAMPLE8, past, x.value, "frames_before", "clip_frames", *packed, bias,
+            calls=(LINEAR8,), outputs=2, rate=up.rate, delay=up.delay,
+        )  # fmt: skip
+        keep(present)
+        return up
     reach = graph.linear(_remember(codec, x, 1), weight, name)
     half = stride * channels
     first = graph.slice(reach, [1, 0], [END, half], axis=[1, 2])
     second = graph.slice(reach, [0, half], [-1, END], axis=[1, 2])
     value = graph.reshape(graph.node("Add", first, second), [1, -1, channels])
     bias = graph.weight(codec.tensors(f"{name}.bias"), f"{name}.bias")
-    value = graph.node("Add", value, bias)
-    padding = (stride + 1) // 2
-    return _masked(
-        codec, _Signal(value, channels, x.rate * stride, x.delay * stride + padding)
-    )
+    up.value = graph.node("Add", value, bias)
+    return _masked(codec, up)
 
 
-def _remember(codec: _Codec, x: _Signal, reach: int) -> str:
-    """x with the last `reach` positions of the call before in front of it."""
+def _memory(codec: _Codec, x: _Signal, reach: int) -> tuple[str, Callable[[str], None]]:
+    """The last `reach` positions of x in the call before, and what keeps this call's."""
     graph, index = codec.graph, codec.states
     codec.states += 1
     shape = [1, reach, x.channels]
     past = graph.input(f"past_state.{index}", "float32", shape)
-    buffered = graph.node("Concat", past, x.value, axis=1)
-    kept = graph.slice(buffered, -reach, END, axis=1)
-    graph.output(kept, f"present_state.{index}", "float32", shape)
+    return past, lambda kept: graph.output(kept, f"present_state.{index}", "float32", shape)
+
+
+def _remember(codec: _Codec, x: _Signal, reach: int) -> str:
+    """x with the last `reach` positions of the call before in front of it."""
+    past, keep = _memory(codec, x, reach)
+    buffered = codec.graph.node("Concat", past, x.value, axis=1)
+    keep(codec.graph.slice(buffered, -reach, END, axis=1))
     return buffered
 
 

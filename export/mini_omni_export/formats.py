@@ -100,21 +100,31 @@ class DynamicInt8(Float32):
     def linear_gelu(self, graph, x, weight, name, bias) -> str:
         return self._product(graph, x, weight, name, bias, LINEAR8_GELU)
 
-    def _product(self, graph, x, weight, name, bias, function) -> str:
+    def packed8(self, graph, weight, name, bias=None) -> list[str]:
+        columns, rows = LINEAR8_TILE
+        if name in self.exact or weight.shape[0] % columns or weight.shape[1] % rows:
+            return []
+        values, scales = self._quantized(graph, weight, name)
+        tiles = values.reshape(-1, columns, values.shape[1] // rows, rows)
+        tiles = graph.weight(np.ascontiguousarray(tiles.transpose(0, 2, 1, 3)), f"{name}.weight")
+        zeros = np.zeros(len(values), np.float32)
+        bias = (zeros, f"{name}.no_bias") if bias is None else (bias, f"{name}.bias")
+        return [tiles, scales, graph.weight(*bias)]
+
+    def _quantized(self, graph, weight, name) -> tuple[np.ndarray, str]:
+        """Values in 8 bits, and the name of their scales."""
         quantized = quantize_channels(weight, name)
         values, scales = quantized.values[:, : weight.shape[1]], quantized.scales[:, 0]
         self.report.add(name, "int8", quantized, values.nbytes + scales.nbytes)
-        key, (columns, rows) = f"{name}.weight", LINEAR8_TILE
-        scales = graph.weight(scales, f"{key}.scale")
-        if values.shape[0] % columns == 0 and values.shape[1] % rows == 0:
-            tiles = values.reshape(-1, columns, values.shape[1] // rows, rows)
-            tiles = graph.weight(np.ascontiguousarray(tiles.transpose(0, 2, 1, 3)), key)
-            zeros = np.zeros(len(values), np.float32)
-            bias = (zeros, f"{name}.no_bias") if bias is None else (bias, f"{name}.bias")
-            return graph.call(function, x, tiles, scales, graph.weight(*bias))
+        return values, graph.weight(scales, f"{name}.weight.scale")
+
+    def _product(self, graph, x, weight, name, bias, function) -> str:
+        if packed := self.packed8(graph, weight, name, bias):
+            return graph.call(function, x, *packed)
+        values, scales = self._quantized(graph, weight, name)
         # Once for each layer even where layers share x: the fusion wants it so.
         integers, scale, zero = graph.node("DynamicQuantizeLinear", x, outputs=3)
-        y = graph.node("MatMulInteger", integers, graph.weight(values.T, key), zero)
+        y = graph.node("MatMulInteger", integers, graph.weight(values.T, f"{name}.weight"), zero)
         y = graph.node("Mul", _cast(graph, y), graph.node("Mul", scale, scales))
         if bias is not None:
             y = graph.node("Add", y, graph.weight(bias, f"{name}.bias"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import onnx
 from onnx import helper
 
-from .graph import MICROSOFT, OWN, opsets
+from .graph import END, MICROSOFT, OWN, opsets
 
 ACCURACY_INT8 = 4  # activations are quantised to 8 bits on the way; several times faster
 LINEAR4_BLOCK = 128  # weights that share a scale
@@ -35,8 +35,40 @@ def _given(node: onnx.NodeProto, **kinds: str) -> onnx.NodeProto:
     return node
 
 
+def _whole(attribute: str, to: str) -> onnx.NodeProto:
+    """The function's attribute, an integer, as a constant."""
+    node = _node("Constant", "", to)
+    kind = onnx.AttributeProto.AttributeType.INT
+    node.attribute.add(name="value_int", ref_attr_name=attribute, type=kind)
+    return node
+
+
 def _node(op: str, inputs: str, outputs: str, domain: str = "", **attributes) -> onnx.NodeProto:
     return helper.make_node(op, inputs.split(), outputs.split(), domain=domain, **attributes)
+
+
+def _inside(rows: str) -> list[onnx.NodeProto]:
+    """[n, 1]: 1 for each of `rows` [1, n, channels] that lies inside the clip, else 0."""
+    return [
+        _whole("rate", "per_frame"),
+        _whole("delay", "late"),
+        _node("Mul", "frames_before per_frame", "before"),
+        _node("Sub", "before late", "first"),
+        _node("Shape", rows, "n", start=1, end=2),
+        _node("Add", "first n", "behind"),
+        _node("Constant", "", "step", value_int=1),
+        _node("Squeeze", "first", "from"),
+        _node("Squeeze", "behind", "to"),
+        _node("Range", "from to step", "positions"),
+        _node("Constant", "", "zero", value_int=0),
+        _node("GreaterOrEqual", "positions zero", "begun"),
+        _node("Mul", "clip_frames per_frame", "clip"),
+        _node("Less", "positions clip", "going"),
+        _node("And", "begun going", "both"),
+        _node("Cast", "both", "flags", to=onnx.TensorProto.FLOAT),
+        _node("Constant", "", "as_column", value_ints=[-1, 1]),
+        _node("Reshape", "flags as_column", "inside"),
+    ]
 
 
 # x + sin(alpha x)^2 inverse: the codec's activation.
@@ -86,6 +118,71 @@ LINEAR8 = _function("Linear8", "x packed scales bias", [
 ])  # fmt: skip
 LINEAR8_GELU = _function("Linear8Gelu", "x packed scales bias", [
     *_PRODUCT8, _node("Add", "scaled bias", "sum"), _node("Gelu", "sum", "y"),
+])  # fmt: skip
+# A residual unit: x and what its two convolutions make of it, behind what is remembered of the call
+# before; zero outside the clip.
+RESIDUAL_UNIT8 = _function(
+    "ResidualUnit8",
+    "past x frames_before clip_frames alpha inverse weight bias alpha_after inverse_after"
+    " packed scales bias_after",
+    [
+        _node("Concat", "past x", "signal", axis=1),
+        _given(
+            _node(
+                "SnakeConv", "signal alpha inverse weight bias alpha_after inverse_after", "h", OWN
+            ),
+            dilations="INTS", group="INT",
+        ),
+        _node("Linear8", "h packed scales bias_after", "branch", OWN),
+        _node("Constant", "", "rows", value_ints=[1]),
+        _node("Constant", "", "two", value_ints=[2]),
+        _node("Constant", "", "minus", value_ints=[-1]),
+        _node("Constant", "", "end", value_ints=[int(END)]),
+        _node("Shape", "past", "reach", start=1, end=2),
+        _node("Mul", "reach minus", "last"),
+        _node("Slice", "signal last end rows", "present"),
+        _node("Div", "reach two", "half"),
+        _node("Mul", "half minus", "minus_half"),
+        _node("Slice", "signal half minus_half rows", "straight"),
+        _node("Add", "straight branch", "sum"),
+        *_inside("sum"),
+        _node("Mul", "sum inside", "y"),
+    ],
+    ("dilations", "group", "rate", "delay"),
+    "y present",
+)  # fmt: skip
+# A transposed convolution of kernel 2 x stride, behind the input remembered of the call before: the
+# first half of a row's reach meets the second half of the row's before; zero outside the clip.
+UPSAMPLE8 = _function(
+    "Upsample8", "past x frames_before clip_frames packed scales no_bias bias",
+    [
+        _node("Concat", "past x", "signal", axis=1),
+        _node("Constant", "", "rows", value_ints=[1]),
+        _node("Constant", "", "last", value_ints=[-1]),
+        _node("Constant", "", "end", value_ints=[END]),
+        _node("Slice", "signal last end rows", "present"),
+        _node("Linear8", "signal packed scales no_bias", "reach", OWN),
+        _node("Split", "reach", "first_half second_half", axis=2, num_outputs=2),
+        _node("Slice", "first_half rows end rows", "this_row"),
+        _node("Constant", "", "begin", value_ints=[0]),
+        _node("Slice", "second_half begin last rows", "row_before"),
+        _node("Add", "this_row row_before", "strides"),
+        _node("Shape", "bias", "channels"),
+        _node("Concat", "rows last channels", "size", axis=0),
+        _node("Reshape", "strides size", "signals"),
+        _node("Add", "signals bias", "sum"),
+        *_inside("sum"),
+        _node("Mul", "sum inside", "y"),
+    ],
+    ("rate", "delay"),
+    "y present",
+)  # fmt: skip
+# x and draws for each of its rows times a product.
+NOISE8 = _function("Noise8", "x draws packed scales no_bias", [
+    _node("Linear8", "x packed scales no_bias", "gain", OWN),
+    _node("Transpose", "draws", "column", perm=[0, 2, 1]),
+    _node("Mul", "column gain", "noise"),
+    _node("Add", "x noise", "y"),
 ])  # fmt: skip
 LINEAR8_TILE = (16, 4)  # columns and rows of a weight [K, N] that lie together
 

@@ -51,6 +51,13 @@ class Float32:
         """GELU of x W^T + b."""
         return graph.node("Gelu", self.linear(graph, x, weight, name, bias))
 
+    def packed8(
+        self, graph: Graph, weight: np.ndarray, name: str, bias: np.ndarray | None = None
+    ) -> list[str]:
+        """A weight [out, in] in 8 bits, as our kernels take it: values, scales and bias. Nothing
+        where the format has no such weights, or the layer is of other sizes."""
+        return []
+
     def table(self, graph: Graph, rows: np.ndarray, name: str, head: bool = True) -> Table:
         """Rows [n, width] to gather from, and with `head` to multiply with."""
         return Table(graph, graph.weight(rows, name))
@@ -206,10 +213,16 @@ class Graph:
         )
         return names[0] if len(names) == 1 else names
 
-    def call(self, function: onnx.FunctionProto, *inputs: str, **attributes: Any) -> Any:
-        """Adds a node that calls one of `functions`; returns what `node` does. What that one calls
-        itself must be called somewhere, too."""
-        self.functions[function.name] = function
+    def call(
+        self,
+        function: onnx.FunctionProto,
+        *inputs: str,
+        calls: tuple[onnx.FunctionProto, ...] = (),
+        **attributes: Any,
+    ) -> Any:
+        """Adds a node that calls one of `functions`, which itself calls others; returns what `node`
+        does."""
+        self.functions |= {each.name: each for each in (function, *calls)}
         return self.node(function.name, *inputs, domain=OWN, **attributes)
 
     def linear(self, x: str, weight: np.ndarray, name: str, bias: np.ndarray | None = None) -> str:
@@ -219,6 +232,10 @@ class Graph:
     def linear_gelu(self, x: str, weight: np.ndarray, name: str, bias: np.ndarray) -> str:
         """GELU of that."""
         return self.format.linear_gelu(self, x, weight, name, bias)
+
+    def packed8(self, weight: np.ndarray, name: str, bias: np.ndarray | None = None) -> list[str]:
+        """What `Float32.packed8` says, in the graph's format."""
+        return self.format.packed8(self, weight, name, bias)
 
     def slice(self, value: str, start: Any, end: Any, axis: int | list[int]) -> str:
         """value[start:end] along `axis`, or lists of each for several axes; bounds are numbers or

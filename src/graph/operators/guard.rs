@@ -352,6 +352,7 @@ fn fault(panic: &str) -> String {
 fn bytes(element: TensorElementType) -> usize {
     match element {
         TensorElementType::Int8 | TensorElementType::Uint8 => 1,
+        TensorElementType::Int64 => 8,
         _ => 4,
     }
 }

@@ -12,6 +12,7 @@
 mod attention8;
 mod cached_attention;
 mod choice;
+mod codec8;
 mod guard;
 mod kernels;
 mod linear4;
@@ -76,6 +77,9 @@ fn operators<V: Vectors>(v: V) -> ort::Result<OperatorDomain> {
     OperatorDomain::new("mini_omni")?
         .add(Guarded(snake::Snake(v)))?
         .add(Guarded(snake::SnakeConv(v)))?
+        .add(Guarded(codec8::ResidualUnit8(v)))?
+        .add(Guarded(codec8::Upsample8(v)))?
+        .add(Guarded(codec8::Noise8(v)))?
         .add(Guarded(linear4::Linear4(v)))?
         .add(Guarded(linear8(Activation::None)))?
         .add(Guarded(linear8(Activation::Gelu)))?

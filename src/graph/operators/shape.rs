@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use ort::value::TensorElementType::{self, Float32, Int8, Int32, Uint8};
+use ort::value::TensorElementType::{self, Float32, Int8, Int32, Int64, Uint8};
 
 /// One dimension of an input, or several.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +63,10 @@ impl Input {
 
     pub const fn i32(name: &'static str, dims: &'static [Dim]) -> Input {
         Input::new(name, Int32, dims)
+    }
+
+    pub const fn i64(name: &'static str, dims: &'static [Dim]) -> Input {
+        Input::new(name, Int64, dims)
     }
 
     pub const fn i8(name: &'static str, dims: &'static [Dim]) -> Input {

@@ -4,7 +4,7 @@
 use std::sync::Mutex;
 
 use super::guard::{Call, Compute, Node, Operation};
-use super::kernels::snake::{self, Convolution, activate};
+use super::kernels::snake::{self, Convolution, TAPS, activate};
 use super::shape::{Dim::*, Input, Sizes};
 use super::vectors::Vectors;
 
@@ -38,7 +38,7 @@ impl<V: Vectors> Compute for SnakeKernel<V> {
     fn compute(&mut self, call: &Call) -> ort::Result<()> {
         let (x, snake, channels) = (call.data::<f32>(0)?, snake(call, 1)?, call.size("channels"));
         let mut y = call.output(0, call.shape(0))?;
-        by_rows(call, y.data()?, channels, |first, y| {
+        by_rows(call, y.data()?, (channels, PIECE), |first, y| {
             activate(self.0, &x[first * channels..], snake, y);
         })
     }
@@ -46,12 +46,12 @@ impl<V: Vectors> Compute for SnakeKernel<V> {
 
 /// A residual unit's first half: Snake, a depthwise convolution, Snake.
 ///
-/// x [1, n + (taps - 1) dilation, channels], weight [taps, channels], the five others [channels]
+/// x [1, n + 6 dilation, channels], weight [7, channels], the five others [channels]
 /// -> y [1, n, channels].
 pub(super) struct SnakeConv<V>(pub V);
 
 /// Positions between two taps, and channels, beyond what any codec has.
-const LARGEST: usize = 1 << 24;
+pub(super) const LARGEST: usize = 1 << 24;
 
 impl<V: Vectors> Operation for SnakeConv<V> {
     type Kernel = SnakeConvKernel<V>;
@@ -60,7 +60,7 @@ impl<V: Vectors> Operation for SnakeConv<V> {
         Input::f32("x", &[Is(1), Size("positions"), Size("channels")]),
         Input::f32("alpha", &[Size("channels")]),
         Input::f32("inverse", &[Size("channels")]),
-        Input::f32("weight", &[Size("taps"), Size("channels")]),
+        Input::f32("weight", &[Is(TAPS), Size("channels")]),
         Input::f32("bias", &[Size("channels")]),
         Input::f32("alpha_after", &[Size("channels")]),
         Input::f32("inverse_after", &[Size("channels")]),
@@ -98,14 +98,13 @@ impl<V: Vectors> Compute for SnakeConvKernel<V> {
     }
 
     fn compute(&mut self, call: &Call) -> ort::Result<()> {
-        let [positions, taps, channels] = ["positions", "taps", "channels"].map(|n| call.size(n));
-        let reach = (taps - 1).checked_mul(self.dilation);
-        let rows = reach
-            .and_then(|reach| positions.checked_sub(reach))
+        let [positions, channels] = ["positions", "channels"].map(|n| call.size(n));
+        let rows = positions
+            .checked_sub((TAPS - 1) * self.dilation)
             .ok_or_else(|| {
                 let dilation = self.dilation;
                 call.error(&format!(
-                    "{taps} taps with a dilation of {dilation} reach farther than x's {positions} positions"
+                    "{TAPS} taps with a dilation of {dilation} reach farther than x's {positions} positions"
                 ))
             })?;
         let x: &[f32] = call.data(0)?;
@@ -118,30 +117,31 @@ impl<V: Vectors> Compute for SnakeConvKernel<V> {
         let mut y = call.output(0, &[1, rows as i64, channels as i64])?;
         self.activated.resize(x.len(), 0.0);
         let v = self.v;
-        by_rows(call, &mut self.activated, channels, |first, y| {
+        by_rows(call, &mut self.activated, (channels, PIECE), |first, y| {
             activate(v, &x[first * channels..], before, y);
         })?;
         let x = &self.activated;
-        by_rows(call, y.data()?, channels, |first, y| {
+        by_rows(call, y.data()?, (channels, PIECE), |first, y| {
             snake::convolve(v, &x[first * channels..], conv, after, y);
         })
     }
 }
 
 /// The parameters in inputs `i` and `i + 1`.
-fn snake<'a>(call: &'a Call, i: usize) -> ort::Result<snake::Snake<'a>> {
+pub(super) fn snake<'a>(call: &'a Call, i: usize) -> ort::Result<snake::Snake<'a>> {
     let (alpha, inverse) = (call.data(i)?, call.data(i + 1)?);
     Ok(snake::Snake { alpha, inverse })
 }
 
-/// Calls `fill(first row, rows)` for all rows of `y` [n, width], by as many threads as it is worth.
-fn by_rows(
+/// Calls `fill(first row, rows)` for all rows of `y` [n, width], on another thread for each `piece`
+/// values.
+pub(super) fn by_rows(
     call: &Call,
     y: &mut [f32],
-    width: usize,
+    (width, piece): (usize, usize),
     fill: impl Fn(usize, &mut [f32]) + Sync + Send,
 ) -> ort::Result<()> {
-    let rows = PIECE.div_ceil(width);
+    let rows = piece.div_ceil(width);
     let pieces: Vec<_> = y.chunks_mut(rows * width).map(Mutex::new).collect();
     let one = |i: usize| {
         // Only a panic poisons a lock, and then the run fails.

@@ -8,6 +8,7 @@
 pub(super) mod attention;
 pub(super) mod cache;
 pub(super) mod cached;
+pub(super) mod codec8;
 mod columns;
 mod products;
 pub(super) mod products4;

@@ -22,6 +22,17 @@ pub(in super::super) struct Snake<'a> {
     pub inverse: &'a [f32],
 }
 
+impl Snake<'_> {
+    /// alpha and inverse of `n` channels from `at` on.
+    #[inline(always)]
+    fn some<V: Vectors>(&self, v: V, at: usize, n: usize) -> [V::F; 2] {
+        [some(v, self.alpha, at, n), some(v, self.inverse, at, n)]
+    }
+}
+
+/// Positions that one output of a convolution sees.
+pub(in super::super) const TAPS: usize = 7;
+
 /// A depthwise convolution: weights [taps, channels] and a bias [channels].
 #[derive(Clone, Copy)]
 pub(in super::super) struct Convolution<'a> {
@@ -41,11 +52,8 @@ fn activate_rows<V: Vectors>(v: V, x: &[f32], snake: Snake, y: &mut [f32]) {
     let width = snake.alpha.len();
     for (x, y) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)) {
         for (at, n) in vectors_of(width) {
-            put(
-                v,
-                apply(v, snake, at, n, some(v, x, at, n)),
-                &mut y[at..at + n],
-            );
+            let x = some(v, x, at, n);
+            put(v, apply(v, snake.some(v, at, n), x), &mut y[at..at + n]);
         }
     }
 }
@@ -62,17 +70,23 @@ pub(in super::super) fn convolve<V: Vectors>(
     vectorized!(v, convolve_rows(x: &[f32], conv: Convolution<'_>, after: Snake<'_>, y: &mut [f32]) -> ());
 }
 
+/// Channels outside, so that the weights of 16 stay in registers for all rows.
 #[inline(always)]
 fn convolve_rows<V: Vectors>(v: V, x: &[f32], conv: Convolution, after: Snake, y: &mut [f32]) {
     let width = conv.bias.len();
-    for (i, y) in y.chunks_exact_mut(width).enumerate() {
-        for (at, n) in vectors_of(width) {
-            let mut sum = some(v, conv.bias, at, n);
-            for (k, weight) in conv.weight.chunks_exact(width).enumerate() {
+    for (at, n) in vectors_of(width) {
+        let mut weights = [v.splat(0.0); TAPS];
+        for (weight, from) in weights.iter_mut().zip(conv.weight.chunks_exact(width)) {
+            *weight = some(v, from, at, n);
+        }
+        let (bias, after) = (some(v, conv.bias, at, n), after.some(v, at, n));
+        for (i, y) in y.chunks_exact_mut(width).enumerate() {
+            let mut sum = bias;
+            for k in 0..TAPS {
                 let x = some(v, x, i * width + k * conv.step + at, n);
-                sum = v.fma(some(v, weight, at, n), x, sum);
+                sum = v.fma(weights[k], x, sum);
             }
-            put(v, apply(v, after, at, n, sum), &mut y[at..at + n]);
+            put(v, apply(v, after, sum), &mut y[at..at + n]);
         }
     }
 }
@@ -107,8 +121,8 @@ fn some<V: Vectors>(v: V, x: &[f32], at: usize, n: usize) -> V::F {
 
 /// x + sin(alpha x)^2 inverse.
 #[inline(always)]
-fn apply<V: Vectors>(v: V, snake: Snake, at: usize, n: usize, x: V::F) -> V::F {
-    let angle = v.mul(some(v, snake.alpha, at, n), x);
+fn apply<V: Vectors>(v: V, [alpha, inverse]: [V::F; 2], x: V::F) -> V::F {
+    let angle = v.mul(alpha, x);
     let k = v.round(v.mul(angle, v.splat(std::f32::consts::FRAC_1_PI)));
     let mut r = angle;
     for part in PI {
@@ -119,7 +133,7 @@ fn apply<V: Vectors>(v: V, snake: Snake, at: usize, n: usize, x: V::F) -> V::F {
     for c in [SQUARE[4], SQUARE[3], SQUARE[2], SQUARE[1], SQUARE[0]] {
         p = v.fma(p, square, v.splat(c));
     }
-    v.fma(some(v, snake.inverse, at, n), v.mul(square, p), x)
+    v.fma(inverse, v.mul(square, p), x)
 }
 
 #[cfg(test)]
@@ -147,10 +161,13 @@ mod tests {
 
     #[test]
     fn a_tap_looks_its_dilation_ahead() {
-        let x: Vec<f32> = (0..10).map(|i| i as f32).collect(); // 5 rows of 2
-        let mut y = [0.0; 6]; // taps 2, dilation 2: 3 rows
+        let x: Vec<f32> = (0..30).map(|i| i as f32).collect(); // 15 rows of 2
+        let mut y = [0.0; 6]; // 7 taps, dilation 2: 3 rows
+        let mut weight = [0.0; 2 * TAPS];
+        weight[..4].copy_from_slice(&[1.0, 10.0, 2.0, 20.0]);
+        weight[12..].copy_from_slice(&[100.0, 1000.0]);
         let conv = Convolution {
-            weight: &[1.0, 10.0, 2.0, 20.0],
+            weight: &weight,
             bias: &[0.5, 0.25],
             step: 4,
         };
@@ -159,6 +176,11 @@ mod tests {
             inverse: &[0.0; 2],
         };
         convolve(Plain, &x, conv, as_is, &mut y);
-        assert_eq!(y, [8.5, 110.25, 14.5, 170.25, 20.5, 230.25]);
+        let last = |row: f32| [100.0 * (2.0 * row + 24.0), 1000.0 * (2.0 * row + 25.0)];
+        let expected = [(8.5, 110.25), (14.5, 170.25), (20.5, 230.25)];
+        for (row, (a, b)) in expected.into_iter().enumerate() {
+            let [c, d] = last(row as f32);
+            assert_eq!(y[2 * row..2 * row + 2], [a + c, b + d]);
+        }
     }
 }

@@ -67,6 +67,38 @@ fn misshapen_inputs_are_refused_by_operator_input_and_shape() {
             "SnakeConv: 7 taps with a dilation of 1 reach farther than x's 5 positions; its inputs are x [1, 5, 4], alpha [4]",
         ),
         (
+            reshaped("ResidualUnit8", &[(0, &[1, 7, 32])]),
+            "ResidualUnit8: input 0 (past) has the shape [1, 7, 32], expected [1, reach >= 1, 4 fours] where reach = 6",
+        ),
+        (
+            reshaped("ResidualUnit8", &[(1, &[1, 9, 36])]),
+            "ResidualUnit8: input 1 (x) has the shape [1, 9, 36]",
+        ),
+        (
+            reshaped("ResidualUnit8", &[(3, &[2])]),
+            "ResidualUnit8: input 3 (clip_frames) has the shape [2], expected [1]",
+        ),
+        (
+            reshaped("ResidualUnit8", &[(6, &[6, 32])]),
+            "ResidualUnit8: input 6 (weight) has the shape [6, 32], expected [7, 4 fours]",
+        ),
+        (
+            reshaped("ResidualUnit8", &[(10, &[3, 8, 16, 4]), (11, &[48])]),
+            "ResidualUnit8: 48 columns of packed, 32 numbers of its bias",
+        ),
+        (
+            reshaped("Upsample8", &[(0, &[1, 2, 32])]),
+            "Upsample8: input 0 (past) has the shape [1, 2, 32]",
+        ),
+        (
+            reshaped("Upsample8", &[(7, &[15])]),
+            "Upsample8: 96 columns of packed are no two strides of 15 channels",
+        ),
+        (
+            reshaped("Noise8", &[(1, &[1, 1, 4])]),
+            "Noise8: input 1 (draws) has the shape [1, 1, 4]",
+        ),
+        (
             reshaped("Linear4", &[(0, &[2, 255])]),
             "Linear4: input 0 (x) has the shape [2, 255], expected [(rows)..., 128 blocks]",
         ),
@@ -88,7 +120,7 @@ fn misshapen_inputs_are_refused_by_operator_input_and_shape() {
         ),
         (
             reshaped("Linear8Gelu", &[(1, &[2, 16, 15, 4])]),
-            "Linear8Gelu: input 1 (weights) has the shape [2, 16, 15, 4]",
+            "Linear8Gelu: input 1 (packed) has the shape [2, 16, 15, 4]",
         ),
         (
             reshaped("Attention8", &[(2, &[1, 6, 128])]),
@@ -181,6 +213,18 @@ fn attributes_out_of_bounds_are_refused_when_the_session_opens() {
             "SnakeConv: attribute dilations is []",
         ),
         (
+            with("ResidualUnit8", "dilations", Integers(vec![1 << 61])),
+            "ResidualUnit8: attribute dilations is [2305843009213693952]",
+        ),
+        (
+            with("ResidualUnit8", "rate", Integer(0)),
+            "ResidualUnit8: attribute rate is 0",
+        ),
+        (
+            with("Upsample8", "delay", Integer(-1)),
+            "Upsample8: attribute delay is -1",
+        ),
+        (
             with("Linear4", "K", Integer(100)),
             "Linear4: attribute K is 100, expected a multiple of 128",
         ),
@@ -196,7 +240,7 @@ fn attributes_out_of_bounds_are_refused_when_the_session_opens() {
     weights.input(1).constant = false;
     let found = said(&weights);
     assert!(
-        found.contains("Linear8: input 1 (weights): input is not constant"),
+        found.contains("Linear8: input 1 (packed): input is not constant"),
         "{found}"
     );
     let mut heads = model("CachedAttention");
@@ -211,6 +255,10 @@ fn attributes_out_of_bounds_are_refused_when_the_session_opens() {
             "where num_heads = 1",
         ),
         (with("SnakeConv", "group", Integer(2)), "where channels = 2"),
+        (
+            with("ResidualUnit8", "dilations", Integers(vec![2])),
+            "where reach = 12",
+        ),
         (
             with("SnakeConv", "dilations", Integers(vec![1 << 23])),
             "7 taps with a dilation of 8388608",

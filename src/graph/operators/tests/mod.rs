@@ -132,12 +132,12 @@ fn cached_attention_of(
     model
 }
 
-fn snake_conv(positions: usize, channels: usize, taps: usize, dilation: i64) -> Model {
+fn snake_conv(positions: usize, channels: usize, dilation: i64) -> Model {
     let mut inputs = vec![given(&[1, positions, channels], 0)];
     for (i, shape) in [
         &[channels][..],
         &[channels],
-        &[taps, channels],
+        &[7, channels],
         &[channels],
         &[channels],
         &[channels],
@@ -150,6 +150,66 @@ fn snake_conv(positions: usize, channels: usize, taps: usize, dilation: i64) -> 
     Model::new("SnakeConv", inputs)
         .with("dilations", Integers(vec![dilation]))
         .with("group", Integer(channels as i64))
+}
+
+/// Weights [tiles, 8, 16, 4], their scales and a bias, of 32 channels.
+fn packed(tiles: usize) -> Vec<Given> {
+    let weights = bytes(512 * tiles).into_iter().map(|x| x as i8).collect();
+    vec![
+        Given::new(&[tiles, 8, 16, 4], Data::I8(weights)).constant(),
+        given(&[16 * tiles], 1).constant(),
+        given(&[16 * tiles], 2).constant(),
+    ]
+}
+
+fn frames(n: i64) -> Given {
+    Given::new(&[1], Data::I64(vec![n]))
+}
+
+fn residual_unit8(positions: usize, dilation: usize) -> Model {
+    let mut inputs = vec![
+        given(&[1, 6 * dilation, 32], 0),
+        given(&[1, positions, 32], 1),
+        frames(3),
+        frames(5),
+    ];
+    for (i, shape) in [&[32][..], &[32], &[7, 32], &[32], &[32], &[32]]
+        .into_iter()
+        .enumerate()
+    {
+        inputs.push(given(shape, i + 2));
+    }
+    inputs.extend(packed(2));
+    let mut model = Model::new("ResidualUnit8", inputs)
+        .with("dilations", Integers(vec![dilation as i64]))
+        .with("group", Integer(32))
+        .with("rate", Integer(2))
+        .with("delay", Integer(5));
+    model.outputs = 2;
+    model
+}
+
+/// A stride of 3 and 16 channels out.
+fn upsample8(positions: usize) -> Model {
+    let mut inputs = vec![
+        given(&[1, 1, 32], 0),
+        given(&[1, positions, 32], 1),
+        frames(3),
+        frames(5),
+    ];
+    inputs.extend(packed(6));
+    inputs.push(given(&[16], 3));
+    let mut model = Model::new("Upsample8", inputs)
+        .with("rate", Integer(6))
+        .with("delay", Integer(5));
+    model.outputs = 2;
+    model
+}
+
+fn noise8(positions: usize) -> Model {
+    let mut inputs = vec![given(&[1, positions, 32], 0), given(&[1, 1, positions], 1)];
+    inputs.extend(packed(2));
+    Model::new("Noise8", inputs)
 }
 
 fn snake(rows: usize, channels: usize) -> Model {
@@ -165,7 +225,10 @@ fn snake(rows: usize, channels: usize) -> Model {
 fn models() -> Vec<Model> {
     vec![
         snake(3, 4),
-        snake_conv(9, 4, 7, 1),
+        snake_conv(9, 4, 1),
+        residual_unit8(9, 1),
+        upsample8(5),
+        noise8(5),
         linear4(3, 20, 2),
         linear8("Linear8", 3, 2, 16),
         linear8("Linear8Gelu", 3, 2, 16),
@@ -234,6 +297,20 @@ fn kernels_agree_with_their_functions() {
         both_agree(runtime, "linear4", x, 0.05);
         both_agree(runtime, "linear8", x, 0.3);
         both_agree(runtime, "linear8_gelu", x, 0.3);
+        let noise = || vec![floats(&[1, rows, 32], 0), floats(&[1, 1, rows], 1)];
+        both_agree(runtime, "noise8", noise, 0.3);
+        for (stage, reach) in [("residual_unit8", 18), ("upsample8", 1)] {
+            let inputs = || {
+                let frames = |n: i64| Tensor::from_array(([1], vec![n])).expect("a tensor");
+                vec![
+                    floats(&[1, reach, 32], 0),
+                    floats(&[1, rows, 32], 1),
+                    frames(2).into(),
+                    frames(20).into(),
+                ]
+            };
+            both_agree(runtime, stage, inputs, 0.6);
+        }
     }
     for (queries, keys) in [(1, 1), (3, 40), (37, 37), (100, 300)] {
         // The function computes in float.

@@ -14,6 +14,7 @@ use crate::graph::Runtime;
 pub(super) enum Data {
     F32(Vec<f32>),
     I32(Vec<i32>),
+    I64(Vec<i64>),
     I8(Vec<i8>),
     U8(Vec<u8>),
 }
@@ -26,6 +27,7 @@ impl Data {
             Data::U8(_) => 2,
             Data::I8(_) => 3,
             Data::I32(_) => 6,
+            Data::I64(_) => 7,
         }
     }
 
@@ -33,6 +35,7 @@ impl Data {
         match self {
             Data::F32(x) => x.iter().flat_map(|x| x.to_le_bytes()).collect(),
             Data::I32(x) => x.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            Data::I64(x) => x.iter().flat_map(|x| x.to_le_bytes()).collect(),
             Data::I8(x) => x.iter().map(|&x| x as u8).collect(),
             Data::U8(x) => x.clone(),
         }
@@ -49,6 +52,7 @@ impl Data {
         match self {
             Data::F32(x) => Data::F32(cycle(x, n)),
             Data::I32(x) => Data::I32(cycle(x, n)),
+            Data::I64(x) => Data::I64(cycle(x, n)),
             Data::I8(x) => Data::I8(cycle(x, n)),
             Data::U8(x) => Data::U8(cycle(x, n)),
         }
@@ -85,6 +89,7 @@ impl Given {
         let value = match self.data.clone() {
             Data::F32(x) => Tensor::from_array((shape, x)).map(Tensor::into_dyn),
             Data::I32(x) => Tensor::from_array((shape, x)).map(Tensor::into_dyn),
+            Data::I64(x) => Tensor::from_array((shape, x)).map(Tensor::into_dyn),
             Data::I8(x) => Tensor::from_array((shape, x)).map(Tensor::into_dyn),
             Data::U8(x) => Tensor::from_array((shape, x)).map(Tensor::into_dyn),
         };

@@ -62,6 +62,10 @@ fn mutate_input(draws: &mut Draws, given: &mut Given) {
                     let i = draws.next(x.len());
                     x[i] = value.1;
                 }
+                Data::I64(x) if !x.is_empty() => {
+                    let i = draws.next(x.len());
+                    x[i] = draws.of(&[-1, 0, 1, 1 << 31, i64::MIN, i64::MAX]);
+                }
                 _ => (),
             }
         }
