@@ -88,14 +88,10 @@ impl<V: Vectors> Compute for ResidualUnit8Kernel<V> {
             after: snake(call, 8)?,
             product: self.packed.weights(call)?,
         };
-        let inside = self.clip.inside(call, call.size("positions"))?;
-        let mut y = call.output(0, call.shape(1))?;
-        by_rows(call, y.data()?, (channels, PIECE), |first, y| {
+        let rows = (call.size("positions"), channels);
+        self.clip.stage(call, from, rows, 1, |first, y| {
             unit.rows(self.v, from, first, y);
-            silence(&inside, channels, first, y);
-        })?;
-        from.keep(call.output(1, call.shape(0))?.data()?);
-        Ok(())
+        })
     }
 }
 
@@ -140,31 +136,25 @@ pub(super) struct Upsample8Kernel<V> {
 
 impl<V: Vectors> Compute for Upsample8Kernel<V> {
     fn compute(&mut self, call: &Call) -> ort::Result<()> {
-        let ([positions, channels], from) = (
-            ["positions", "channels"].map(|name| call.size(name)),
-            signal(call)?,
-        );
+        let [positions, channels] = ["positions", "channels"].map(|name| call.size(name));
+        let from = signal(call)?;
         let stage = Upsample {
             product: self.packed.weights(call)?,
             bias: call.data(7)?,
         };
         let columns = stage.product.columns();
-        let row = columns / 2;
-        let rows = positions.checked_mul(row / channels);
+        let stride = columns / 2 / channels;
+        let rows = positions.checked_mul(stride);
         let rows = rows.filter(|_| columns.is_multiple_of(2 * channels));
         let rows = rows.ok_or_else(|| {
             call.error(&format!(
                 "{columns} columns of packed are no two strides of {channels} channels"
             ))
         })?;
-        let inside = self.clip.inside(call, rows)?;
-        let mut y = call.output(0, &[1, rows as i64, channels as i64])?;
-        by_rows(call, y.data()?, (row, PIECE), |first, y| {
-            stage.rows(self.v, from, first, y);
-            silence(&inside, channels, first * (row / channels), y);
-        })?;
-        from.keep(call.output(1, call.shape(0))?.data()?);
-        Ok(())
+        self.clip
+            .stage(call, from, (rows, channels), stride, |first, y| {
+                stage.rows(self.v, from, first / stride, y);
+            })
     }
 }
 
@@ -232,20 +222,36 @@ impl Clip {
         })
     }
 
+    /// Both outputs of a stage: y [1, rows, channels], zero outside the clip, of which `fill(first row,
+    /// rows)` makes a multiple of `step` rows at a time, and what is to be remembered of the signal.
+    fn stage(
+        &self,
+        call: &Call,
+        from: Signal,
+        (rows, channels): (usize, usize),
+        step: usize,
+        fill: impl Fn(usize, &mut [f32]) + Sync + Send,
+    ) -> ort::Result<()> {
+        let inside = self.inside(call, rows)?;
+        let mut y = call.output(0, &[1, rows as i64, channels as i64])?;
+        by_rows(call, y.data()?, (step * channels, PIECE), |first, y| {
+            let first = first * step;
+            fill(first, y);
+            for (i, y) in y.chunks_exact_mut(channels).enumerate() {
+                if !inside.contains(&(first + i)) {
+                    y.fill(0.0);
+                }
+            }
+        })?;
+        from.keep(call.output(1, call.shape(0))?.data()?);
+        Ok(())
+    }
+
     /// Which of `n` rows are inside.
     fn inside(&self, call: &Call, n: usize) -> ort::Result<Range<usize>> {
         let [before, clip] = [call.data::<i64>(2)?[0], call.data::<i64>(3)?[0]].map(i128::from);
         let first = before * self.rate - self.delay;
         let row = |position: i128| (position - first).clamp(0, n as i128) as usize;
         Ok(row(0)..row(clip * self.rate))
-    }
-}
-
-/// Rows of y, the first of which is row `first` of all, become zero outside of `inside`.
-fn silence(inside: &Range<usize>, width: usize, first: usize, y: &mut [f32]) {
-    for (i, y) in y.chunks_exact_mut(width).enumerate() {
-        if !inside.contains(&(first + i)) {
-            y.fill(0.0);
-        }
     }
 }

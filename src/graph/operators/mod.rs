@@ -4,10 +4,10 @@
 //! (`export/mini_omni_export/functions.py`); a session on the CPU that knows a kernel takes it
 //! instead. A model file is not trusted: [`guard`] stands between ONNX Runtime and every kernel, and
 //! [`shape`] has what inputs are held against. [`snake`] is the codec's activation with what surrounds
-//! it, [`linear4`] the decoder's products with 4-bit weights, [`linear8`] the encoder's and the codec's
-//! with 8-bit ones, [`attention8`] the encoder's attention in 8 bits, [`cached_attention`] the decoder's
-//! over its cache. [`kernels`] has their arithmetic, written once over [`vectors`]. Each kind
-//! of processor has a back end; [`choice`] picks the one that computes.
+//! it, [`codec8`] its stages with 8-bit weights, [`linear4`] the decoder's products with 4-bit weights,
+//! [`linear8`] the encoder's with 8-bit ones, [`attention8`] the encoder's attention in 8 bits,
+//! [`cached_attention`] the decoder's over its cache. [`kernels`] has their arithmetic, written once
+//! over [`vectors`]. Each kind of processor has a back end; [`choice`] picks the one that computes.
 
 mod attention8;
 mod cached_attention;

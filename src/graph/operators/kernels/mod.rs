@@ -1,7 +1,7 @@
 //! The operators' arithmetic, written once over [`Vectors`].
 //!
 //! [`products`] sums products of bytes, for [`products4`], [`products8`] and [`attention`]; [`cached`]
-//! attends in float, [`snake`] is the codec's. A function that takes a token enters the code of its
+//! attends in float, [`snake`] and [`codec8`] are the codec's. A function that takes a token enters the code of its
 //! back end once, at its top; what it calls is inlined there.
 #![allow(clippy::needless_range_loop)] // loops over indices are unrolled wherever they stand
 
