@@ -20,7 +20,7 @@ import numpy as np
 from .checkpoint import Tensors
 from .config import CodecConfig
 from .errors import ExportError
-from .functions import LINEAR8, NOISE8, RESIDUAL_UNIT8, SNAKE, SNAKE_CONV, UPSAMPLE8
+from .functions import NOISE8, RESIDUAL_UNIT8, SNAKE, SNAKE_CONV, UPSAMPLE8
 from .graph import END, Graph
 
 SNAKE_EPS = 1e-9
@@ -61,12 +61,10 @@ class _Codec:
     states: int = 0
     masks: dict[tuple[int, int], str] = field(default_factory=dict)
 
-    def linear(self, x: str, name: str, bias: bool = True) -> str:
+    def linear(self, x: str, name: str) -> str:
         """A convolution of kernel 1 on rows."""
         weight = weight_norm(self.tensors, name)[:, :, 0]
-        return self.graph.linear(
-            x, weight, name, self.tensors(f"{name}.bias") if bias else None
-        )
+        return self.graph.linear(x, weight, name, self.tensors(f"{name}.bias"))
 
     def conv(self, x: str, name: str, dilation: int, groups: int) -> str:
         """Any convolution of rows, without padding."""
@@ -185,7 +183,7 @@ def _noise(codec: _Codec, x: _Signal, name: str, drawn: str) -> _Signal:
     """x and a product of it, times the draws [1, 1, n]."""
     graph, weight = codec.graph, weight_norm(codec.tensors, name)[:, :, 0]
     if packed := graph.packed8(weight, name):
-        value = graph.call(NOISE8, x.value, drawn, *packed, calls=(LINEAR8,))
+        value = graph.call(NOISE8, x.value, drawn, *packed)
     else:
         gain = graph.linear(x.value, weight, name)
         drawn = graph.node("Mul", graph.reshape(drawn, [1, -1, 1]), gain)
@@ -205,14 +203,13 @@ def _residual(codec: _Codec, x: _Signal, name: str, dilation: int) -> _Signal:
         past, keep = _memory(codec, x, reach)
         late.value, present = graph.call(
             RESIDUAL_UNIT8, past, x.value, "frames_before", "clip_frames", *weights, *packed,
-            calls=(SNAKE, SNAKE_CONV, LINEAR8), outputs=2,
-            rate=x.rate, delay=late.delay, **attributes,
+            outputs=2, rate=x.rate, delay=late.delay, **attributes,
         )  # fmt: skip
         keep(present)
         return late
     buffered = _remember(codec, x, reach)
     if weights:
-        h = graph.call(SNAKE_CONV, buffered, *weights, calls=(SNAKE,), **attributes)
+        h = graph.call(SNAKE_CONV, buffered, *weights, **attributes)
     else:
         h = codec.conv(codec.snake(f"{name}.0", buffered), f"{name}.1", dilation, 1)
         h = codec.snake(f"{name}.2", h)
@@ -242,7 +239,7 @@ def _upsample(codec: _Codec, x: _Signal, name: str, stride: int) -> _Signal:
         bias = graph.weight(codec.tensors(f"{name}.bias"), f"{name}.bias")
         up.value, present = graph.call(
             UPSAMPLE8, past, x.value, "frames_before", "clip_frames", *packed, bias,
-            calls=(LINEAR8,), outputs=2, rate=up.rate, delay=up.delay,
+            outputs=2, rate=up.rate, delay=up.delay,
         )  # fmt: skip
         keep(present)
         return up

@@ -8,7 +8,7 @@ from __future__ import annotations
 import onnx
 from onnx import helper
 
-from .graph import END, MICROSOFT, OWN, opsets
+from .graph import END, FUNCTIONS, MICROSOFT, OWN, opsets
 
 ACCURACY_INT8 = 4  # activations are quantised to 8 bits on the way; several times faster
 LINEAR4_BLOCK = 128  # weights that share a scale
@@ -21,10 +21,11 @@ def _function(
     attributes: tuple[str, ...] = (),
     outputs: str = "y",
 ) -> onnx.FunctionProto:
-    """Its nodes may call other functions here."""
-    return helper.make_function(
+    """Its nodes may call functions above it here."""
+    FUNCTIONS[name] = helper.make_function(
         OWN, name, inputs.split(), outputs.split(), nodes, opsets(nodes), attributes
     )
+    return FUNCTIONS[name]
 
 
 def _given(node: onnx.NodeProto, **kinds: str) -> onnx.NodeProto:

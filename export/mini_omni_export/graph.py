@@ -23,6 +23,7 @@ OPSET = 21
 IR_VERSION = 10
 MICROSOFT = "com.microsoft"
 OWN = "mini_omni"  # functions of plain operators, for which the runtime may have one kernel
+FUNCTIONS: dict[str, onnx.FunctionProto] = {}  # those of `functions`, by name
 INLINE_BYTES = 1024  # smaller tensors stay in the graph, where shape inference can read them
 ALIGNMENT = 64
 END = np.iinfo(np.int64).max  # of a slice
@@ -213,17 +214,17 @@ class Graph:
         )
         return names[0] if len(names) == 1 else names
 
-    def call(
-        self,
-        function: onnx.FunctionProto,
-        *inputs: str,
-        calls: tuple[onnx.FunctionProto, ...] = (),
-        **attributes: Any,
-    ) -> Any:
-        """Adds a node that calls one of `functions`, which itself calls others; returns what `node`
-        does."""
-        self.functions |= {each.name: each for each in (function, *calls)}
+    def call(self, function: onnx.FunctionProto, *inputs: str, **attributes: Any) -> Any:
+        """Adds a node that calls one of `functions`; returns what `node` does."""
+        self._know(function)
         return self.node(function.name, *inputs, domain=OWN, **attributes)
+
+    def _know(self, function: onnx.FunctionProto) -> None:
+        """A function goes into the file with all that it calls itself."""
+        self.functions[function.name] = function
+        for node in function.node:
+            if node.domain == OWN:
+                self._know(FUNCTIONS[node.op_type])
 
     def linear(self, x: str, weight: np.ndarray, name: str, bias: np.ndarray | None = None) -> str:
         """x W^T + b, for a weight [out, in] as checkpoints hold it, in the graph's format."""

@@ -39,6 +39,22 @@ fn integers(shape: &[usize], x: &[i32]) -> SessionInputValue<'static> {
     x.expect("a tensor").into()
 }
 
+/// The first inputs of a codec's stage of 32 channels: what it remembers, a signal, and where that lies in
+/// a clip, (frames before, frames in all).
+fn in_a_clip(
+    reach: usize,
+    positions: usize,
+    (before, clip): (i64, i64),
+) -> Vec<SessionInputValue<'static>> {
+    let frames = |n: i64| Tensor::from_array(([1], vec![n])).expect("a tensor");
+    vec![
+        floats(&[1, reach, 32], 0),
+        floats(&[1, positions, 32], 1),
+        frames(before).into(),
+        frames(clip).into(),
+    ]
+}
+
 /// A tensor in memory that can be bound to an output too.
 fn bindable(shape: &[usize], seed: usize) -> Tensor<f32> {
     let allocator = ort::memory::Allocator::default();
@@ -71,18 +87,21 @@ fn linear4(rows: usize, n: usize, blocks: usize) -> Model {
         .with("K", Integer(128 * blocks as i64))
 }
 
-/// A product with 8-bit weights [16 tiles, 4 fours].
-fn linear8(operator: &'static str, rows: usize, tiles: usize, fours: usize) -> Model {
-    let weights = bytes(64 * tiles * fours)
-        .into_iter()
-        .map(|x| x as i8)
-        .collect();
-    let inputs = vec![
-        given(&[rows, 4 * fours], 0),
-        Given::new(&[tiles, fours, 16, 4], Data::I8(weights)).constant(),
+/// 8-bit weights [16 tiles, 4 fours], their scales and a bias.
+fn packed(tiles: usize, fours: usize) -> [Given; 3] {
+    let weights = bytes(64 * tiles * fours).into_iter();
+    let weights = Data::I8(weights.map(|x| x as i8).collect());
+    [
+        Given::new(&[tiles, fours, 16, 4], weights).constant(),
         given(&[16 * tiles], 1).constant(),
         given(&[16 * tiles], 2).constant(),
-    ];
+    ]
+}
+
+/// A product with such weights.
+fn linear8(operator: &'static str, rows: usize, tiles: usize, fours: usize) -> Model {
+    let mut inputs = vec![given(&[rows, 4 * fours], 0)];
+    inputs.extend(packed(tiles, fours));
     Model::new(operator, inputs)
 }
 
@@ -132,34 +151,21 @@ fn cached_attention_of(
     model
 }
 
+/// What a Snake, a convolution and another Snake are made of, drawn from `seed` on.
+fn around_a_convolution(channels: usize, seed: usize) -> impl Iterator<Item = Given> {
+    let one = move |i| match i {
+        2 => given(&[7, channels], seed + i),
+        _ => given(&[channels], seed + i),
+    };
+    (0..6).map(one)
+}
+
 fn snake_conv(positions: usize, channels: usize, dilation: i64) -> Model {
     let mut inputs = vec![given(&[1, positions, channels], 0)];
-    for (i, shape) in [
-        &[channels][..],
-        &[channels],
-        &[7, channels],
-        &[channels],
-        &[channels],
-        &[channels],
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        inputs.push(given(shape, i + 1));
-    }
+    inputs.extend(around_a_convolution(channels, 1));
     Model::new("SnakeConv", inputs)
         .with("dilations", Integers(vec![dilation]))
         .with("group", Integer(channels as i64))
-}
-
-/// Weights [tiles, 8, 16, 4], their scales and a bias, of 32 channels.
-fn packed(tiles: usize) -> Vec<Given> {
-    let weights = bytes(512 * tiles).into_iter().map(|x| x as i8).collect();
-    vec![
-        Given::new(&[tiles, 8, 16, 4], Data::I8(weights)).constant(),
-        given(&[16 * tiles], 1).constant(),
-        given(&[16 * tiles], 2).constant(),
-    ]
 }
 
 fn frames(n: i64) -> Given {
@@ -173,13 +179,8 @@ fn residual_unit8(positions: usize, dilation: usize) -> Model {
         frames(3),
         frames(5),
     ];
-    for (i, shape) in [&[32][..], &[32], &[7, 32], &[32], &[32], &[32]]
-        .into_iter()
-        .enumerate()
-    {
-        inputs.push(given(shape, i + 2));
-    }
-    inputs.extend(packed(2));
+    inputs.extend(around_a_convolution(32, 2));
+    inputs.extend(packed(2, 8));
     let mut model = Model::new("ResidualUnit8", inputs)
         .with("dilations", Integers(vec![dilation as i64]))
         .with("group", Integer(32))
@@ -197,7 +198,7 @@ fn upsample8(positions: usize) -> Model {
         frames(3),
         frames(5),
     ];
-    inputs.extend(packed(6));
+    inputs.extend(packed(6, 8));
     inputs.push(given(&[16], 3));
     let mut model = Model::new("Upsample8", inputs)
         .with("rate", Integer(6))
@@ -208,7 +209,7 @@ fn upsample8(positions: usize) -> Model {
 
 fn noise8(positions: usize) -> Model {
     let mut inputs = vec![given(&[1, positions, 32], 0), given(&[1, 1, positions], 1)];
-    inputs.extend(packed(2));
+    inputs.extend(packed(2, 8));
     Model::new("Noise8", inputs)
 }
 
@@ -300,16 +301,7 @@ fn kernels_agree_with_their_functions() {
         let noise = || vec![floats(&[1, rows, 32], 0), floats(&[1, 1, rows], 1)];
         both_agree(runtime, "noise8", noise, 0.3);
         for (stage, reach) in [("residual_unit8", 18), ("upsample8", 1)] {
-            let inputs = || {
-                let frames = |n: i64| Tensor::from_array(([1], vec![n])).expect("a tensor");
-                vec![
-                    floats(&[1, reach, 32], 0),
-                    floats(&[1, rows, 32], 1),
-                    frames(2).into(),
-                    frames(20).into(),
-                ]
-            };
-            both_agree(runtime, stage, inputs, 0.6);
+            both_agree(runtime, stage, || in_a_clip(reach, rows, (2, 20)), 0.6);
         }
     }
     for (queries, keys) in [(1, 1), (3, 40), (37, 37), (100, 300)] {

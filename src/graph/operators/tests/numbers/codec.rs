@@ -2,16 +2,13 @@
 
 use ort::operator::OperatorDomain;
 use ort::session::{Session, SessionInputValue};
-use ort::value::Tensor;
 
 use super::super::super::guard::Guarded;
 use super::super::super::kernels::products8::Activation;
 use super::super::super::linear8::Linear8;
 use super::super::super::snake::SnakeConv;
 use super::super::super::vectors::Plain;
-use super::super::{all_kernels, floats, runtime};
-
-const CHANNELS: usize = 32;
+use super::super::{all_kernels, floats, in_a_clip, runtime};
 
 /// Kernels of the layers alone.
 fn layers() -> OperatorDomain {
@@ -22,10 +19,6 @@ fn layers() -> OperatorDomain {
     let domain = OperatorDomain::new("mini_omni")
         .and_then(|domain| domain.add(Guarded(SnakeConv(Plain)))?.add(Guarded(linear)));
     domain.expect("the operators")
-}
-
-fn frames(n: i64) -> SessionInputValue<'static> {
-    Tensor::from_array(([1], vec![n])).expect("a tensor").into()
 }
 
 /// All outputs.
@@ -66,45 +59,30 @@ fn a_stage_is_its_layers(
 /// Lengths about a block's, and one of several pieces.
 const LENGTHS: [usize; 8] = [1, 2, 11, 12, 13, 132, 133, 4500];
 
-#[test]
-fn a_residual_unit_is_its_layers_to_the_bit() {
+/// Before the clip, in it, and over its end.
+fn a_stage_is_its_layers_in_a_clip(name: &str, reach: usize, over_its_end: [(i64, i64); 2]) {
     for n in LENGTHS {
-        // Before the clip, in it, and over its end.
-        for (before, clip) in [(0, 1 << 31), (n as i64, 1 << 31), (7, 9), (9, 2)] {
-            let inputs = || {
-                vec![
-                    floats(&[1, 18, CHANNELS], 1),
-                    floats(&[1, n, CHANNELS], 2),
-                    frames(before),
-                    frames(clip),
-                ]
-            };
-            a_stage_is_its_layers("residual_unit8", inputs, &["y", "present"]);
+        let inside = [(0, 1 << 31), (n as i64, 1 << 31)];
+        for clip in inside.into_iter().chain(over_its_end) {
+            a_stage_is_its_layers(name, || in_a_clip(reach, n, clip), &["y", "present"]);
         }
     }
 }
 
 #[test]
+fn a_residual_unit_is_its_layers_to_the_bit() {
+    a_stage_is_its_layers_in_a_clip("residual_unit8", 18, [(7, 9), (9, 2)]);
+}
+
+#[test]
 fn a_transposed_convolution_is_its_layers_to_the_bit() {
-    for n in LENGTHS {
-        for (before, clip) in [(0, 1 << 31), (n as i64, 1 << 31), (3, 4), (9, 2)] {
-            let inputs = || {
-                vec![
-                    floats(&[1, 1, CHANNELS], 1),
-                    floats(&[1, n, CHANNELS], 2),
-                    frames(before),
-                    frames(clip),
-                ]
-            };
-            a_stage_is_its_layers("upsample8", inputs, &["y", "present"]);
-        }
-    }
+    a_stage_is_its_layers_in_a_clip("upsample8", 1, [(3, 4), (9, 2)]);
 }
 
 #[test]
 fn noise_is_its_layers_to_the_bit() {
     for n in LENGTHS {
-        let inputs = || vec![floats(&[1, n, CHANNELS], 1), floats(&[1, 1, n], 2)];
+        let inputs = || vec![floats(&[1, n, 32], 1), floats(&[1, 1, n], 2)];
         a_stage_is_its_layers("noise8", inputs, &["y"]);
     }
 }
